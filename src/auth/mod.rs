@@ -1,0 +1,5 @@
+//! Rank 2: who may have a relay.
+
+mod settings;
+
+pub use settings::{Secret, Settings};

@@ -1,0 +1,14 @@
+//! Rank 0: the small things that every other module stands on.
+//!
+//! Time, randomness and identity are values here. Nothing in this module reads a clock, opens a
+//! file or asks the operating system for entropy; the caller brings all three.
+
+mod budget;
+mod random;
+mod time;
+mod wheel;
+
+pub use budget::{BudgetTable, Rate, TokenBucket};
+pub use random::Random;
+pub use time::{Timestamp, UnixTime};
+pub use wheel::{TimerId, Wheel};

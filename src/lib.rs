@@ -1,0 +1,3 @@
+#![allow(missing_docs)]
+pub mod auth;
+pub mod base;
