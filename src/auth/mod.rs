@@ -1,4 +1,5 @@
 //! Rank 2: who may have a relay.
+#![forbid(unsafe_code)]
 
 mod settings;
 

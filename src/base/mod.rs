@@ -2,6 +2,7 @@
 //!
 //! Time, randomness and identity are values here. Nothing in this module reads a clock, opens a
 //! file or asks the operating system for entropy; the caller brings all three.
+#![forbid(unsafe_code)]
 
 mod budget;
 mod random;

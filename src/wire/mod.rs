@@ -1,0 +1,28 @@
+//! Rank 1: protocol codecs. They borrow from the input, allocate nothing and never panic.
+#![forbid(unsafe_code)]
+
+pub mod channel_data;
+pub mod demux;
+pub mod stun;
+
+/// Why bytes are not a message of the protocol: dropped in silence, counted, never answered
+/// (RFC 8489 section 6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Malformed {
+    /// Shorter than its header, or than the length that the header claims.
+    TooShort,
+    /// Longer than the length that the header claims.
+    TooLong,
+    /// The two top bits of the first byte are not zero, or the magic cookie is not there.
+    NotStun,
+    /// A length field that is no multiple of four or lies outside the protocol's range.
+    BadLength,
+    /// An attribute reaches over the end of its message.
+    AttributeOverrun,
+    /// An attribute's value has the wrong size or form.
+    AttributeValue,
+    /// FINGERPRINT is there and wrong (RFC 8489 section 14.7).
+    BadFingerprint,
+    /// A channel number outside 0x4000-0x7FFF.
+    NotAChannel,
+}
