@@ -1,4 +1,5 @@
 #![allow(missing_docs)]
 pub mod auth;
 pub mod base;
+pub mod metrics;
 pub mod wire;

@@ -7,9 +7,11 @@
 mod budget;
 mod random;
 mod time;
+mod transport;
 mod wheel;
 
 pub use budget::{BudgetTable, Rate, TokenBucket};
 pub use random::Random;
-pub use time::{Timestamp, UnixTime};
+pub use time::{Now, Timestamp, UnixTime};
+pub use transport::Transport;
 pub use wheel::{TimerId, Wheel};

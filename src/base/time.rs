@@ -44,6 +44,15 @@ impl Timestamp {
     }
 }
 
+/// Both clocks at one moment, as the driver hands them to a state machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// For lifetimes and budgets.
+    pub at: Timestamp,
+    /// For credentials and nonces.
+    pub unix: UnixTime,
+}
+
 /// A wall-clock time in whole seconds since 1970-01-01T00:00:00Z, as credentials carry it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnixTime(pub u64);

@@ -1,0 +1,315 @@
+//! Families: name, help, kind and labels, each with its place in the flat array of a shard.
+
+use super::labels::{
+    AddressFamily, AllocationFailure, AuthFailed, BatchOp, DenyRule, Direction, Dropped, Label, MethodLabel,
+    ResponseCode,
+};
+use crate::base::Transport;
+
+/// The place of one counter in a [`super::CounterSet`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CounterId(pub(super) u16);
+
+/// How a family is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Grows only.
+    Counter,
+    /// Nanoseconds that grow only, shown in seconds.
+    SecondsCounter,
+    /// Buckets with these upper bounds in seconds, then the count above, then the sum in units.
+    Histogram(&'static Histogram),
+    /// Feeds a gauge that the scrape computes; not shown itself.
+    Hidden,
+}
+
+/// Bounds of a histogram in its own integer unit.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Histogram {
+    /// Upper bounds, inclusive, at most [`HISTOGRAM_BUCKETS_MAX`].
+    pub bounds: &'static [u64],
+    /// How many units make a second.
+    pub units_per_second: u64,
+}
+
+/// Bounds of the largest histogram.
+pub const HISTOGRAM_BUCKETS_MAX: usize = 12;
+
+/// One family of series that every shard counts.
+#[derive(Debug)]
+pub struct Family {
+    /// Full name.
+    pub name: &'static str,
+    /// One sentence.
+    pub help: &'static str,
+    /// How it is shown.
+    pub kind: Kind,
+    /// Labels with their values; series are ordered by the first label, then the second.
+    pub labels: &'static [(&'static str, &'static [&'static str])],
+}
+
+impl Family {
+    const fn series(&self) -> usize {
+        let mut n = 1;
+        let mut i = 0;
+        while i < self.labels.len() {
+            n *= self.labels[i].1.len();
+            i += 1;
+        }
+        n
+    }
+
+    /// Slots of one series: one, or buckets + overflow + sum.
+    const fn width(&self) -> usize {
+        match self.kind {
+            Kind::Histogram(histogram) => histogram.bounds.len() + 2,
+            _ => 1,
+        }
+    }
+}
+
+/// One series of a family with its label values.
+#[derive(Debug)]
+pub struct Series {
+    /// Values of the family's labels, in order.
+    pub label_values: Vec<&'static str>,
+    /// First slot in the flat array.
+    pub first: usize,
+}
+
+/// All families, each with its series.
+pub fn families() -> impl Iterator<Item = (&'static Family, Vec<Series>)> {
+    FAMILIES.iter().zip(OFFSETS).map(|(family, offset)| (family, series_of(family, offset)))
+}
+
+fn series_of(family: &Family, offset: usize) -> Vec<Series> {
+    (0..family.series())
+        .map(|n| {
+            let mut rest = n;
+            let mut label_values: Vec<_> = family
+                .labels
+                .iter()
+                .rev()
+                .map(|(_, values)| {
+                    let value = values[rest % values.len()];
+                    rest /= values.len();
+                    value
+                })
+                .collect();
+            label_values.reverse();
+            Series { label_values, first: offset + n * family.width() }
+        })
+        .collect()
+}
+
+/// Slots of the flat array.
+pub(super) const SLOTS: usize = OFFSETS[FAMILIES.len() - 1]
+    + FAMILIES[FAMILIES.len() - 1].series() * FAMILIES[FAMILIES.len() - 1].width();
+
+const OFFSETS: [usize; FAMILIES.len()] = {
+    let mut offsets = [0; FAMILIES.len()];
+    let mut i = 1;
+    while i < FAMILIES.len() {
+        offsets[i] = offsets[i - 1] + FAMILIES[i - 1].series() * FAMILIES[i - 1].width();
+        i += 1;
+    }
+    offsets
+};
+
+const fn values<L: Label>() -> (&'static str, &'static [&'static str]) {
+    (L::NAME, L::VALUES)
+}
+
+/// How long allocations live.
+pub static SESSION_SECONDS: Histogram =
+    Histogram { bounds: &[1, 10, 60, 300, 600, 1800, 3600, 14_400, 43_200, 86_400], units_per_second: 1 };
+
+/// Time from receipt to send, in microseconds, of one in 1024 datagrams.
+pub static FORWARD_LATENCY_US: Histogram = Histogram {
+    bounds: &[5, 10, 25, 50, 100, 250, 500, 1000, 2500, 10_000, 100_000, 1_000_000],
+    units_per_second: 1_000_000,
+};
+
+macro_rules! define {
+    ($($slot:ident: $kind:expr, $name:literal, $help:literal, [$($label:ty),*];)*) => {
+        #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
+        #[derive(Clone, Copy)]
+        enum Slot { $($slot),* }
+        static FAMILIES: [Family; [$(Slot::$slot),*].len()] = [$(Family {
+            name: $name,
+            help: $help,
+            kind: $kind,
+            labels: &[$(values::<$label>()),*],
+        }),*];
+    };
+}
+
+define! {
+    AllocationsStarted: Kind::Counter, "turnstone_allocations_total",
+        "Allocations made, by client transport and family of the relayed address.", [Transport, AddressFamily];
+    AllocationsEnded: Kind::Hidden, "turnstone_allocations_ended",
+        "Allocations that ended; with those made it gives the live ones.", [Transport, AddressFamily];
+    AllocationFailures: Kind::Counter, "turnstone_allocation_failures_total",
+        "Allocate requests of authenticated clients that failed, by reason.", [AllocationFailure];
+    SessionSeconds: Kind::Histogram(&SESSION_SECONDS), "turnstone_allocation_duration_seconds",
+        "How long allocations lived.", [Transport];
+    RelayBytes: Kind::Counter, "turnstone_relay_bytes_total",
+        "Relayed application payload in bytes, without any header, live.", [Direction, Transport];
+    RelayPackets: Kind::Counter, "turnstone_relay_packets_total",
+        "Relayed datagrams, live.", [Direction, Transport];
+    DroppedPackets: Kind::Counter, "turnstone_dropped_packets_total",
+        "Datagrams dropped without an answer, by reason.", [Dropped];
+    StunRequests: Kind::Counter, "turnstone_stun_requests_total",
+        "STUN and TURN requests, by method.", [MethodLabel];
+    StunResponses: Kind::Counter, "turnstone_stun_responses_total",
+        "STUN and TURN responses, by method and code.", [MethodLabel, ResponseCode];
+    AuthChallenges: Kind::Counter, "turnstone_auth_challenges_total",
+        "First 401 answers: the normal start of a session, no failure.", [];
+    AuthFailures: Kind::Counter, "turnstone_auth_failures_total",
+        "Credentials refused, by reason.", [AuthFailed];
+    PeerDenied: Kind::Counter, "turnstone_peer_denied_total",
+        "Peers denied, by the rule that denied them.", [DenyRule];
+    PortEarlyReuse: Kind::Counter, "turnstone_relay_port_early_reuse_total",
+        "Relay ports taken before their quarantine was over, because no other was free.", [];
+    UdpBatches: Kind::Counter, "turnstone_udp_batches_total",
+        "System calls that received or sent datagrams.", [BatchOp];
+    UdpBatchPackets: Kind::Counter, "turnstone_udp_batch_packets_total",
+        "Datagrams in those calls.", [BatchOp];
+    SocketReceiveDrops: Kind::Counter, "turnstone_socket_receive_drops_total",
+        "Datagrams that the kernel dropped because a receive buffer was full.", [];
+    BusyNanos: Kind::SecondsCounter, "turnstone_worker_busy_seconds_total",
+        "Time that relay workers did not sleep.", [];
+    ForwardLatency: Kind::Histogram(&FORWARD_LATENCY_US), "turnstone_forward_latency_seconds",
+        "Time from receipt of a datagram to its send, sampled 1 in 1024.", [];
+}
+
+const fn id(slot: Slot, within: usize) -> CounterId {
+    CounterId((OFFSETS[slot as usize] + within) as u16)
+}
+
+/// `turnstone_allocations_total`
+pub fn allocations_started(transport: Transport, family: AddressFamily) -> CounterId {
+    id(Slot::AllocationsStarted, transport.index() * AddressFamily::VALUES.len() + family.index())
+}
+
+/// Counterpart of [`allocations_started`].
+pub fn allocations_ended(transport: Transport, family: AddressFamily) -> CounterId {
+    id(Slot::AllocationsEnded, transport.index() * AddressFamily::VALUES.len() + family.index())
+}
+
+/// `turnstone_allocation_failures_total`
+pub fn allocation_failures(reason: AllocationFailure) -> CounterId {
+    id(Slot::AllocationFailures, reason.index())
+}
+
+/// `turnstone_relay_bytes_total`
+pub fn relay_bytes(direction: Direction, transport: Transport) -> CounterId {
+    id(Slot::RelayBytes, direction.index() * Transport::VALUES.len() + transport.index())
+}
+
+/// `turnstone_relay_packets_total`
+pub fn relay_packets(direction: Direction, transport: Transport) -> CounterId {
+    id(Slot::RelayPackets, direction.index() * Transport::VALUES.len() + transport.index())
+}
+
+/// `turnstone_dropped_packets_total`
+pub fn dropped(reason: Dropped) -> CounterId {
+    id(Slot::DroppedPackets, reason.index())
+}
+
+/// `turnstone_stun_requests_total`
+pub fn stun_requests(method: MethodLabel) -> CounterId {
+    id(Slot::StunRequests, method.index())
+}
+
+/// `turnstone_stun_responses_total`
+pub fn stun_responses(method: MethodLabel, code: ResponseCode) -> CounterId {
+    id(Slot::StunResponses, method.index() * ResponseCode::VALUES.len() + code.index())
+}
+
+/// `turnstone_auth_challenges_total`
+pub fn auth_challenges() -> CounterId {
+    id(Slot::AuthChallenges, 0)
+}
+
+/// `turnstone_auth_failures_total`
+pub fn auth_failures(reason: AuthFailed) -> CounterId {
+    id(Slot::AuthFailures, reason.index())
+}
+
+/// `turnstone_peer_denied_total`
+pub fn peer_denied(rule: DenyRule) -> CounterId {
+    id(Slot::PeerDenied, rule.index())
+}
+
+/// `turnstone_relay_port_early_reuse_total`
+pub fn port_early_reuse() -> CounterId {
+    id(Slot::PortEarlyReuse, 0)
+}
+
+/// `turnstone_udp_batches_total`
+pub fn udp_batches(op: BatchOp) -> CounterId {
+    id(Slot::UdpBatches, op.index())
+}
+
+/// `turnstone_udp_batch_packets_total`
+pub fn udp_batch_packets(op: BatchOp) -> CounterId {
+    id(Slot::UdpBatchPackets, op.index())
+}
+
+/// `turnstone_socket_receive_drops_total`
+pub fn socket_receive_drops() -> CounterId {
+    id(Slot::SocketReceiveDrops, 0)
+}
+
+/// `turnstone_worker_busy_seconds_total`, counted in nanoseconds.
+pub fn busy_nanos() -> CounterId {
+    id(Slot::BusyNanos, 0)
+}
+
+/// First slot of `turnstone_allocation_duration_seconds`.
+pub(super) fn session_seconds(transport: Transport) -> usize {
+    OFFSETS[Slot::SessionSeconds as usize]
+        + transport.index() * FAMILIES[Slot::SessionSeconds as usize].width()
+}
+
+/// First slot of `turnstone_forward_latency_seconds`.
+pub(super) fn forward_latency() -> usize {
+    OFFSETS[Slot::ForwardLatency as usize]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_slot_belongs_to_exactly_one_series() {
+        let mut slots = BTreeSet::new();
+        for (family, series) in families() {
+            for one in series {
+                assert_eq!(one.label_values.len(), family.labels.len());
+                for slot in one.first..one.first + family.width() {
+                    assert!(slots.insert(slot), "{} twice", family.name);
+                }
+            }
+        }
+        assert_eq!(slots.len(), SLOTS);
+        assert_eq!(slots.last(), Some(&(SLOTS - 1)));
+    }
+
+    #[test]
+    fn ids_land_on_the_series_with_their_labels() {
+        let find = |id: CounterId| {
+            families()
+                .flat_map(|(family, series)| series.into_iter().map(move |s| (family.name, s)))
+                .find(|(_, s)| s.first == usize::from(id.0))
+                .map(|(name, s)| (name, s.label_values))
+                .expect("exists")
+        };
+        let id = stun_responses(MethodLabel::Refresh, ResponseCode::C437);
+        assert_eq!(find(id), ("turnstone_stun_responses_total", vec!["refresh", "437"]));
+        let id = relay_bytes(Direction::ToPeer, Transport::Udp);
+        assert_eq!(find(id), ("turnstone_relay_bytes_total", vec!["to_peer", "udp"]));
+    }
+}

@@ -1,0 +1,224 @@
+//! The closed sets of label values. No label is ever taken from a remote party's bytes.
+
+/// A label whose values are known when the daemon is built.
+pub trait Label: Copy {
+    /// The label's name.
+    const NAME: &'static str;
+    /// Its values, in the order of [`Label::index`].
+    const VALUES: &'static [&'static str];
+    /// Position of this value.
+    fn index(self) -> usize;
+}
+
+macro_rules! label {
+    ($(#[$doc:meta])* $name:ident as $label:literal { $($(#[$value_doc:meta])* $variant:ident = $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$value_doc])* $variant,)* }
+        impl $name {
+            /// Every value, in order.
+            pub const ALL: &'static [$name] = &[$($name::$variant),*];
+        }
+        impl Label for $name {
+            const NAME: &'static str = $label;
+            const VALUES: &'static [&'static str] = &[$($text),*];
+            fn index(self) -> usize {
+                self as usize
+            }
+        }
+    };
+}
+
+impl Label for crate::base::Transport {
+    const NAME: &'static str = "transport";
+    const VALUES: &'static [&'static str] = &["udp"];
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+label! {
+    /// Which way relayed payload moved, seen from the daemon.
+    Direction as "direction" {
+        /// Received from a client for a peer.
+        FromClient = "from_client",
+        /// Sent to a client.
+        ToClient = "to_client",
+        /// Received from a peer for a client.
+        FromPeer = "from_peer",
+        /// Sent to a peer.
+        ToPeer = "to_peer",
+    }
+}
+
+label! {
+    /// Address family of a relayed address.
+    AddressFamily as "family" {
+        /// IPv4.
+        V4 = "ipv4",
+        /// IPv6.
+        V6 = "ipv6",
+    }
+}
+
+label! {
+    /// Why a datagram was dropped without an answer: one counter per variant, never a log line.
+    Dropped as "reason" {
+        /// No live permission for the peer (RFC 8656 section 9).
+        NoPermission = "no_permission",
+        /// The channel is not bound (RFC 8656 section 12.6).
+        NoChannel = "no_channel",
+        /// ChannelData, an indication or a peer's datagram without an allocation.
+        NoAllocation = "no_allocation",
+        /// `limits.packets_per_user`.
+        RateLimit = "rate_limit",
+        /// The send buffer of a socket was full.
+        SendBufferFull = "tx_full",
+        /// No message of the protocol, or one with broken lengths.
+        Malformed = "malformed",
+        /// The first byte belongs to no protocol of the door.
+        UnknownProtocol = "unknown_protocol",
+        /// A channel number that RFC 8656 reserves, without `relay.legacy_channels`.
+        ReservedChannel = "reserved_channel",
+        /// A STUN method that nobody answers here, or a response that nobody asked for.
+        UnknownMethod = "unknown_method",
+        /// An indication without its attributes, or with one that must be understood and is not.
+        BadIndication = "bad_indication",
+        /// Does not fit a datagram together with its header, or a request of absurd size.
+        TooBig = "too_big",
+        /// The kernel refused to send it.
+        Socket = "socket",
+        /// The peer policy forbids this address or port.
+        PeerDenied = "peer_denied",
+        /// The budget of replies to strangers is spent (DESIGN promise 3).
+        ReplyBudget = "reply_budget",
+        /// A source that can not be answered: port zero.
+        BadSource = "bad_source",
+        /// The same request is being carried out.
+        Pending = "pending",
+    }
+}
+
+label! {
+    /// Method of a request.
+    MethodLabel as "method" {
+        /// Binding.
+        Binding = "binding",
+        /// Allocate.
+        Allocate = "allocate",
+        /// Refresh.
+        Refresh = "refresh",
+        /// CreatePermission.
+        CreatePermission = "create_permission",
+        /// ChannelBind.
+        ChannelBind = "channel_bind",
+    }
+}
+
+label! {
+    /// Outcome of a request.
+    ResponseCode as "code" {
+        /// Success response.
+        Success = "success",
+        /// Bad Request.
+        C400 = "400",
+        /// Unauthenticated.
+        C401 = "401",
+        /// Forbidden.
+        C403 = "403",
+        /// Unknown Attribute.
+        C420 = "420",
+        /// Allocation Mismatch.
+        C437 = "437",
+        /// Stale Nonce.
+        C438 = "438",
+        /// Address Family not Supported.
+        C440 = "440",
+        /// Wrong Credentials.
+        C441 = "441",
+        /// Unsupported Transport Protocol.
+        C442 = "442",
+        /// Peer Address Family Mismatch.
+        C443 = "443",
+        /// Allocation Quota Reached.
+        C486 = "486",
+        /// Insufficient Capacity.
+        C508 = "508",
+    }
+}
+
+label! {
+    /// Why an Allocate of an authenticated client failed.
+    AllocationFailure as "reason" {
+        /// The subject's quota is reached and no predecessor was idle.
+        Quota = "quota",
+        /// `limits.allocations_total`.
+        Total = "total",
+        /// No relay port is free, or none could be bound.
+        NoPort = "no_port",
+        /// The 5-tuple has an allocation already.
+        Mismatch = "mismatch",
+        /// The daemon is draining.
+        Draining = "draining",
+        /// No relay address of the wanted family.
+        Family = "family",
+        /// A RESERVATION-TOKEN that is unknown or over.
+        Token = "token",
+        /// A malformed or contradictory request.
+        BadRequest = "bad_request",
+    }
+}
+
+label! {
+    /// Why credentials were refused; the client is told 401 or 438 and nothing more.
+    AuthFailed as "reason" {
+        /// Wrong password, or a changed message.
+        BadIntegrity = "bad_integrity",
+        /// Right, but over.
+        Expired = "expired",
+        /// No such user.
+        UnknownUser = "unknown_user",
+        /// The nonce is old, foreign or from another address.
+        StaleNonce = "stale_nonce",
+        /// Too many wrong guesses from this source for this user.
+        Guessing = "guessing",
+        /// Another user than the allocation's (441).
+        OtherUser = "other_user",
+    }
+}
+
+label! {
+    /// Which rule of the peer policy denied a peer (DESIGN promise 4).
+    DenyRule as "rule" {
+        /// Own listeners, admin and metrics endpoints, configured back ends.
+        OwnEndpoint = "own_endpoint",
+        /// Cloud metadata services.
+        Metadata = "metadata",
+        /// "This network" and the unspecified address.
+        Zero = "zero",
+        /// Multicast.
+        Multicast = "multicast",
+        /// Limited broadcast.
+        Broadcast = "broadcast",
+        /// Teredo and 6to4.
+        Tunnel = "tunnel",
+        /// An own address without a live relay port.
+        OwnAddress = "own_address",
+        /// The recommended set: private, loopback, link-local and the like.
+        Recommended = "recommended",
+        /// `relay.peers.deny`.
+        Configured = "configured",
+        /// `relay.peers.min_port`.
+        MinPort = "min_port",
+    }
+}
+
+label! {
+    /// Direction of a batch.
+    BatchOp as "op" {
+        /// recvmmsg
+        Receive = "recv",
+        /// sendmmsg or sendmsg
+        Send = "send",
+    }
+}

@@ -1,0 +1,22 @@
+//! Rank 1: every number that the daemon counts, defined once with its name, unit and help text.
+//!
+//! A [`CounterSet`] belongs to one thread, which counts in plain integers and publishes them to a
+//! [`Published`] copy a few times a second; whoever scrapes sums the copies of all threads.
+//! Nothing here knows a metrics library: `http` turns [`families`] into text.
+#![forbid(unsafe_code)]
+
+mod counters;
+mod family;
+mod labels;
+
+pub use counters::{CounterSet, Published, Snapshot};
+pub use family::{
+    CounterId, FORWARD_LATENCY_US, Family, HISTOGRAM_BUCKETS_MAX, Histogram, Kind, SESSION_SECONDS, Series,
+    allocation_failures, allocations_ended, allocations_started, auth_challenges, auth_failures, busy_nanos,
+    dropped, families, peer_denied, port_early_reuse, relay_bytes, relay_packets, socket_receive_drops,
+    stun_requests, stun_responses, udp_batch_packets, udp_batches,
+};
+pub use labels::{
+    AddressFamily, AllocationFailure, AuthFailed, BatchOp, DenyRule, Direction, Dropped, Label, MethodLabel,
+    ResponseCode,
+};
