@@ -2,4 +2,5 @@
 pub mod auth;
 pub mod base;
 pub mod metrics;
+pub mod net;
 pub mod wire;
