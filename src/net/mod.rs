@@ -1,10 +1,22 @@
 //! Rank 4: what the kernel offers to one shard, and nothing of the protocol.
 //!
-//! Readiness is level-triggered: what a loop turn leaves behind is reported again by the next
+//! A shard owns one [`Poller`], its sockets, one [`RecvBatch`] and one [`SendScratch`], all on one
+//! thread. Readiness is level-triggered: what a loop turn leaves behind is reported again by the next
 //! [`Poller::wait`], so a turn may stop at its budget at any time.
+//!
+//! Payload stays where it was received. [`UdpSocket::recv`] fills slots of the batch, the protocol names
+//! a range of a slot in an [`Outgoing`], and [`UdpSocket::send_run`] gathers header, payload and padding
+//! in the kernel. Nothing is allocated between construction and drop on either path.
+//!
+//! All unsafe code of the relay sits in `udp/sys.rs`. Addresses and control messages are encoded as plain
+//! bytes by safe code beside it.
 
 pub mod interfaces;
 mod poll;
+mod udp;
 
 pub use interfaces::Family;
 pub use poll::{Event, Poller, Waker};
+pub use udp::{
+    Buffers, Header, IcmpError, Outgoing, Received, RecvBatch, SendReport, SendScratch, UdpSocket,
+};
