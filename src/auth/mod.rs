@@ -1,6 +1,27 @@
 //! Rank 2: who may have a relay.
+//!
+//! Two kinds of user stand side by side: static ones with a password from the config, and
+//! time-limited names whose password is an HMAC over the name under a shared secret, so that minting
+//! one writes nothing and checking one looks nothing up.
+//!
+//! - [`mint`] makes a time-limited credential, [`explain`] says why one does or does not work.
+//! - [`MintedName`] reads such a name.
+//! - [`Nonces`] issues and checks nonces that are bound to a client's address, without state.
+//! - [`Authenticator`] judges a request.
 #![forbid(unsafe_code)]
 
+mod authenticator;
+mod explain;
+mod mint;
+mod name;
+mod nonce;
+mod password;
 mod settings;
 
+pub use authenticator::{AuthFailure, Authenticator, CredentialId, Identity};
+pub use explain::{Explanation, NameFault, explain};
+pub use mint::{Credential, MintError, MintRequest, mint};
+pub use name::{MintedName, NAME_BYTES_MAX, NameFields};
+pub use nonce::{Nonces, StaleNonce};
+pub use password::Variant;
 pub use settings::{Secret, Settings};
