@@ -13,5 +13,5 @@ mod wheel;
 pub use budget::{BudgetTable, Rate, TokenBucket};
 pub use random::Random;
 pub use time::{Now, Timestamp, UnixTime};
-pub use transport::Transport;
+pub use transport::{Family, Transport};
 pub use wheel::{TimerId, Wheel};

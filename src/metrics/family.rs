@@ -1,10 +1,9 @@
 //! Families: name, help, kind and labels, each with its place in the flat array of a shard.
 
 use super::labels::{
-    AddressFamily, AllocationFailure, AuthFailed, BatchOp, DenyRule, Direction, Dropped, Label, MethodLabel,
-    ResponseCode,
+    AllocationFailure, AuthFailed, BatchOp, DenyRule, Direction, Dropped, Label, MethodLabel, ResponseCode,
 };
-use crate::base::Transport;
+use crate::base::{Family as AddressFamily, Transport};
 
 /// The place of one counter in a [`super::CounterSet`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

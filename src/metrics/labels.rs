@@ -37,6 +37,14 @@ impl Label for crate::base::Transport {
     }
 }
 
+impl Label for crate::base::Family {
+    const NAME: &'static str = "family";
+    const VALUES: &'static [&'static str] = &["ipv4", "ipv6"];
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
 label! {
     /// Which way relayed payload moved, seen from the daemon.
     Direction as "direction" {
@@ -48,16 +56,6 @@ label! {
         FromPeer = "from_peer",
         /// Sent to a peer.
         ToPeer = "to_peer",
-    }
-}
-
-label! {
-    /// Address family of a relayed address.
-    AddressFamily as "family" {
-        /// IPv4.
-        V4 = "ipv4",
-        /// IPv6.
-        V6 = "ipv6",
     }
 }
 

@@ -17,6 +17,5 @@ pub use family::{
     stun_requests, stun_responses, udp_batch_packets, udp_batches,
 };
 pub use labels::{
-    AddressFamily, AllocationFailure, AuthFailed, BatchOp, DenyRule, Direction, Dropped, Label, MethodLabel,
-    ResponseCode,
+    AllocationFailure, AuthFailed, BatchOp, DenyRule, Direction, Dropped, Label, MethodLabel, ResponseCode,
 };

@@ -25,6 +25,8 @@ pub struct Attribute<'a> {
     pub kind: AttributeType,
     /// The value, 0 to 65,535 bytes.
     pub value: &'a [u8],
+    /// Where the value begins in the message.
+    pub offset: usize,
 }
 
 impl<'a> Message<'a> {
@@ -88,7 +90,7 @@ impl<'a> Message<'a> {
     /// what follows those is left out but for FINGERPRINT, and nothing follows FINGERPRINT (RFC 8489
     /// sections 14.5 to 14.7). Repeated attributes are all here: the first one is valid (section 14).
     pub fn attributes(&self) -> Attributes<'a> {
-        Attributes { walk: Walk { rest: &self.bytes[HEADER_BYTES..] }, behind: Behind::Nothing }
+        Attributes { walk: Walk { message: self.bytes, at: HEADER_BYTES }, behind: Behind::Nothing }
     }
 
     /// The value of the first attribute of this type.
@@ -116,7 +118,7 @@ impl<'a> Message<'a> {
     /// Takes the same time for every wrong value (RFC 8489 sections 14.5 and 14.6).
     pub fn check_integrity(&self, algorithm: IntegrityAlgorithm, key: &IntegrityKey) -> bool {
         let Some(at) = self.integrity_offset(algorithm) else { return false };
-        let Some((attribute, _)) = split_attribute(&self.bytes[at..]) else { return false };
+        let Some((attribute, _)) = split_attribute(self.bytes, at) else { return false };
         key.verify(algorithm, &self.bytes[..at], attribute.value)
     }
 
@@ -131,11 +133,12 @@ impl<'a> Message<'a> {
     /// Walks all attributes once: lengths, integrity offsets, FINGERPRINT.
     fn find_checks(&mut self) -> Result<(), Malformed> {
         let mut behind = Behind::Nothing;
-        let mut rest = &self.bytes[HEADER_BYTES..];
-        while !rest.is_empty() {
-            let at = self.bytes.len() - rest.len();
-            let (attribute, next) = split_attribute(rest).ok_or(Malformed::AttributeOverrun)?;
-            rest = next;
+        let mut next = HEADER_BYTES;
+        while next < self.bytes.len() {
+            let at = next;
+            let (attribute, behind_it) =
+                split_attribute(self.bytes, at).ok_or(Malformed::AttributeOverrun)?;
+            next = behind_it;
             if !behind.admits(attribute.kind) {
                 continue;
             }
@@ -180,15 +183,16 @@ impl<'a> Iterator for Attributes<'a> {
 
 #[derive(Clone, Debug)]
 struct Walk<'a> {
-    rest: &'a [u8],
+    message: &'a [u8],
+    at: usize,
 }
 
 impl<'a> Iterator for Walk<'a> {
     type Item = Attribute<'a>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (attribute, rest) = split_attribute(self.rest)?;
-        self.rest = rest;
+        let (attribute, next) = split_attribute(self.message, self.at)?;
+        self.at = next;
         Some(attribute)
     }
 }
@@ -224,13 +228,17 @@ impl Behind {
     }
 }
 
-/// The first attribute and what follows its padding; `None` when it does not fit.
-fn split_attribute(bytes: &[u8]) -> Option<(Attribute<'_>, &[u8])> {
-    let (&[k0, k1, l0, l1], rest) = bytes.split_first_chunk::<4>()?;
+/// The attribute at `at` and where the next one begins; `None` when it does not fit.
+fn split_attribute(message: &[u8], at: usize) -> Option<(Attribute<'_>, usize)> {
+    let &[k0, k1, l0, l1] = message.get(at..)?.first_chunk::<4>()?;
     let length = usize::from(u16::from_be_bytes([l0, l1]));
-    let value = rest.get(..length)?;
-    let rest = rest.get(length.next_multiple_of(4)..)?;
-    Some((Attribute { kind: AttributeType(u16::from_be_bytes([k0, k1])), value }, rest))
+    let offset = at + 4;
+    let next = offset + length.next_multiple_of(4);
+    if next > message.len() {
+        return None;
+    }
+    let value = message.get(offset..offset + length)?;
+    Some((Attribute { kind: AttributeType(u16::from_be_bytes([k0, k1])), value, offset }, next))
 }
 
 #[cfg(test)]

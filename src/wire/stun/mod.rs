@@ -9,7 +9,7 @@ mod integrity;
 mod message;
 mod writer;
 
-pub use attribute::AttributeType;
+pub use attribute::{AttributeType, RequestedFamily};
 pub use header::{Class, HEADER_BYTES, MAGIC_COOKIE, Method, TransactionId};
 pub use integrity::{IntegrityAlgorithm, IntegrityKey};
 pub use message::{Attribute, Attributes, Message};

@@ -60,13 +60,14 @@ impl<'b> MessageWriter<'b> {
         self.attribute(AttributeType::ERROR_CODE, &attribute::encode_error_code(code));
     }
 
-    /// The first `max` of the types in UNKNOWN-ATTRIBUTES (RFC 8489 section 14.13).
-    pub fn unknown_attributes(&mut self, kinds: &[AttributeType]) {
-        self.attribute_header(AttributeType::UNKNOWN_ATTRIBUTES, 2 * kinds.len());
+    /// UNKNOWN-ATTRIBUTES (RFC 8489 section 14.13).
+    pub fn unknown_attributes(&mut self, kinds: impl ExactSizeIterator<Item = AttributeType>) {
+        let count = kinds.len();
+        self.attribute_header(AttributeType::UNKNOWN_ATTRIBUTES, 2 * count);
         for kind in kinds {
             self.push(&kind.0.to_be_bytes());
         }
-        self.push(&[0; 2][..2 * (kinds.len() & 1)]);
+        self.push(&[0; 2][..2 * (count & 1)]);
     }
 
     /// MESSAGE-INTEGRITY or MESSAGE-INTEGRITY-SHA256 over all that was written (RFC 8489 section 14.5).
@@ -85,6 +86,19 @@ impl<'b> MessageWriter<'b> {
         }
         let value = attribute::fingerprint(&self.buffer[..self.length]);
         self.u32(AttributeType::FINGERPRINT, value);
+    }
+
+    /// Closes the message for a last attribute whose value is sent from elsewhere: writes the header
+    /// of `kind` for `length` bytes, and counts them and their padding in the length field. Returns the
+    /// bytes written, or `None` when they do not fit the buffer or the length field.
+    pub fn finish_before(mut self, kind: AttributeType, length: usize) -> Option<usize> {
+        self.attribute_header(kind, length);
+        if self.failed {
+            return None;
+        }
+        let body = u16::try_from(self.length - HEADER_BYTES + length.next_multiple_of(4)).ok()?;
+        self.buffer[2..4].copy_from_slice(&body.to_be_bytes());
+        Some(self.length)
     }
 
     /// Closes the length field. Returns the bytes of the message, or `None` when it did not fit.
@@ -140,7 +154,7 @@ mod tests {
         let mut writer =
             MessageWriter::new(&mut buffer, Class::Request, Method::ALLOCATE, TransactionId([1; 12]));
         writer.attribute(AttributeType::USERNAME, b"u");
-        writer.unknown_attributes(&[AttributeType(0x7fff)]);
+        writer.unknown_attributes([AttributeType(0x7fff)].into_iter());
         let length = writer.finish().expect("fits");
         assert_eq!(buffer[20..length], [0, 6, 0, 1, b'u', 0, 0, 0, 0, 10, 0, 2, 0x7f, 0xff, 0, 0]);
         assert!(Message::parse(&buffer[..length]).is_ok());

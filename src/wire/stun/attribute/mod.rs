@@ -35,9 +35,12 @@ macro_rules! attribute_types {
     ($($name:ident = $number:literal, $source:literal;)*) => {
         impl AttributeType {
             $(#[doc = $source] pub const $name: Self = Self($number);)*
+
+            /// Whether the type has a name here.
+            pub const fn is_known(self) -> bool {
+                matches!(self, $(Self::$name)|*)
+            }
         }
-        /// Every type that has a name here.
-        pub const KNOWN: &[AttributeType] = &[$(AttributeType::$name),*];
     };
 }
 

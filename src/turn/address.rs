@@ -1,0 +1,68 @@
+//! Roles of addresses as types, so that they cannot be swapped.
+
+use crate::base::{Family, Transport};
+use std::net::{IpAddr, SocketAddr};
+
+/// One end of a client's 5-tuple and how to answer it (RFC 8656 section 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientAddr {
+    /// Where the client sends from.
+    pub remote: SocketAddr,
+    /// The own address and port that it sent to: replies leave from there.
+    pub local: SocketAddr,
+    /// How.
+    pub transport: Transport,
+    /// The driver's number of the listener.
+    pub door: u16,
+}
+
+impl ClientAddr {
+    pub(super) fn five_tuple(&self) -> FiveTuple {
+        FiveTuple {
+            remote: bits(self.remote.ip()),
+            local: bits(self.local.ip()),
+            rest: u64::from(self.remote.port()) << 32
+                | u64::from(self.local.port()) << 16
+                | u64::from(self.remote.is_ipv6()) << 8
+                | self.transport as u64,
+        }
+    }
+}
+
+/// A 5-tuple packed for hashing: an IPv4 address is its number, the family is in `rest`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct FiveTuple {
+    remote: u128,
+    local: u128,
+    rest: u64,
+}
+
+/// Names an allocation of one server; never used twice for different ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AllocationId {
+    /// Place in the server's table, reused after the allocation ended.
+    pub index: u32,
+    /// Tells the users of one place apart.
+    pub generation: u32,
+}
+
+/// Names one relay socket: an allocation has one, or one per family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RelayId {
+    /// Whose.
+    pub allocation: AllocationId,
+    /// Which.
+    pub family: Family,
+}
+
+fn bits(ip: IpAddr) -> u128 {
+    match ip {
+        IpAddr::V4(ip) => u128::from(u32::from(ip)),
+        IpAddr::V6(ip) => u128::from(ip),
+    }
+}
+
+/// The address without scope and flow label, which would make equal peers differ.
+pub(super) fn plain(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip(), address.port())
+}

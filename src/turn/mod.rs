@@ -1,0 +1,41 @@
+//! Rank 3: the STUN and TURN server as a state machine without I/O (RFC 8489, RFC 8656).
+//!
+//! A driver hands in what arrived and the time; it gets back a [`Verdict`], which says what to send
+//! now, and drains [`Effect`]s, which say what to open and close. Payload stays where the driver
+//! received it: a verdict names a range of it and the few bytes to put in front.
+//!
+//! One [`Server`] belongs to one driver. What several of them share (relay ports, reservations,
+//! quotas) is a [`Ledger`], touched when an allocation is made or ends and never per packet.
+#![forbid(unsafe_code)]
+
+mod address;
+mod allocate;
+mod allocation;
+mod authenticate;
+mod canonical;
+mod channel;
+mod error;
+mod ledger;
+mod peer_policy;
+mod permission;
+mod ports;
+mod refresh;
+mod relaying;
+mod request;
+mod respond;
+mod server;
+mod settings;
+mod strangers;
+mod subjects;
+mod verdict;
+
+pub use address::{AllocationId, ClientAddr, RelayId};
+pub use canonical::embedded_v4;
+pub use error::{OpenError, Reject};
+pub use ledger::{Grant, Lease, Ledger, LedgerSettings, OpenRequest, PortParity, PortUse, RelayAddress};
+pub use peer_policy::{OwnAddresses, PeerPolicy, PeerRules};
+pub use ports::{LivePorts, PortPool, PortRange};
+pub use respond::REPLY_BYTES_MAX;
+pub use server::Server;
+pub use settings::{ReplyBudget, Settings};
+pub use verdict::{Effect, Header, Opened, OpenedRelay, Reply, Verdict};

@@ -1,0 +1,83 @@
+//! What the operator decided about relaying, checked.
+
+use crate::base::Rate;
+use std::time::Duration;
+
+/// Checked settings of one [`super::Server`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// REALM of challenges.
+    pub realm: String,
+    /// Longest lifetime that a client gets, at least [`Settings::LIFETIME_DEFAULT`].
+    pub max_lifetime: Duration,
+    /// Take channel numbers 0x5000-0x7FFF, which RFC 8656 reserves and RFC 5766 allowed.
+    pub legacy_channels: bool,
+    /// An expired credential ends its live allocations too.
+    pub strict_expiry: bool,
+    /// Permissions of one allocation at a time.
+    pub permissions_max: usize,
+    /// Channels of one allocation at a time.
+    pub channels_max: usize,
+    /// Relayed datagrams a second of one subject, both ways together.
+    pub packets_per_user: Option<Rate>,
+    /// Peers a second that one subject may add.
+    pub new_peers_per_second: Option<Rate>,
+    /// Replies to strangers.
+    pub replies: ReplyBudget,
+    /// How many servers share the budgets: each takes its part.
+    pub shards: usize,
+}
+
+/// UDP replies to datagrams without valid integrity (DESIGN promise 3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplyBudget {
+    /// For each IPv4 address or IPv6 /64.
+    pub per_source: Rate,
+    /// For all together.
+    pub total: Rate,
+}
+
+impl Settings {
+    /// Lifetime of an allocation when the client names none, and the least it gets (RFC 8656
+    /// section 7.2).
+    pub const LIFETIME_DEFAULT: Duration = Duration::from_secs(600);
+    /// RFC 8656 section 9: exactly five minutes.
+    pub const PERMISSION_LIFETIME: Duration = Duration::from_secs(300);
+    /// RFC 8656 section 12: ten minutes.
+    pub const CHANNEL_LIFETIME: Duration = Duration::from_secs(600);
+    /// How long an expired binding still refuses other partners (RFC 8656 section 12: five minutes).
+    pub const CHANNEL_QUARANTINE: Duration = Duration::from_secs(300);
+    /// How long a reserved port waits for its token (RFC 8656 section 7.2: at least 30 s).
+    pub const RESERVATION_LIFETIME: Duration = Duration::from_secs(30);
+    /// An allocation without a packet from its client for this long may give way to a fresh one of
+    /// the same credential: a live path sends consent checks every 5 s (RFC 7675 section 5.1).
+    pub const IDLE_AFTER: Duration = Duration::from_secs(10);
+    /// Wrong guesses of one source for one user.
+    pub const GUESSES: Rate = Rate { per_second: 1, burst: 20 };
+}
+
+impl Default for ReplyBudget {
+    fn default() -> Self {
+        Self {
+            per_source: Rate { per_second: 500, burst: 5_000 },
+            total: Rate { per_second: 50_000, burst: 50_000 },
+        }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            realm: "turn".into(),
+            max_lifetime: Duration::from_secs(3600),
+            legacy_channels: false,
+            strict_expiry: false,
+            permissions_max: 256,
+            channels_max: 256,
+            packets_per_user: None,
+            new_peers_per_second: Some(Rate { per_second: 50, burst: 200 }),
+            replies: ReplyBudget::default(),
+            shards: 1,
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! The subjects that have allocations here, and their rates.
+
+use super::settings::Settings;
+use crate::base::{Now, Rate, TokenBucket};
+use slab::Slab;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Place of a subject in its table.
+pub(super) type SubjectIndex = u32;
+
+/// Bounded by the allocations: a subject without one is forgotten.
+#[derive(Debug, Default)]
+pub(super) struct Subjects {
+    entries: Slab<Subject>,
+    by_name: HashMap<Arc<str>, SubjectIndex>,
+}
+
+#[derive(Debug)]
+struct Subject {
+    name: Arc<str>,
+    /// Places of its allocations in the server's table.
+    members: Vec<u32>,
+    /// This server's allocations of all: its part of the subject's rates.
+    total: u32,
+    packets: TokenBucket,
+    peers: TokenBucket,
+}
+
+impl Subjects {
+    /// The allocation at `member` belongs to `name`. Returns the subject and the place among its
+    /// members.
+    pub(super) fn join(&mut self, name: &Arc<str>, member: u32) -> (SubjectIndex, u32) {
+        let index = match self.by_name.get(name) {
+            Some(index) => *index,
+            None => self.enter(name),
+        };
+        let subject = &mut self.entries[index as usize];
+        subject.members.push(member);
+        subject.total = subject.total.max(subject.members.len() as u32);
+        (index, subject.members.len() as u32 - 1)
+    }
+
+    /// The member at `at` leaves. Returns which allocation took its place there, if any.
+    pub(super) fn leave(&mut self, index: SubjectIndex, at: u32) -> Option<u32> {
+        let subject = &mut self.entries[index as usize];
+        subject.members.swap_remove(at as usize);
+        let moved = subject.members.get(at as usize).copied();
+        if subject.members.is_empty() {
+            let subject = self.entries.remove(index as usize);
+            self.by_name.remove(&subject.name);
+        }
+        moved
+    }
+
+    /// Places of the subject's allocations.
+    pub(super) fn members(&self, name: &str) -> &[u32] {
+        self.by_name.get(name).map_or(&[], |index| &self.entries[*index as usize].members)
+    }
+
+    /// How many allocations the subject has on all servers.
+    pub(super) fn set_total(&mut self, name: &str, total: u32) {
+        if let Some(index) = self.by_name.get(name) {
+            let subject = &mut self.entries[*index as usize];
+            subject.total = total.max(subject.members.len() as u32);
+        }
+    }
+
+    fn enter(&mut self, name: &Arc<str>) -> SubjectIndex {
+        let index = self.entries.insert(Subject {
+            name: Arc::clone(name),
+            members: Vec::new(),
+            total: 0,
+            packets: TokenBucket::default(),
+            peers: TokenBucket::default(),
+        }) as SubjectIndex;
+        self.by_name.insert(Arc::clone(name), index);
+        index
+    }
+
+    /// Takes one datagram from the subject's rate.
+    pub(super) fn take_packet(&mut self, now: Now, settings: &Settings, index: SubjectIndex) -> bool {
+        let Some(rate) = settings.packets_per_user else { return true };
+        let subject = &mut self.entries[index as usize];
+        let rate = subject.part_of(rate);
+        subject.packets.take(now.at, rate, 1)
+    }
+
+    /// Takes `count` new peers from the subject's rate.
+    pub(super) fn take_peers(
+        &mut self,
+        now: Now,
+        settings: &Settings,
+        index: SubjectIndex,
+        count: u32,
+    ) -> bool {
+        let Some(rate) = settings.new_peers_per_second else { return true };
+        let subject = &mut self.entries[index as usize];
+        let rate = subject.part_of(rate);
+        subject.peers.take(now.at, rate, count)
+    }
+}
+
+impl Subject {
+    /// A subject's rate holds over all servers: each spends by its part of the allocations.
+    fn part_of(&self, rate: Rate) -> Rate {
+        let own = self.members.len() as u32;
+        if own == self.total {
+            return rate;
+        }
+        let part = |n: u32| {
+            let part = u64::from(n) * u64::from(own) / u64::from(self.total);
+            (part as u32).max(1)
+        };
+        Rate { per_second: part(rate.per_second), burst: part(rate.burst) }
+    }
+}

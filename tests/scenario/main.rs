@@ -1,0 +1,18 @@
+//! The pure core, driven by hand: exact answers and exact effects.
+//!
+//! Tests that say "point N" prove that numbered trap of TURN. Points that are about parts which this
+//! daemon does not have (TCP, DTLS, RFC 6062, 7635, 8016, 5780, ALTERNATE-SERVER, the iceServers
+//! answer) have no test here; framing (16) is tested with the codec, key derivation (21) and nonces
+//! (22) with `auth`, and what only real sockets show (2, 24, 25) with `net` and the process tests.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../support/world.rs"]
+mod world;
+
+mod allocate;
+mod auth;
+mod hostile;
+mod limits;
+mod peers;
+mod refresh;
+mod relaying;
