@@ -3,4 +3,6 @@ pub mod auth;
 pub mod base;
 pub mod metrics;
 pub mod net;
+pub mod relay;
+pub mod turn;
 pub mod wire;

@@ -1,26 +1,8 @@
 //! Which addresses this host has, and which one it would use towards the Internet.
 
+use crate::base::Family;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-
-/// The two families of IP addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Family {
-    /// IPv4.
-    V4,
-    /// IPv6.
-    V6,
-}
-
-impl Family {
-    /// The family that `ip` belongs to. An IPv4-mapped address is IPv6.
-    pub const fn of(ip: IpAddr) -> Self {
-        match ip {
-            IpAddr::V4(_) => Self::V4,
-            IpAddr::V6(_) => Self::V6,
-        }
-    }
-}
 
 /// The address that the kernel would send from towards the Internet, or `None` if the host has none
 /// of this family beyond loopback and link-local.

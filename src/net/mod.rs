@@ -15,7 +15,6 @@ pub mod interfaces;
 mod poll;
 mod udp;
 
-pub use interfaces::Family;
 pub use poll::{Event, Poller, Waker};
 pub use udp::{
     Buffers, Header, IcmpError, Outgoing, Received, RecvBatch, SendReport, SendScratch, UdpSocket,

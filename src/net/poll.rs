@@ -1,6 +1,7 @@
 //! Readiness of many sockets, and a way to interrupt the wait for it from another thread.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,9 +18,10 @@ const EVENTS_MAX: usize = 256;
 const WAIT_MS_MAX: u128 = i32::MAX as u128;
 
 /// One level-triggered epoll set with its waker.
+#[derive(Debug)]
 pub struct Poller {
     epoll: OwnedFd,
-    events: Vec<epoll::Event>,
+    events: Vec<Event>,
     wakeups: Arc<OwnedFd>,
 }
 
@@ -79,12 +81,24 @@ impl Poller {
     pub fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let timeout = timeout.map(whole_milliseconds);
         self.events.clear();
-        let room = rustix::buffer::spare_capacity(&mut self.events);
-        match epoll::wait(&self.epoll, room, timeout.as_ref()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+        let mut room = [const { MaybeUninit::uninit() }; EVENTS_MAX];
+        let ready = match epoll::wait(&self.epoll, &mut room[..], timeout.as_ref()) {
+            Ok((ready, _)) => &*ready,
+            Err(rustix::io::Errno::INTR) => &[],
             Err(error) => return Err(error.into()),
+        };
+        let mut woken = false;
+        for event in ready {
+            match token_of(event) {
+                WAKER_TOKEN => woken = true,
+                token => self.events.push(Event {
+                    token,
+                    readable: { event.flags }.contains(epoll::EventFlags::IN),
+                    error: { event.flags }.intersects(epoll::EventFlags::ERR | epoll::EventFlags::HUP),
+                }),
+            }
         }
-        if self.events.iter().any(|event| token_of(event) == WAKER_TOKEN) {
+        if woken {
             self.consume_wakeups();
         }
         Ok(())
@@ -92,14 +106,7 @@ impl Poller {
 
     /// What the last [`Self::wait`] returned, without the waker's own event.
     pub fn events(&self) -> impl Iterator<Item = Event> {
-        self.events.iter().filter(|event| token_of(event) != WAKER_TOKEN).map(|event| {
-            let flags = event.flags;
-            Event {
-                token: token_of(event),
-                readable: flags.contains(epoll::EventFlags::IN),
-                error: flags.intersects(epoll::EventFlags::ERR | epoll::EventFlags::HUP),
-            }
-        })
+        self.events.iter().copied()
     }
 
     /// A handle that ends a wait of this poller from any thread.

@@ -1,0 +1,38 @@
+//! UDP listeners: one socket per door and shard on the same port.
+
+use crate::net::{Buffers, UdpSocket};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+/// One shard's socket of a listener.
+#[derive(Debug)]
+pub struct Door {
+    pub(super) socket: UdpSocket,
+    pub(super) address: SocketAddr,
+    /// The kernel's count of datagrams lost at this socket, as last seen.
+    pub(super) overflow: u32,
+}
+
+impl Door {
+    /// The address that it is bound to.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The address to send replies from: only a wildcard socket must be told.
+    pub(super) fn source(&self, local: IpAddr) -> Option<IpAddr> {
+        self.address.ip().is_unspecified().then_some(local)
+    }
+}
+
+/// Binds `address` once for each of `shards` (at least one). Port 0 takes any free port.
+///
+/// # Errors
+/// As the kernel says; `AddrInUse` also when another process shares its port as we do, since half of
+/// the clients would then be its.
+pub fn bind_doors(address: SocketAddr, shards: usize, buffers: Buffers) -> io::Result<Vec<Door>> {
+    // A socket that shares nothing tells whether the port is anybody's.
+    let address = UdpSocket::relay(address.ip(), address.port(), Buffers::default())?.local_addr()?;
+    let bind = |_| Ok(Door { socket: UdpSocket::listener(address, buffers)?, address, overflow: 0 });
+    (0..shards.max(1)).map(bind).collect()
+}

@@ -1,0 +1,20 @@
+//! Rank 5: the relay data path. One shard per core ([`Prepared`] until it runs) owns its sockets, its allocations and its
+//! counters; a [`Registry`] holds what they share.
+//!
+//! Between receive and send a shard takes no lock, allocates nothing and logs nothing. The registry's
+//! lock is taken when an allocation is made or ends; everything else between threads goes through
+//! [`Mailbox`]es.
+
+mod clock;
+mod door;
+mod mailbox;
+mod ports;
+mod registry;
+mod shard;
+mod traffic;
+
+pub use clock::Clock;
+pub use door::{Door, bind_doors};
+pub use mailbox::{Command, Mailbox, ShardUpdate};
+pub use registry::Registry;
+pub use shard::{Handle, Prepared, Setup};

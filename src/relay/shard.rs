@@ -1,0 +1,240 @@
+//! One shard: a thread with its poller, its sockets and its core.
+
+use super::clock::Clock;
+use super::door::Door;
+use super::mailbox::{Command, Mailbox};
+use super::ports::{RelaySocket, Waiting, place_of};
+use super::registry::Registry;
+use crate::base::{Now, Timestamp};
+use crate::metrics::{Published, busy_nanos};
+use crate::net::{Buffers, Event, Outgoing, Poller, RecvBatch, SendScratch};
+use crate::turn::{REPLY_BYTES_MAX, RelayId, Server};
+use crossbeam_channel::Receiver;
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How old published counters may get while traffic flows.
+const PUBLISH_EVERY: Duration = Duration::from_millis(250);
+
+/// Commands taken from the mailbox in one turn.
+const COMMANDS_PER_TURN: usize = 64;
+
+/// Every datagram fits a slot.
+const SLOT_BYTES: usize = 65_536;
+
+/// What a shard is made of.
+#[derive(Debug)]
+pub struct Setup {
+    /// Number of the shard.
+    pub index: usize,
+    /// The core, without allocations.
+    pub server: Server,
+    /// This shard's socket of each listener.
+    pub doors: Vec<Door>,
+    /// Kernel buffers of relay sockets.
+    pub relay_buffers: Buffers,
+    /// What it shares with the others.
+    pub registry: Arc<Registry>,
+    /// The common clock.
+    pub clock: Clock,
+}
+
+/// A shard while it runs.
+pub(super) struct Shard {
+    pub(super) index: usize,
+    pub(super) server: Server,
+    pub(super) poller: Poller,
+    pub(super) doors: Vec<Door>,
+    pub(super) relays: Vec<Option<RelaySocket>>,
+    pub(super) relay_buffers: Buffers,
+    pub(super) registry: Arc<Registry>,
+    pub(super) waiting: Vec<Waiting>,
+    pub(super) batch: RecvBatch,
+    pub(super) scratch: SendScratch,
+    pub(super) run: Vec<Outgoing>,
+    /// The relay socket that `run` leaves through, on the way to peers.
+    pub(super) run_relay: Option<RelayId>,
+    pub(super) reply: Box<[u8; REPLY_BYTES_MAX]>,
+    pub(super) clock: Clock,
+    /// Datagrams received, for sampling.
+    pub(super) received: u64,
+    mailbox: Receiver<Command>,
+    published: Arc<Published>,
+    published_at: Timestamp,
+    beats: Arc<AtomicU64>,
+    ready: Vec<Event>,
+    stopping: bool,
+}
+
+/// What the rest of the daemon holds of a running shard.
+#[derive(Debug)]
+pub struct Handle {
+    /// Its mailbox.
+    pub mailbox: Mailbox,
+    /// Its counters, at most a moment old.
+    pub published: Arc<Published>,
+    /// Grows with each turn of its loop.
+    pub beats: Arc<AtomicU64>,
+}
+
+/// A shard whose doors are registered and whose thread does not run yet.
+#[derive(Debug)]
+pub struct Prepared {
+    setup: Setup,
+    poller: Poller,
+    mailbox: Receiver<Command>,
+    published: Arc<Published>,
+    beats: Arc<AtomicU64>,
+}
+
+impl Prepared {
+    /// Registers the doors.
+    ///
+    /// # Errors
+    /// Out of file descriptors or kernel memory.
+    pub fn new(setup: Setup) -> io::Result<(Self, Handle)> {
+        let poller = Poller::new()?;
+        for (token, door) in setup.doors.iter().enumerate() {
+            poller.add(door.socket.as_fd(), token as u64)?;
+        }
+        let (sender, mailbox) = Mailbox::new(poller.waker());
+        let (published, beats) = (Arc::<Published>::default(), Arc::<AtomicU64>::default());
+        let handle = Handle { mailbox: sender, published: Arc::clone(&published), beats: Arc::clone(&beats) };
+        Ok((Self { setup, poller, mailbox, published, beats }, handle))
+    }
+
+    /// Serves on a thread of its own until [`Command::Stop`].
+    ///
+    /// # Errors
+    /// No thread could be made. The thread's own result is an error of the poller, which a sound
+    /// process does not see.
+    pub fn spawn(self) -> io::Result<JoinHandle<io::Result<()>>> {
+        std::thread::Builder::new().name(format!("relay-{}", self.setup.index)).spawn(move || {
+            // The batches hold pointers for the kernel, so they are made on the thread that uses them.
+            let mut shard = Shard::assemble(self);
+            while !shard.stopping {
+                shard.turn()?;
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Shard {
+    fn assemble(prepared: Prepared) -> Self {
+        let Prepared { setup, poller, mailbox, published, beats } = prepared;
+        Self {
+            index: setup.index,
+            server: setup.server,
+            poller,
+            doors: setup.doors,
+            relays: Vec::new(),
+            relay_buffers: setup.relay_buffers,
+            registry: setup.registry,
+            waiting: Vec::new(),
+            batch: RecvBatch::new(SLOT_BYTES),
+            scratch: SendScratch::new(),
+            run: Vec::with_capacity(RecvBatch::DATAGRAMS_MAX),
+            run_relay: None,
+            reply: Box::new([0; REPLY_BYTES_MAX]),
+            published_at: setup.clock.monotonic(),
+            clock: setup.clock,
+            received: 0,
+            mailbox,
+            published,
+            beats,
+            ready: Vec::with_capacity(256),
+            stopping: false,
+        }
+    }
+
+    /// One turn: wait, then sockets, timers, mailbox and counters, in this order.
+    fn turn(&mut self) -> io::Result<()> {
+        let timeout = self.timeout();
+        self.poller.wait(timeout)?;
+        let woke = self.clock.monotonic();
+        let mut ready = std::mem::take(&mut self.ready);
+        ready.extend(self.poller.events());
+        for event in ready.drain(..) {
+            self.serve(event);
+        }
+        self.ready = ready;
+        let now = self.clock.now();
+        self.server.on_deadline(now);
+        self.drain_effects(now);
+        self.read_mailbox(now);
+        self.beats.fetch_add(1, Ordering::Relaxed);
+        let slept = self.clock.monotonic();
+        self.server.counters().add_quietly(busy_nanos(), slept.since(woke).as_nanos() as u64);
+        self.publish_if_due(slept);
+        Ok(())
+    }
+
+    fn serve(&mut self, event: Event) {
+        match place_of(event.token) {
+            Err(door) => self.serve_door(door),
+            Ok(slot) => {
+                if event.error {
+                    self.drain_errors(slot);
+                }
+                if event.readable {
+                    self.serve_relay(slot);
+                }
+            }
+        }
+    }
+
+    /// Until the next timer, or until counters that moved are due to be published; else for ever.
+    fn timeout(&mut self) -> Option<Duration> {
+        let now = self.clock.monotonic();
+        let timer = self.server.next_deadline().map(|deadline| deadline.since(now));
+        let dirty = self.server.counters().is_dirty();
+        let publish = dirty.then(|| self.published_at.after(PUBLISH_EVERY).since(now));
+        match (timer, publish) {
+            (Some(timer), Some(publish)) => Some(timer.min(publish)),
+            (timer, publish) => timer.or(publish),
+        }
+    }
+
+    fn publish_if_due(&mut self, now: Timestamp) {
+        if self.server.counters().is_dirty() && now >= self.published_at.after(PUBLISH_EVERY) {
+            self.server.counters().publish(&self.published);
+            self.published_at = now;
+        }
+    }
+
+    fn read_mailbox(&mut self, now: Now) {
+        for _ in 0..COMMANDS_PER_TURN {
+            let Ok(command) = self.mailbox.try_recv() else { return };
+            self.obey(now, command);
+            self.drain_effects(now);
+        }
+        // More may wait, and its wake-up is spent.
+        self.poller.waker().wake();
+    }
+
+    fn obey(&mut self, now: Now, command: Command) {
+        match command {
+            Command::Reload(update) => {
+                self.server.reload(update.settings, update.authenticator, update.policy);
+            }
+            Command::Drain(draining) => self.server.set_draining(draining),
+            Command::Beat => {}
+            Command::SubjectTotal { subject, total } => self.server.set_subject_total(&subject, total),
+            Command::EvictIdle { subject, credential, asker, allocation } => {
+                self.server.evict_idle(now, &subject, credential);
+                self.drain_effects(now);
+                self.registry.answer_eviction(asker, allocation);
+            }
+            Command::EvictionTried { allocation } => self.on_eviction_tried(now, allocation),
+            Command::Stop => {
+                self.server.counters().publish(&self.published);
+                self.stopping = true;
+            }
+        }
+    }
+}
