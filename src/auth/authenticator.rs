@@ -40,7 +40,8 @@ impl CredentialId {
 pub struct Identity {
     /// The very credential: two requests with the same id come from the same one.
     pub credential: CredentialId,
-    /// Whom quotas, usage and lookups count; the whole name of a static user. May be empty.
+    /// Whom quotas, usage and lookups count; the whole name of a static user, or of one without a
+    /// subject.
     pub subject: Arc<str>,
     /// What the minter wants to see it counted under.
     pub label: Option<Arc<str>>,
@@ -140,7 +141,7 @@ impl Authenticator {
             if verify(&key) {
                 signed = true;
                 if let Some(name) = current {
-                    return Ok(minted_identity(id, name, key));
+                    return Ok(minted_identity(id, username, name, key));
                 }
             }
         }
@@ -190,10 +191,12 @@ impl StaticUser {
     }
 }
 
-fn minted_identity(id: CredentialId, name: MintedName<'_>, key: IntegrityKey) -> Identity {
+fn minted_identity(id: CredentialId, username: &str, name: MintedName<'_>, key: IntegrityKey) -> Identity {
+    let subject = name.subject();
     Identity {
         credential: id,
-        subject: Arc::from(name.subject()),
+        // Bare expiries name nobody: each is its own subject, or all of them would share one quota.
+        subject: if subject.is_empty() { Arc::from(username) } else { Arc::from(subject) },
         label: name.label().map(Arc::from),
         call_id: name.call_id().map(Arc::from),
         key,

@@ -4,7 +4,7 @@
 //! time-limited names whose password is an HMAC over the name under a shared secret, so that minting
 //! one writes nothing and checking one looks nothing up.
 //!
-//! - [`mint`] makes a time-limited credential, [`explain`] says why one does or does not work.
+//! - [`mint()`] makes a time-limited credential, [`explain()`] says why one does or does not work.
 //! - [`MintedName`] reads such a name.
 //! - [`Nonces`] issues and checks nonces that are bound to a client's address, without state.
 //! - [`Authenticator`] judges a request.
