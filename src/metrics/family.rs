@@ -14,8 +14,8 @@ pub struct CounterId(pub(super) u16);
 pub enum Kind {
     /// Grows only.
     Counter,
-    /// Nanoseconds that grow only, shown in seconds.
-    SecondsCounter,
+    /// Nanoseconds that grow only, shown in seconds with one series per worker (label `worker`).
+    WorkerSeconds,
     /// Buckets with these upper bounds in seconds, then the count above, then the sum in units.
     Histogram(&'static Histogram),
     /// Feeds a gauge that the scrape computes; not shown itself.
@@ -176,7 +176,7 @@ define! {
         "Datagrams in those calls.", [BatchOp];
     SocketReceiveDrops: Kind::Counter, "turnstone_socket_receive_drops_total",
         "Datagrams that the kernel dropped because a receive buffer was full.", [];
-    BusyNanos: Kind::SecondsCounter, "turnstone_worker_busy_seconds_total",
+    BusyNanos: Kind::WorkerSeconds, "turnstone_worker_busy_seconds_total",
         "Time that relay workers did not sleep.", [];
     ForwardLatency: Kind::Histogram(&FORWARD_LATENCY_US), "turnstone_forward_latency_seconds",
         "Time from receipt of a datagram to its send, sampled 1 in 1024.", [];
