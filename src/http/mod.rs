@@ -1,0 +1,91 @@
+//! Rank 5: what the daemon says over HTTP. For now the admin side: health, readiness, metrics.
+//!
+//! Plain HTTP/1.1 on a listener that is meant for loopback. It reads published copies only, so it
+//! never waits for a worker and no worker ever waits for it. Every connection is bounded in number,
+//! in header bytes and in time, and a request must name us by an allowed `Host`.
+
+mod admin;
+mod exposition;
+mod host;
+mod process;
+mod requests;
+mod server;
+#[cfg(test)]
+mod testing;
+
+pub use admin::serve_admin;
+
+use crate::metrics::Published;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+/// Checked settings of the admin listener (`http.admin`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminSettings {
+    /// Where to listen.
+    pub address: SocketAddr,
+    /// Names allowed in `Host` besides IP literals and `localhost`, without port.
+    pub allowed_hosts: Vec<String>,
+}
+
+impl AdminSettings {
+    /// Binds the listener for [`serve_admin`], early, so that a taken port stops the start.
+    ///
+    /// # Errors
+    /// Those of `bind` and `listen`: taken, not on this host, not permitted.
+    pub fn bind(&self) -> io::Result<TcpListener> {
+        TcpListener::bind(self.address)
+    }
+}
+
+/// What the admin side reads from the daemon. Every method answers at once: no lock that a worker
+/// holds, no question to a worker.
+pub trait Sources: Send + Sync + 'static {
+    /// Published counters, one per relay worker, in worker order.
+    fn shards(&self) -> &[Arc<Published>];
+    /// Relay ports by state; they add up to the pool.
+    fn relay_ports(&self) -> PortCounts;
+    /// Whether new sessions are welcome, and why not.
+    fn readiness(&self) -> Readiness;
+    /// Outcome of the last reading of the config.
+    fn last_reload(&self) -> Reload;
+}
+
+/// Relay ports by state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PortCounts {
+    /// Bound for an allocation, or reserved by a token.
+    pub used: u64,
+    /// Ready to be taken.
+    pub free: u64,
+    /// Resting after use (`relay.port_quarantine`).
+    pub quarantined: u64,
+}
+
+/// Whether the daemon takes new sessions. The default is ready.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Readiness {
+    /// Not every listener serves yet.
+    pub starting: bool,
+    /// New allocations get 508.
+    pub draining: bool,
+    /// Indices of workers that made no progress lately.
+    pub stalled_workers: Vec<usize>,
+}
+
+impl Readiness {
+    /// Nothing stands against new sessions.
+    pub fn is_ready(&self) -> bool {
+        !self.starting && !self.draining && self.stalled_workers.is_empty()
+    }
+}
+
+/// Outcome of the last reading of the config, the one at the start included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reload {
+    /// The last reading was accepted.
+    pub successful: bool,
+    /// When the config in force was accepted, in seconds since the Unix epoch.
+    pub success_unix: u64,
+}
