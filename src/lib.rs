@@ -1,6 +1,7 @@
 #![allow(missing_docs)]
 pub mod auth;
 pub mod base;
+pub mod daemon;
 pub mod http;
 pub mod metrics;
 pub mod net;

@@ -1,0 +1,3 @@
+//! Rank 7: the daemon as a whole.
+
+pub mod log;
