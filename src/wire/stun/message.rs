@@ -11,10 +11,10 @@ pub struct Message<'a> {
     bytes: &'a [u8],
     class: Class,
     method: Method,
-    /// Offset of the first MESSAGE-INTEGRITY that counts.
-    integrity_at: Option<u16>,
+    /// Offset of the first MESSAGE-INTEGRITY that counts: 20 to 65,548, which 16 bits cannot hold.
+    integrity_at: Option<u32>,
     /// Offset of the first MESSAGE-INTEGRITY-SHA256 that counts.
-    integrity_sha256_at: Option<u16>,
+    integrity_sha256_at: Option<u32>,
     has_fingerprint: bool,
 }
 
@@ -23,7 +23,7 @@ pub struct Message<'a> {
 pub struct Attribute<'a> {
     /// The type.
     pub kind: AttributeType,
-    /// The value, 0 to 65,535 bytes.
+    /// The value, 0 to 65,528 bytes.
     pub value: &'a [u8],
     /// Where the value begins in the message.
     pub offset: usize,
@@ -127,7 +127,7 @@ impl<'a> Message<'a> {
             IntegrityAlgorithm::Sha1 => self.integrity_at,
             IntegrityAlgorithm::Sha256 => self.integrity_sha256_at,
         };
-        at.map(usize::from)
+        at.map(|at| at as usize)
     }
 
     /// Walks all attributes once: lengths, integrity offsets, FINGERPRINT.
@@ -144,8 +144,8 @@ impl<'a> Message<'a> {
             }
             behind = behind.after(attribute.kind);
             match attribute.kind {
-                AttributeType::MESSAGE_INTEGRITY => self.integrity_at = Some(at as u16),
-                AttributeType::MESSAGE_INTEGRITY_SHA256 => self.integrity_sha256_at = Some(at as u16),
+                AttributeType::MESSAGE_INTEGRITY => self.integrity_at = Some(at as u32),
+                AttributeType::MESSAGE_INTEGRITY_SHA256 => self.integrity_sha256_at = Some(at as u32),
                 AttributeType::FINGERPRINT => {
                     let expected = attribute::fingerprint(&self.bytes[..at]).to_be_bytes();
                     if attribute.value != expected {
@@ -279,6 +279,25 @@ mod tests {
                 &IntegrityKey::short_term(b"other").expect("short")
             )
         );
+    }
+
+    #[test] // a message of 65,552 bytes holds offsets that 16 bits cannot
+    fn an_integrity_at_the_very_end_of_the_largest_message_is_not_looked_up_in_the_header() {
+        let key = IntegrityKey::short_term(b"k").expect("short");
+        let tag = key.sign(IntegrityAlgorithm::Sha256, &[]);
+        // Read at offset 12 (65,548 cut to 16 bits), this would be a tag of 16 bytes over nothing.
+        let mut bytes = vec![0; 65_552];
+        bytes[2..4].copy_from_slice(&65_532u16.to_be_bytes());
+        bytes[4..8].copy_from_slice(&MAGIC_COOKIE.to_be_bytes());
+        bytes[14..16].copy_from_slice(&16u16.to_be_bytes());
+        bytes[16..32].copy_from_slice(&tag.as_ref()[..16]);
+        let first = usize::from(u16::from_be_bytes([bytes[22], bytes[23]])).next_multiple_of(4);
+        let second = 65_548 - (24 + first) - 4;
+        bytes[24 + first + 2..][..2].copy_from_slice(&(second as u16).to_be_bytes());
+        bytes[65_548..65_550].copy_from_slice(&AttributeType::MESSAGE_INTEGRITY_SHA256.0.to_be_bytes());
+        let message = Message::parse(&bytes).expect("sound");
+        assert!(message.has_integrity_of(IntegrityAlgorithm::Sha256));
+        assert!(!message.check_integrity(IntegrityAlgorithm::Sha256, &key));
     }
 
     #[test]

@@ -27,7 +27,7 @@ impl<'b> MessageWriter<'b> {
         writer
     }
 
-    /// Any attribute by its raw value, up to 65,532 bytes.
+    /// Any attribute by its raw value, up to 65,528 bytes.
     pub fn attribute(&mut self, kind: AttributeType, value: &[u8]) {
         self.attribute_header(kind, value.len());
         self.push(value);
