@@ -34,7 +34,7 @@ mod tests {
     fn every_first_byte_has_the_kind_of_the_table() {
         for byte in 0..=255u8 {
             let expected = match byte {
-                0 | 1 | 2 | 3 => Kind::Stun,
+                0..=3 => Kind::Stun,
                 b if (20..64).contains(&b) => Kind::Dtls,
                 b if b >> 4 == 4 => Kind::Channel,
                 b if (5..=7).contains(&(b >> 4)) => Kind::LegacyChannel,

@@ -93,7 +93,7 @@ impl IntegrityKey {
             IntegrityAlgorithm::Sha1 => tag.len() == algorithm.tag_bytes(),
             IntegrityAlgorithm::Sha256 => {
                 (Self::SHA256_TAG_BYTES_MIN..=algorithm.tag_bytes()).contains(&tag.len())
-                    && tag.len() % 4 == 0
+                    && tag.len().is_multiple_of(4)
             }
         };
         if !sound {
