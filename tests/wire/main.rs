@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod arbitrary;
+mod channel_data;
 mod differential;
 mod published;
 mod values;
