@@ -1,0 +1,266 @@
+//! Inputs that people found interesting, by name.
+
+use crate::vectors;
+use turnstone::wire::channel_data::{ChannelNumber, header};
+use turnstone::wire::stun::attribute::{
+    AddressErrorCode, Icmp, KNOWN, PasswordAlgorithm, RequestedFamily, encode_address_error_code,
+    encode_icmp, encode_password_algorithm,
+};
+use turnstone::wire::stun::{
+    AttributeType, Class, IntegrityAlgorithm, IntegrityKey, MessageWriter, Method, TransactionId,
+};
+
+type Seeds = Vec<(&'static str, Vec<u8>)>;
+
+/// Seeds of `stun_decode`.
+pub(crate) fn stun_decode() -> Seeds {
+    let mut seeds = vec![
+        ("rfc5769-request", vectors::request()),
+        ("rfc5769-response-ipv4", vectors::response_ipv4()),
+        ("rfc5769-response-ipv6", vectors::response_ipv6()),
+        ("rfc5769-request-long-term", vectors::request_long_term()),
+        ("rfc8489-b1-as-printed", vectors::userhash_as_printed()),
+        ("rfc8489-b1-corrected", vectors::userhash_corrected()),
+        ("empty", Vec::new()),
+        ("header-alone", written(Class::Request, Method::BINDING, |_| {})),
+        ("header-cut", written(Class::Request, Method::BINDING, |_| {})[..19].to_vec()),
+        ("method-beyond-the-shared-port", written(Class::Error, Method::new(0xFFF), |_| {})),
+    ];
+    seeds.extend(turn_requests());
+    seeds.extend(turn_answers());
+    seeds.extend(closings());
+    seeds.extend(broken());
+    seeds
+}
+
+/// Seeds of `channel_data`; the first byte of each says how the stream is cut.
+pub(crate) fn channel_data() -> Seeds {
+    let channel = |number: u16, payload: &[u8], padding: usize| {
+        let number = ChannelNumber::new(number).expect("seeds use channel numbers");
+        let mut bytes = header(number, payload.len() as u16).to_vec();
+        bytes.extend_from_slice(payload);
+        bytes.resize(bytes.len() + padding, 0);
+        bytes
+    };
+    let stun = written(Class::Request, Method::REFRESH, |w| w.u32(AttributeType::LIFETIME, 600));
+    let stream =
+        [channel(0x4000, b"one", 1), stun.clone(), channel(0x4FFF, b"", 0), channel(0x7FFF, b"four", 0)];
+    let oversized = [&[0x00, 0x01, 0x08, 0x00][..], &stun[4..]].concat();
+    vec![
+        ("empty", Vec::new()),
+        ("cut-alone", vec![9]),
+        ("datagram", channel(0x4001, b"payload", 0)),
+        ("datagram-padded", channel(0x4001, b"payload", 1)),
+        ("datagram-padded-too-far", channel(0x4001, b"payload", 4)),
+        ("datagram-empty", channel(0x4000, b"", 0)),
+        ("datagram-short", channel(0x4001, b"payload", 0)[..9].to_vec()),
+        ("stream", [&[1][..], &stream.concat()].concat()),
+        ("stream-cut-coarsely", [&[200][..], &stream.concat()].concat()),
+        ("stream-of-empty-messages", [&[3][..], &channel(0x4000, b"", 0).repeat(20)].concat()),
+        ("stream-without-padding", [&[7][..], &channel(0x4000, b"abcde", 0), &stun].concat()),
+        ("stream-of-stun", [&[5][..], &stun.repeat(3)].concat()),
+        ("stream-that-ends-inside", [&[5][..], &stun, &channel(0x4000, b"abcde", 3)[..7]].concat()),
+        ("stream-then-tls", [&[5][..], &stun, &[0x16, 3, 1, 0, 5]].concat()),
+        ("stream-then-reserved-channel", [&[5][..], &stun, &[0x80, 0, 0, 0]].concat()),
+        ("stun-length-not-of-four", vec![5, 0, 1, 0, 3, 0x21, 0x12, 0xA4, 0x42]),
+        ("stun-length-beyond-the-bound", [&[5][..], &oversized].concat()),
+        ("stun-length-maximum", vec![5, 0, 1, 0xFF, 0xFC, 0x21, 0x12, 0xA4, 0x42]),
+        ("channel-length-maximum", vec![5, 0x40, 0, 0xFF, 0xFF, 1, 2, 3]),
+    ]
+}
+
+fn turn_requests() -> Seeds {
+    let peers = ["192.0.2.1:0", "[2001:db8::1]:65535", "[::ffff:127.0.0.1]:80"];
+    vec![
+        (
+            "allocate",
+            authenticated(Method::ALLOCATE, |w| {
+                w.attribute(AttributeType::REQUESTED_TRANSPORT, &[17, 0, 0, 0]);
+                w.u32(AttributeType::LIFETIME, 3600);
+                w.attribute(AttributeType::DONT_FRAGMENT, &[]);
+                w.attribute(AttributeType::EVEN_PORT, &[0x80]);
+                w.attribute(AttributeType::ADDITIONAL_ADDRESS_FAMILY, &[2, 0, 0, 0]);
+            }),
+        ),
+        (
+            "allocate-reserved",
+            authenticated(Method::ALLOCATE, |w| {
+                w.attribute(AttributeType::REQUESTED_TRANSPORT, &[6, 0, 0, 0]);
+                w.attribute(AttributeType::RESERVATION_TOKEN, &[1, 2, 3, 4, 5, 6, 7, 8]);
+                w.attribute(AttributeType::REQUESTED_ADDRESS_FAMILY, &[3, 0, 0, 0]);
+            }),
+        ),
+        ("refresh-zero", authenticated(Method::REFRESH, |w| w.u32(AttributeType::LIFETIME, 0))),
+        (
+            "create-permission",
+            authenticated(Method::CREATE_PERMISSION, |w| {
+                for peer in peers {
+                    w.xor_address(AttributeType::XOR_PEER_ADDRESS, peer.parse().expect("a literal"));
+                }
+            }),
+        ),
+        (
+            "channel-bind",
+            authenticated(Method::CHANNEL_BIND, |w| {
+                w.attribute(AttributeType::CHANNEL_NUMBER, &[0x40, 0, 0, 0]);
+                w.xor_address(AttributeType::XOR_PEER_ADDRESS, peers[1].parse().expect("a literal"));
+            }),
+        ),
+        (
+            "send",
+            written(Class::Indication, Method::SEND, |w| {
+                w.xor_address(AttributeType::XOR_PEER_ADDRESS, peers[0].parse().expect("a literal"));
+                w.attribute(AttributeType::DATA, b"hello");
+            }),
+        ),
+        (
+            "every-known-attribute-empty",
+            written(Class::Request, Method::ALLOCATE, |w| {
+                KNOWN.iter().for_each(|kind| w.attribute(*kind, &[]))
+            }),
+        ),
+    ]
+}
+
+fn turn_answers() -> Seeds {
+    let algorithms =
+        [PasswordAlgorithm::Sha256, PasswordAlgorithm::Md5].map(encode_password_algorithm).concat();
+    vec![
+        (
+            "challenge",
+            written(Class::Error, Method::ALLOCATE, |w| {
+                w.error_code(401);
+                w.attribute(AttributeType::REALM, b"example.org");
+                w.attribute(AttributeType::NONCE, b"obMatJos2AAACf//499k954d6OL34oL9FSTvy64sA");
+                w.attribute(AttributeType::PASSWORD_ALGORITHMS, &algorithms);
+                w.fingerprint();
+            }),
+        ),
+        (
+            "unknown-attributes",
+            written(Class::Error, Method::BINDING, |w| {
+                w.attribute(AttributeType::ERROR_CODE, b"\0\0\x04\x14Unknown");
+                w.unknown_attributes(&[AttributeType(1), AttributeType(0x7FFF), AttributeType(3)]);
+            }),
+        ),
+        (
+            "allocated-in-part",
+            written(Class::Success, Method::ALLOCATE, |w| {
+                let address = "198.51.100.1:49152".parse().expect("a literal");
+                w.xor_address(AttributeType::XOR_RELAYED_ADDRESS, address);
+                w.address(AttributeType::ALTERNATE_SERVER, address);
+                let error = AddressErrorCode { family: RequestedFamily::V6, code: 440 };
+                w.attribute(AttributeType::ADDRESS_ERROR_CODE, &encode_address_error_code(error));
+                w.attribute(AttributeType::SOFTWARE, b"a server");
+            }),
+        ),
+        (
+            "data-with-icmp",
+            written(Class::Indication, Method::DATA, |w| {
+                w.attribute(AttributeType::ICMP, &encode_icmp(Icmp { icmp_type: 3, code: 4, data: 1280 }));
+                w.attribute(AttributeType::ALTERNATE_DOMAIN, b"example.org");
+            }),
+        ),
+    ]
+}
+
+/// Integrity and FINGERPRINT in every order that has a rule (RFC 8489 sections 14.5 to 14.7).
+fn closings() -> Seeds {
+    let with = |fill: &dyn Fn(&mut MessageWriter<'_>)| written(Class::Request, Method::REFRESH, fill);
+    vec![
+        (
+            "attributes-behind-each-closing",
+            with(&|w| {
+                w.integrity(IntegrityAlgorithm::Sha1, &key());
+                w.u32(AttributeType::LIFETIME, 0);
+                w.integrity(IntegrityAlgorithm::Sha256, &key());
+                w.u32(AttributeType::LIFETIME, 1);
+                w.fingerprint();
+                w.u32(AttributeType::LIFETIME, 2);
+            }),
+        ),
+        (
+            "sha256-before-sha1",
+            with(&|w| {
+                w.integrity(IntegrityAlgorithm::Sha256, &key());
+                w.integrity(IntegrityAlgorithm::Sha1, &key());
+            }),
+        ),
+        (
+            "fingerprint-before-integrity",
+            with(&|w| {
+                w.fingerprint();
+                w.integrity(IntegrityAlgorithm::Sha1, &key());
+            }),
+        ),
+        ("fingerprint-twice", with(&|w| (0..2).for_each(|_| w.fingerprint()))),
+        ("fingerprint-wrong", with(&|w| w.u32(AttributeType::FINGERPRINT, 0))),
+        ("fingerprint-short", with(&|w| w.attribute(AttributeType::FINGERPRINT, &[1, 2]))),
+        ("sha1-short", with(&|w| w.attribute(AttributeType::MESSAGE_INTEGRITY, &[0; 19]))),
+        ("sha256-truncated", with(&|w| w.attribute(AttributeType::MESSAGE_INTEGRITY_SHA256, &[0; 16]))),
+        (
+            "sha256-truncated-too-far",
+            with(&|w| w.attribute(AttributeType::MESSAGE_INTEGRITY_SHA256, &[0; 12])),
+        ),
+    ]
+}
+
+fn broken() -> Seeds {
+    let sound = written(Class::Request, Method::ALLOCATE, |w| w.u32(AttributeType::LIFETIME, 600));
+    let changed = |at: usize, byte: u8| {
+        let mut bytes = sound.clone();
+        bytes[at] = byte;
+        bytes
+    };
+    vec![
+        ("cookie-of-rfc3489", changed(4, 0)),
+        ("top-bits", changed(0, 0xC0)),
+        ("length-too-long", changed(3, 12)),
+        ("length-too-short", changed(3, 4)),
+        ("length-not-of-four", changed(3, 7)),
+        ("attribute-overrun", changed(23, 5)),
+        ("attribute-overrun-far", changed(22, 0xFF)),
+        ("trailing-byte", [&sound[..], &[0]].concat()),
+        ("ipv6-family-with-ipv4-length", address(&[0, 2, 0, 80, 192, 0, 2, 1])),
+        ("address-of-family-zero", address(&[0, 0, 0, 80, 192, 0, 2, 1])),
+        ("address-with-reserved-byte", address(&[0xFF, 1, 0, 80, 192, 0, 2, 1])),
+        ("error-code-out-of-range", of(AttributeType::ERROR_CODE, &[0, 0, 7, 100])),
+        ("username-not-utf8", of(AttributeType::USERNAME, &[0xE3, 0x83])),
+        ("username-too-long", of(AttributeType::USERNAME, &[b'a'; 509])),
+        ("password-algorithms-torn", of(AttributeType::PASSWORD_ALGORITHMS, &[0, 2, 0, 0, 0, 1])),
+        ("password-algorithm-with-parameters", of(AttributeType::PASSWORD_ALGORITHM, &[0, 2, 0, 3, 1, 2, 3])),
+    ]
+}
+
+fn address(value: &[u8]) -> Vec<u8> {
+    of(AttributeType::XOR_PEER_ADDRESS, value)
+}
+
+fn of(kind: AttributeType, value: &[u8]) -> Vec<u8> {
+    written(Class::Request, Method::ALLOCATE, |w| w.attribute(kind, value))
+}
+
+fn authenticated(method: Method, fill: impl FnOnce(&mut MessageWriter<'_>)) -> Vec<u8> {
+    written(Class::Request, method, |w| {
+        fill(w);
+        w.attribute(AttributeType::USERNAME, b"1700000000:alice");
+        w.attribute(AttributeType::REALM, b"example.org");
+        w.attribute(AttributeType::NONCE, b"obMatJos2AAACf//499k954d6OL34oL9FSTvy64sA");
+        w.integrity(IntegrityAlgorithm::Sha1, &key());
+        w.fingerprint();
+    })
+}
+
+fn written(class: Class, method: Method, fill: impl FnOnce(&mut MessageWriter<'_>)) -> Vec<u8> {
+    let id = TransactionId([0xb7, 0xe7, 0xa7, 0x01, 0xbc, 0x34, 0xd6, 0x86, 0xfa, 0x87, 0xdf, 0xae]);
+    let mut buffer = vec![0; 1024];
+    let mut writer = MessageWriter::new(&mut buffer, class, method, id);
+    fill(&mut writer);
+    let length = writer.finish().expect("seeds are small");
+    buffer.truncate(length);
+    buffer
+}
+
+fn key() -> IntegrityKey {
+    IntegrityKey::long_term_md5(b"1700000000:alice", b"example.org", b"password")
+}
