@@ -1,4 +1,5 @@
-#![allow(missing_docs)]
+#![doc = include_str!("ARCHITECTURE.md")]
+
 pub mod auth;
 pub mod base;
 pub mod daemon;

@@ -3,10 +3,9 @@
 use super::process::Process;
 use super::requests::Requests;
 use super::{PortCounts, Sources};
-use crate::base::Transport;
+use crate::base::{Family as AddressFamily, Transport};
 use crate::metrics::{
-    AddressFamily, Family, Histogram, Kind, Label, Series, Snapshot, allocations_ended, allocations_started,
-    families,
+    Family, Histogram, Kind, Label, Series, Snapshot, allocations_ended, allocations_started, families,
 };
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{self, Metric, MetricFamily, MetricType};

@@ -26,7 +26,8 @@ pub(super) struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    pub(super) fn read(message: Message<'a>) -> Self {
+    /// `legacy`: also take what clients of RFC 5766 and its drafts sent otherwise.
+    pub(super) fn read(message: Message<'a>, legacy: bool) -> Self {
         let mut request = Self {
             message,
             username: None,
@@ -53,6 +54,7 @@ impl<'a> Request<'a> {
                 AttributeType::RESERVATION_TOKEN => &mut request.token,
                 AttributeType::REQUESTED_ADDRESS_FAMILY => &mut request.family,
                 AttributeType::ADDITIONAL_ADDRESS_FAMILY => &mut request.additional_family,
+                AttributeType::LEGACY_ADDITIONAL_ADDRESS_FAMILY if legacy => &mut request.additional_family,
                 AttributeType::CHANNEL_NUMBER => &mut request.channel_number,
                 AttributeType::XOR_PEER_ADDRESS => &mut request.peer,
                 kind => {

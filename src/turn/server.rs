@@ -219,7 +219,7 @@ impl Server {
         reply: &mut [u8],
     ) -> Verdict {
         self.counters.increment(metrics::stun_requests(label));
-        let request = Request::read(message);
+        let request = Request::read(message, self.settings.legacy_channels);
         let outcome = match label {
             MethodLabel::Binding => binding(from, &request),
             _ if self.is_opening(from) => return self.drop(Dropped::Pending),

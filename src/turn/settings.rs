@@ -10,7 +10,8 @@ pub struct Settings {
     pub realm: String,
     /// Longest lifetime that a client gets, at least [`Settings::LIFETIME_DEFAULT`].
     pub max_lifetime: Duration,
-    /// Take channel numbers 0x5000-0x7FFF, which RFC 8656 reserves and RFC 5766 allowed.
+    /// Take what clients before RFC 8656 send: channel numbers 0x5000-0x7FFF, which it reserves and
+    /// RFC 5766 allowed, and ADDITIONAL-ADDRESS-FAMILY under its old number.
     pub legacy_channels: bool,
     /// An expired credential ends its live allocations too.
     pub strict_expiry: bool,

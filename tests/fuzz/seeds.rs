@@ -3,8 +3,8 @@
 use crate::vectors;
 use turnstone::wire::channel_data::{ChannelNumber, header};
 use turnstone::wire::stun::attribute::{
-    AddressErrorCode, Icmp, KNOWN, PasswordAlgorithm, RequestedFamily, encode_address_error_code,
-    encode_icmp, encode_password_algorithm,
+    AddressErrorCode, Icmp, PasswordAlgorithm, RequestedFamily, encode_address_error_code, encode_icmp,
+    encode_password_algorithm,
 };
 use turnstone::wire::stun::{
     AttributeType, Class, IntegrityAlgorithm, IntegrityKey, MessageWriter, Method, TransactionId,
@@ -116,7 +116,7 @@ fn turn_requests() -> Seeds {
         (
             "every-known-attribute-empty",
             written(Class::Request, Method::ALLOCATE, |w| {
-                KNOWN.iter().for_each(|kind| w.attribute(*kind, &[]))
+                AttributeType::KNOWN.iter().for_each(|kind| w.attribute(*kind, &[]))
             }),
         ),
     ]
@@ -140,7 +140,7 @@ fn turn_answers() -> Seeds {
             "unknown-attributes",
             written(Class::Error, Method::BINDING, |w| {
                 w.attribute(AttributeType::ERROR_CODE, b"\0\0\x04\x14Unknown");
-                w.unknown_attributes(&[AttributeType(1), AttributeType(0x7FFF), AttributeType(3)]);
+                w.unknown_attributes([1, 0x7FFF, 3].map(AttributeType).into_iter());
             }),
         ),
         (

@@ -4,7 +4,7 @@ use crate::world::*;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use turnstone::metrics::Dropped;
-use turnstone::turn::{Effect, OpenError, PortRange, RelayAddress};
+use turnstone::turn::{Effect, OpenError, PortRange, RelayAddress, Settings};
 use turnstone::wire::stun::{AttributeType as A, Method, RequestedFamily};
 
 const V4: &[u8] = &[1, 0, 0, 0];
@@ -170,6 +170,16 @@ fn point_6_a_dual_allocation_has_both_families_or_names_the_missing_one() {
     assert_eq!(answer.address_error, Some((RequestedFamily::V6, 440)));
     let answer = Client::new(2, "alice").try_allocate(&mut world, &[(A::REQUESTED_ADDRESS_FAMILY, V6)]);
     assert_eq!(answer.code, 440);
+}
+
+#[test]
+fn the_old_number_of_the_additional_family_is_for_legacy_clients_only() {
+    let old: Attributes<'_> = &[(A::LEGACY_ADDITIONAL_ADDRESS_FAMILY, V6)];
+    for (legacy_channels, addresses) in [(false, 1), (true, 2)] {
+        let settings = Settings { legacy_channels, ..Settings::default() };
+        let mut world = World::with(1, Options { settings, ..Options::default() });
+        assert_eq!(Client::new(1, "alice").allocate_with(&mut world, old).relayed.len(), addresses);
+    }
 }
 
 #[test]

@@ -4,7 +4,6 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use std::net::{IpAddr, SocketAddr};
-use turnstone::wire::stun::attribute::KNOWN;
 use turnstone::wire::stun::{
     AttributeType, Class, IntegrityAlgorithm, IntegrityKey, MessageWriter, Method, TransactionId,
 };
@@ -91,7 +90,7 @@ fn class() -> impl Strategy<Value = Class> {
 }
 
 fn attribute_type() -> impl Strategy<Value = AttributeType> {
-    let known: Vec<_> = KNOWN.iter().copied().filter(|kind| !closes(*kind)).collect();
+    let known: Vec<_> = AttributeType::KNOWN.iter().copied().filter(|kind| !closes(*kind)).collect();
     prop_oneof![
         3 => select(known),
         1 => any::<u16>().prop_map(AttributeType).prop_filter("closes the message", |kind| !closes(*kind)),

@@ -143,7 +143,7 @@ proptest! {
     #[test] // RFC 8489 section 14.13
     fn unknown_attributes_pass_both_ways(kinds in vec(any::<u16>(), 0..20)) {
         let ours: Vec<_> = kinds.iter().copied().map(AttributeType).collect();
-        let bytes = write([7; 12], |writer| writer.unknown_attributes(&ours));
+        let bytes = write([7; 12], |writer| writer.unknown_attributes(ours.iter().copied()));
         let mut read = UnknownAttributes(Vec::new());
         read.get_from(&parsed(&bytes)).unwrap();
         prop_assert_eq!(read.0.iter().map(|kind| kind.0).collect::<Vec<_>>(), kinds);

@@ -25,6 +25,10 @@ pub use text::{decode_nonce, decode_realm, decode_software, decode_userhash, dec
 pub struct AttributeType(pub u16);
 
 impl AttributeType {
+    /// ADDITIONAL-ADDRESS-FAMILY under the number that coturn's tools used before RFC 8656 settled on
+    /// 0x8000. Understood only where legacy clients are let in.
+    pub const LEGACY_ADDITIONAL_ADDRESS_FAMILY: Self = Self(0x8032);
+
     /// Whether a request with this attribute must be refused by who does not know it (0x0000-0x7FFF).
     pub const fn is_comprehension_required(self) -> bool {
         self.0 < 0x8000
@@ -35,6 +39,9 @@ macro_rules! attribute_types {
     ($($name:ident = $number:literal, $source:literal;)*) => {
         impl AttributeType {
             $(#[doc = $source] pub const $name: Self = Self($number);)*
+
+            /// Every type that has a name here.
+            pub const KNOWN: &[Self] = &[$(Self::$name),*];
 
             /// Whether the type has a name here.
             pub const fn is_known(self) -> bool {
