@@ -5,12 +5,14 @@
 #![forbid(unsafe_code)]
 
 mod budget;
+mod exit;
 mod random;
 mod time;
 mod transport;
 mod wheel;
 
 pub use budget::{BudgetTable, Rate, TokenBucket};
+pub use exit::Exit;
 pub use random::Random;
 pub use time::{Now, Timestamp, UnixTime};
 pub use transport::{Family, Transport};

@@ -15,6 +15,7 @@ pub(crate) const RANKS: &[(&str, u8)] = &[
     ("storage", 4),
     ("relay", 5),
     ("http", 5),
+    ("probe", 5),
     ("config", 6),
     ("daemon", 7),
     ("admin", 7),

@@ -1,0 +1,401 @@
+//! Every section of the file: its keys, their types, their defaults. This list is the file format.
+
+use super::addresses::{DenyRule, HttpDoor, PortRange, PublicAddress, RelayAddress, Workers};
+use super::secrets::SecretsFile;
+use super::section::section;
+use super::text::{FreeTable, WebUrl, words};
+use super::units::{BitRate, ByteSize, EventRate, Limit};
+use crate::auth::Secret;
+use ipnet::IpNet;
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU16;
+use std::path::PathBuf;
+use std::time::Duration;
+
+section! {
+    /// The whole configuration, checked. It cannot hold nonsense and does not change.
+    Config {
+        /// `[server]`
+        server: Server = Server::default();
+        /// `[[listen]]`, never empty.
+        listen: Vec<Listen> = Listen::defaults();
+        /// `[relay]`
+        relay: Relay = Relay::default();
+        /// `[tls]`
+        tls: Tls = Tls::default();
+        /// `[auth]`
+        auth: Auth = Auth::default();
+        /// `[http]`
+        http: Http = Http::default();
+        /// `[signaling]`
+        signaling: Signaling = Signaling::default();
+        /// `[hooks]`
+        hooks: Hooks = Hooks::default();
+        /// `[limits]`
+        limits: Limits = Limits::default();
+        /// `[storage]`
+        storage: Storage = Storage::default();
+        /// `[admin]`
+        admin: Admin = Admin::default();
+        /// `[log]`
+        log: Log = Log::default();
+        /// `[usage]`
+        usage: Usage = Usage::default();
+        /// `[cluster]`
+        cluster: Cluster = Cluster::default();
+    }
+}
+
+section! {
+    /// `[server]`: what the daemon calls itself.
+    Server {
+        /// Host in URLs and certificates; the public address when unset.
+        name: Option<String> = None;
+        /// REALM of challenges, after OpaqueString; at most 127 characters (RFC 8489 section 14.9).
+        realm: String = "turn".to_owned();
+        /// The addresses that clients see.
+        public_address: PublicAddress = PublicAddress::Auto;
+        /// How long a stop waits for sessions to end.
+        drain_timeout: Duration = Duration::from_secs(30);
+    }
+}
+
+section! {
+    /// One `[[listen]]`: an address and the transports that it serves.
+    Listen {
+        /// Address and port, never port 0. A wildcard IPv6 address serves IPv6 only.
+        address: SocketAddr = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 3478));
+        /// Not empty, none twice.
+        transports: Vec<Transport> = vec![Transport::Udp, Transport::Tcp];
+        /// Sources whose PROXY protocol header is believed.
+        proxy_protocol_from: Vec<IpNet> = Vec::new();
+        /// Second address and port for NAT discovery (RFC 5780).
+        alternate: Option<SocketAddr> = None;
+    }
+}
+
+impl Listen {
+    /// UDP and TCP on port 3478 of every address.
+    fn defaults() -> Vec<Self> {
+        let address = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 3478));
+        vec![Self { address, ..Self::default() }, Self::default()]
+    }
+}
+
+words! {
+    /// How clients reach the daemon.
+    Transport("a transport") {
+        /// UDP datagrams.
+        Udp = "udp",
+        /// A TCP stream.
+        Tcp = "tcp",
+        /// A TLS stream, shared with HTTPS and WebSocket.
+        Tls = "tls",
+        /// DTLS over UDP.
+        Dtls = "dtls",
+    }
+}
+
+section! {
+    /// `[relay]`: where relay ports come from.
+    Relay {
+        /// Either `Auto` alone or addresses of this host; not empty.
+        addresses: Vec<RelayAddress> = vec![RelayAddress::Auto];
+        /// Ports of the pool.
+        ports: PortRange = PortRange::DYNAMIC;
+        /// Longest LIFETIME granted: 10 minutes to 1 hour.
+        max_lifetime: Duration = Duration::from_secs(3_600);
+        /// How many shards.
+        workers: Workers = Workers::Auto;
+        /// Accept channel numbers 0x5000 to 0x7FFF (RFC 5766) too.
+        legacy_channels: bool = false;
+        /// TCP relaying (RFC 6062).
+        tcp: bool = false;
+        /// How long a released port rests before its next owner.
+        port_quarantine: Duration = Duration::from_secs(30);
+        /// SO_RCVBUF of each relay socket.
+        receive_buffer: ByteSize = ByteSize(256 << 10);
+        /// SO_SNDBUF of each relay socket.
+        send_buffer: ByteSize = ByteSize(256 << 10);
+        /// SO_RCVBUF and SO_SNDBUF of each listener, each.
+        listener_buffer: ByteSize = ByteSize(4 << 20);
+        /// `[relay.peers]`
+        peers: Peers = Peers::default();
+    }
+}
+
+section! {
+    /// `[relay.peers]`: whom a client may reach through the relay.
+    Peers {
+        /// Refused networks; the recommended set is always in, unless the list has `Nothing`.
+        deny: Vec<DenyRule> = vec![DenyRule::Recommended];
+        /// Exceptions from `deny`; they win.
+        allow: Vec<IpNet> = Vec::new();
+        /// Peers below this port are refused.
+        min_port: NonZeroU16 = NonZeroU16::MIN;
+    }
+}
+
+impl Peers {
+    /// Whether the recommended set is refused: always, unless `deny` has "none".
+    pub fn denies_recommended(&self) -> bool {
+        !self.deny.contains(&DenyRule::Nothing)
+    }
+
+    /// The networks that `deny` names itself.
+    pub fn denied_networks(&self) -> impl Iterator<Item = IpNet> + '_ {
+        self.deny.iter().filter_map(|rule| match rule {
+            DenyRule::Network(net) => Some(*net),
+            DenyRule::Recommended | DenyRule::Nothing => None,
+        })
+    }
+}
+
+section! {
+    /// `[tls]`: the certificate of every `tls` and `dtls` transport.
+    Tls {
+        /// Where the certificate comes from.
+        mode: TlsMode = TlsMode::Off;
+        /// Certificate chain, PEM; given when the mode is `Files`.
+        cert: Option<PathBuf> = None;
+        /// Private key, PEM; given when the mode is `Files`.
+        key: Option<PathBuf> = None;
+        /// `acme = { .. }`
+        acme: Acme = Acme::default();
+        /// Further certificates, chosen by server name.
+        extra: Vec<TlsExtra> = Vec::new();
+    }
+}
+
+words! {
+    /// Where the certificate comes from.
+    TlsMode("a TLS mode") {
+        /// No TLS.
+        Off = "off",
+        /// From files.
+        Files = "files",
+        /// Made at start.
+        SelfSigned = "self-signed",
+        /// From an ACME authority.
+        Acme = "acme",
+    }
+}
+
+section! {
+    /// `tls.acme`: the account at a certificate authority.
+    Acme {
+        /// Contact of the account.
+        email: Option<String> = None;
+        /// "letsencrypt", "letsencrypt-staging" or the URL of a directory.
+        directory: String = "letsencrypt".to_owned();
+    }
+}
+
+section! {
+    /// One `[[tls.extra]]`; both paths are given.
+    TlsExtra {
+        /// Certificate chain, PEM.
+        cert: PathBuf = PathBuf::new();
+        /// Private key, PEM.
+        key: PathBuf = PathBuf::new();
+    }
+}
+
+section! {
+    /// `[auth]`: who may have a relay.
+    Auth {
+        /// Shared secrets of time-limited credentials, newest first; empty with `secrets_file`.
+        secrets: Vec<Secret> = Vec::new();
+        /// File with the same, one per line.
+        secrets_file: Option<SecretsFile> = None;
+        /// Offer SHA-256 integrity; challenges grow.
+        modern: bool = false;
+        /// Expiry ends live sessions.
+        strict_expiry: bool = false;
+        /// Lifetime of minted credentials.
+        ttl: Duration = Duration::from_secs(3_600);
+        /// Longest lifetime of minted credentials; at least `ttl`.
+        max_ttl: Duration = Duration::from_secs(86_400);
+        /// Static users and passwords, both after OpaqueString (RFC 8265).
+        users: BTreeMap<String, Secret> = BTreeMap::new();
+        /// `[auth.jwt]`
+        jwt: Jwt = Jwt::default();
+    }
+}
+
+section! {
+    /// `[auth.jwt]`: who signs the tokens of signaling clients. At most one of the first three is given.
+    Jwt {
+        /// Key of HS256.
+        secret: Option<Secret> = None;
+        /// Public key, PEM, of RS256, ES256 or EdDSA.
+        public_key_file: Option<PathBuf> = None;
+        /// Key set of the issuer.
+        jwks_url: Option<WebUrl> = None;
+        /// Wanted `iss`.
+        issuer: Option<String> = None;
+        /// Wanted `aud`.
+        audience: Option<String> = None;
+    }
+}
+
+section! {
+    /// `[http]`: the plain HTTP listeners.
+    Http {
+        /// API, WebSocket and test page.
+        public: HttpDoor = HttpDoor(Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))));
+        /// Health, metrics and dashboard.
+        admin: HttpDoor = HttpDoor(Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9640))));
+        /// Serve `/test`.
+        test_page: bool = false;
+        /// Proxies whose `X-Forwarded-For` is believed.
+        trusted_proxies: Vec<IpNet> = Vec::new();
+    }
+}
+
+section! {
+    /// `[signaling]`: calls and rooms over WebSocket and Socket.IO.
+    Signaling {
+        /// Serve it at all.
+        enabled: bool = true;
+        /// Mount paths of Socket.IO.
+        socketio_paths: Vec<String> = vec!["/socket.io/".to_owned()];
+        /// Web origins that may connect; empty for the server's own.
+        origins: Vec<String> = Vec::new();
+        /// Longest message.
+        max_message: ByteSize = ByteSize(64 << 10);
+        /// Sets of event names.
+        profiles: Vec<String> = Vec::new();
+        /// `[[signaling.rule]]`: event relay rules.
+        rule: Vec<FreeTable> = Vec::new();
+    }
+}
+
+section! {
+    /// `[hooks]`: calls to the application's back end.
+    Hooks {
+        /// Where to.
+        url: Option<WebUrl> = None;
+        /// Key of the signature.
+        secret: Option<Secret> = None;
+        /// Which events.
+        events: Vec<String> = Vec::new();
+    }
+}
+
+section! {
+    /// `[limits]`: what one user, one allocation and the whole daemon may use.
+    Limits {
+        /// Live allocations of one subject; 0 for no limit.
+        allocations_per_user: u32 = 16;
+        /// Live allocations of all; 0 for as many as there are ports.
+        allocations_total: u32 = 0;
+        /// Relayed payload of one allocation.
+        bandwidth_per_allocation: Limit<BitRate> = Limit(None);
+        /// Relayed payload of one subject.
+        bandwidth_per_user: Limit<BitRate> = Limit(None);
+        /// Relayed payload of all.
+        bandwidth_total: Limit<BitRate> = Limit(None);
+        /// What happens above `bandwidth_total`.
+        over_total: OverTotal = OverTotal::Shape;
+        /// Relayed packets of one subject.
+        packets_per_user: Limit<EventRate> = Limit(None);
+        /// Peers that one allocation may address for the first time.
+        new_peers_per_second: Limit<EventRate> = Limit(Some(EventRate { per_s: 50 }));
+        /// UDP replies without valid integrity, per source; burst and total follow from it.
+        unauthenticated_replies: EventRate = EventRate { per_s: 500 };
+    }
+}
+
+impl Limits {
+    /// Burst per source of `unauthenticated_replies`: ten seconds' worth.
+    pub fn unauthenticated_burst(&self) -> u32 {
+        self.unauthenticated_replies.per_s.saturating_mul(10)
+    }
+
+    /// Replies a second to all sources together: a hundred sources' worth.
+    pub fn unauthenticated_total_per_s(&self) -> u32 {
+        self.unauthenticated_replies.per_s.saturating_mul(100)
+    }
+}
+
+words! {
+    /// What happens above the total bandwidth.
+    OverTotal("an answer to overload") {
+        /// Every flow gets less.
+        Shape = "shape",
+        /// New allocations are refused.
+        Refuse = "refuse",
+    }
+}
+
+section! {
+    /// `[storage]`: where durable state lives.
+    Storage {
+        /// Folder.
+        path: PathBuf = PathBuf::from("/var/lib/turnstone");
+    }
+}
+
+section! {
+    /// `[admin]`: how the command line reaches the daemon.
+    Admin {
+        /// Unix socket.
+        socket: PathBuf = PathBuf::from("/run/turnstone/admin.sock");
+    }
+}
+
+section! {
+    /// `[log]`
+    Log {
+        /// Form of a line.
+        format: LogFormat = LogFormat::Auto;
+        /// Least important level that is written.
+        level: LogLevel = LogLevel::Info;
+    }
+}
+
+words! {
+    /// Form of a log line.
+    LogFormat("a log format") {
+        /// Without time under systemd, with colours on a terminal, else plain text.
+        Auto = "auto",
+        /// Plain text.
+        Text = "text",
+        /// One JSON object a line.
+        Json = "json",
+    }
+}
+
+words! {
+    /// How much is logged.
+    LogLevel("a log level") {
+        /// The daemon gives up.
+        Error = "error",
+        /// Worth waking someone.
+        Warn = "warn",
+        /// Start, stop, reload.
+        Info = "info",
+        /// Branches off the happy path.
+        Debug = "debug",
+        /// Single packets.
+        Trace = "trace",
+    }
+}
+
+section! {
+    /// `[usage]`: the record of who relayed how much.
+    Usage {
+        /// How long it is kept.
+        retention: Duration = Duration::from_secs(400 * 86_400);
+    }
+}
+
+section! {
+    /// `[cluster]`: what several nodes share.
+    Cluster {
+        /// URL of Redis or Valkey. It may hold a password.
+        redis: Option<Secret> = None;
+    }
+}

@@ -1,0 +1,169 @@
+//! How much memory the daemon can use at most with a configuration: the sum that `check-config` prints.
+
+use super::checked::{Config, Transport};
+
+/// Worst case of one kind of thing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemoryRow {
+    /// What it is.
+    pub name: &'static str,
+    /// How many there can be.
+    pub count: u64,
+    /// Bytes of each.
+    pub bytes_each: u64,
+    /// Whether the bytes are the kernel's (socket buffers, allocated only as they fill) or the process's.
+    pub in_kernel: bool,
+}
+
+impl MemoryRow {
+    /// Bytes of all.
+    pub fn bytes(&self) -> u64 {
+        self.count.saturating_mul(self.bytes_each)
+    }
+}
+
+/// Worst case of everything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemorySum {
+    /// The parts.
+    pub rows: Vec<MemoryRow>,
+}
+
+impl MemorySum {
+    /// Bytes of the process.
+    pub fn process_bytes(&self) -> u64 {
+        self.total(false)
+    }
+
+    /// Bytes of socket buffers in the kernel.
+    pub fn kernel_bytes(&self) -> u64 {
+        self.total(true)
+    }
+
+    /// Bytes of both.
+    pub fn bytes(&self) -> u64 {
+        self.process_bytes().saturating_add(self.kernel_bytes())
+    }
+
+    fn total(&self, in_kernel: bool) -> u64 {
+        let rows = self.rows.iter().filter(|row| row.in_kernel == in_kernel);
+        rows.map(MemoryRow::bytes).fold(0, u64::saturating_add)
+    }
+}
+
+/// Bytes of one thing of each kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ItemSizes {
+    /// An allocation with its permissions, channels and timers.
+    pub allocation: u64,
+    /// A subject with its quota.
+    pub subject: u64,
+    /// A port of the pool: its place in the free list or in quarantine.
+    pub port: u64,
+    /// Receive and send buffers of a shard.
+    pub shard_buffers: u64,
+    /// Budget tables of a shard: replies to strangers, and guesses.
+    pub shard_budgets: u64,
+    /// Threads, code, metrics, HTTP: all that does not grow.
+    pub fixed: u64,
+}
+
+impl Default for ItemSizes {
+    fn default() -> Self {
+        Self {
+            allocation: 3 << 10,
+            subject: 1 << 10,
+            port: 16,
+            shard_buffers: 2 << 20,
+            shard_budgets: 1 << 20,
+            fixed: 32 << 20,
+        }
+    }
+}
+
+impl Config {
+    /// Worst case on this machine, with the default [`ItemSizes`].
+    pub fn worst_case_memory(&self) -> MemorySum {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        self.worst_case_memory_of(self.relay.workers.on(cores), &ItemSizes::default())
+    }
+
+    /// Worst case with this many shards and these sizes.
+    pub fn worst_case_memory_of(&self, shards: usize, sizes: &ItemSizes) -> MemorySum {
+        let shards = shards as u64;
+        let ports = u64::from(self.relay.ports.count());
+        let allocations = self.allocations_max();
+        let row = |name, count, bytes_each| MemoryRow { name, count, bytes_each, in_kernel: false };
+        let sockets = |name, count, bytes_each| MemoryRow { name, count, bytes_each, in_kernel: true };
+        MemorySum {
+            rows: vec![
+                row("allocations", allocations, sizes.allocation),
+                row("subjects", allocations, sizes.subject),
+                row("ports of the pool", ports, sizes.port),
+                row("shard buffers", shards, sizes.shard_buffers),
+                row("shard budgets", shards, sizes.shard_budgets),
+                row("fixed", 1, sizes.fixed),
+                // A dual allocation has two ports, so the pool bounds the sockets and not the allocations.
+                sockets("relay sockets", self.relay_sockets_max(), self.relay_socket_bytes()),
+                sockets("UDP listeners", self.udp_listeners() * shards, self.listener_bytes()),
+            ],
+        }
+    }
+
+    /// Live allocations at most: each has a port of its own.
+    pub fn allocations_max(&self) -> u64 {
+        let ports = u64::from(self.relay.ports.count());
+        match u64::from(self.limits.allocations_total) {
+            0 => ports,
+            total => total.min(ports),
+        }
+    }
+
+    /// Two sockets an allocation (one per address family), and no more than ports.
+    fn relay_sockets_max(&self) -> u64 {
+        self.allocations_max().saturating_mul(2).min(u64::from(self.relay.ports.count()))
+    }
+
+    fn relay_socket_bytes(&self) -> u64 {
+        (self.relay.receive_buffer.0 + self.relay.send_buffer.0) * KERNEL_FACTOR
+    }
+
+    fn udp_listeners(&self) -> u64 {
+        let is_udp = |transport: &Transport| matches!(transport, Transport::Udp | Transport::Dtls);
+        self.listen.iter().filter(|listen| listen.transports.iter().any(is_udp)).count() as u64
+    }
+
+    fn listener_bytes(&self) -> u64 {
+        self.relay.listener_buffer.0 * 2 * KERNEL_FACTOR
+    }
+}
+
+/// The kernel doubles SO_RCVBUF and SO_SNDBUF for its own overhead (socket(7)).
+const KERNEL_FACTOR: u64 = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn allocations_are_bounded_by_the_pool_and_by_the_total() {
+        let mut config = Config::default();
+        assert_eq!(config.allocations_max(), 16_384);
+        config.limits.allocations_total = 1_000;
+        assert_eq!(config.allocations_max(), 1_000);
+        config.limits.allocations_total = 1_000_000;
+        assert_eq!(config.allocations_max(), 16_384);
+    }
+
+    #[test]
+    fn the_sum_is_the_sum_of_its_rows() {
+        let mut config = Config::default();
+        config.limits.allocations_total = 100;
+        let sum = config.worst_case_memory_of(2, &ItemSizes::default());
+        let process = 100 * 3_072 + 100 * 1_024 + 16_384 * 16 + 2 * (2 << 20) + 2 * (1 << 20) + (32 << 20);
+        assert_eq!(sum.process_bytes(), process);
+        // 200 relay sockets of 2 x 512 KiB; 2 listeners on 2 shards of 2 x 8 MiB.
+        assert_eq!(sum.kernel_bytes(), 200 * (1 << 20) + 4 * (16 << 20));
+        assert_eq!(sum.bytes(), sum.rows.iter().map(MemoryRow::bytes).sum::<u64>());
+    }
+}

@@ -1,0 +1,89 @@
+//! A config on one very host: every "auto" is an address here, every module has its settings.
+
+use crate::auth;
+use crate::net::Buffers;
+use crate::turn::{LedgerSettings, PeerRules, Settings};
+use std::net::{IpAddr, SocketAddr};
+
+/// A config, resolved.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// UDP listeners.
+    pub doors: Vec<SocketAddr>,
+    /// Admin HTTP, unless it is off.
+    pub admin: Option<SocketAddr>,
+    /// Names by which admin HTTP may be asked for.
+    pub admin_hosts: Vec<String>,
+    /// Relay shards, at least one.
+    pub workers: usize,
+    /// Kernel buffers of listeners.
+    pub listener_buffers: Buffers,
+    /// Kernel buffers of relay sockets.
+    pub relay_buffers: Buffers,
+    /// Relay addresses, ports and quotas.
+    pub ledger: LedgerSettings,
+    /// The state machine.
+    pub turn: Settings,
+    /// Credentials.
+    pub auth: auth::Settings,
+    /// Peers.
+    pub peers: PeerRules,
+    /// Every address of this host, and the public ones in front of it.
+    pub hosts: Vec<IpAddr>,
+    /// What no client may reach: own listeners, admin, back ends.
+    pub endpoints: Vec<SocketAddr>,
+    /// How long a drain may take.
+    pub drain_timeout: std::time::Duration,
+}
+
+/// Why a config cannot be served on this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfit {
+    /// The key at fault.
+    pub key: &'static str,
+    /// What is wrong.
+    pub what: String,
+    /// What to do about it.
+    pub help: &'static str,
+}
+
+impl Plan {
+    /// UDP servers as clients reach them: a wildcard listener stands for every public relay address of
+    /// its family.
+    pub fn advertised_servers(&self) -> Vec<SocketAddr> {
+        let mut servers = Vec::new();
+        for door in &self.doors {
+            let of_family = self.ledger.addresses.iter().filter(|r| r.external.is_ipv4() == door.is_ipv4());
+            let reached: Vec<IpAddr> = match door.ip().is_unspecified() {
+                true => of_family.map(|relay| relay.external).collect(),
+                false => vec![door.ip()],
+            };
+            for ip in reached {
+                let server = SocketAddr::new(ip, door.port());
+                if !servers.contains(&server) {
+                    servers.push(server);
+                }
+            }
+        }
+        servers
+    }
+
+    /// Keys whose change needs a restart: what is bound at start.
+    pub fn needs_restart(&self, other: &Self) -> Vec<&'static str> {
+        let mut keys = Vec::new();
+        let mut differ = |key, same: bool| {
+            if !same {
+                keys.push(key);
+            }
+        };
+        differ("listen", self.doors == other.doors);
+        differ("http.admin", self.admin == other.admin);
+        differ("relay.workers", self.workers == other.workers);
+        differ("relay.addresses or server.public_address", self.ledger.addresses == other.ledger.addresses);
+        differ("relay.ports", self.ledger.ports == other.ledger.ports);
+        differ("relay.port_quarantine", self.ledger.quarantine == other.ledger.quarantine);
+        differ("relay.receive_buffer or relay.send_buffer", self.relay_buffers == other.relay_buffers);
+        differ("relay.listener_buffer", self.listener_buffers == other.listener_buffers);
+        keys
+    }
+}

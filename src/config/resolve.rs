@@ -1,0 +1,256 @@
+//! From a config to a plan for a host.
+
+use super::host::Host;
+use super::plan::{Plan, Unfit};
+use super::{ByteSize, Config, EventRate, Limits, PublicAddress, PublicMapping, RelayAddress, Transport};
+use crate::auth;
+use crate::base::{Family, Rate};
+use crate::net::Buffers;
+use crate::turn::{self, LedgerSettings, PeerRules, PortRange, ReplyBudget, Settings};
+use std::net::{IpAddr, SocketAddr};
+
+/// Resolves every "auto" of `config` on `host`.
+///
+/// # Errors
+/// An address that is not on this host, or none to relay on.
+pub fn resolve(config: &Config, host: &Host) -> Result<Plan, Unfit> {
+    let addresses = relay_addresses(config, host)?;
+    let doors = doors(config, host);
+    let workers = config.relay.workers.on(host.cores);
+    let admin = config.http.admin.0;
+    let endpoints = doors.iter().copied().chain(listeners(config)).chain(admin).collect();
+    let external = addresses.iter().map(|relay| relay.external);
+    Ok(Plan {
+        admin,
+        admin_hosts: config.server.name.iter().cloned().collect(),
+        workers,
+        listener_buffers: buffers(config.relay.listener_buffer, config.relay.listener_buffer),
+        relay_buffers: buffers(config.relay.receive_buffer, config.relay.send_buffer),
+        hosts: host.addresses.iter().copied().chain(external).collect(),
+        endpoints,
+        ledger: LedgerSettings {
+            addresses,
+            ports: PortRange { first: config.relay.ports.first(), last: config.relay.ports.last() },
+            quarantine: config.relay.port_quarantine,
+            allocations_per_user: match config.limits.allocations_per_user {
+                0 => u32::MAX,
+                limit => limit,
+            },
+            allocations_total: config.limits.allocations_total,
+        },
+        turn: turn_settings(config, workers),
+        auth: config.credentials(),
+        peers: PeerRules {
+            recommended: config.relay.peers.denies_recommended(),
+            deny: config.relay.peers.denied_networks().collect(),
+            allow: config.relay.peers.allow.clone(),
+            min_port: config.relay.peers.min_port.get(),
+        },
+        drain_timeout: config.server.drain_timeout,
+        doors,
+    })
+}
+
+impl Config {
+    /// The settings of `auth`.
+    pub fn credentials(&self) -> auth::Settings {
+        let secrets = match &self.auth.secrets_file {
+            Some(file) => file.secrets.clone(),
+            None => self.auth.secrets.clone(),
+        };
+        auth::Settings {
+            realm: self.server.realm.clone(),
+            secrets,
+            users: self.auth.users.clone(),
+            modern: self.auth.modern,
+            strict_expiry: self.auth.strict_expiry,
+            ttl: self.auth.ttl,
+            max_ttl: self.auth.max_ttl,
+        }
+    }
+}
+
+/// A wildcard IPv6 listener serves IPv6 only, so no address is ever seen in IPv4-mapped form.
+///
+/// The default config listens on `[::]` too, which a host without IPv6 cannot do.
+fn doors(config: &Config, host: &Host) -> Vec<SocketAddr> {
+    let possible =
+        |address: &SocketAddr| host.has_ipv6 || !(address.is_ipv6() && address.ip().is_unspecified());
+    let udp = config.listen.iter().filter(|listen| listen.transports.contains(&Transport::Udp));
+    udp.map(|listen| listen.address).filter(possible).collect()
+}
+
+/// Everything that the config says is listened on, built or not: none of it is a peer.
+fn listeners(config: &Config) -> impl Iterator<Item = SocketAddr> + '_ {
+    config.listen.iter().map(|listen| listen.address).chain(config.http.public.0)
+}
+
+fn relay_addresses(config: &Config, host: &Host) -> Result<Vec<turn::RelayAddress>, Unfit> {
+    let mut internal: Vec<IpAddr> = Vec::new();
+    for address in &config.relay.addresses {
+        match address {
+            RelayAddress::Ip(ip) => internal.push(local("relay.addresses", *ip, host)?),
+            RelayAddress::Auto => internal.extend(automatic(config, host)),
+        }
+    }
+    if internal.is_empty() {
+        return Err(Unfit {
+            key: "relay.addresses",
+            what: "\"auto\" found no address towards a network on this host".into(),
+            help: "set relay.addresses to an address that `ip address` shows",
+        });
+    }
+    if let PublicAddress::Fixed(mappings) = &config.server.public_address {
+        for ip in mappings.iter().filter_map(|mapping| mapping.internal) {
+            local("server.public_address", ip, host)?;
+        }
+    }
+    Ok(internal
+        .into_iter()
+        .map(|ip| turn::RelayAddress { internal: ip, external: external(config, ip, host) })
+        .collect())
+}
+
+/// The address that the kernel would use towards the Internet, by family; a public address that is on
+/// this host is meant to be it.
+fn automatic(config: &Config, host: &Host) -> Vec<IpAddr> {
+    let fixed = |family| match &config.server.public_address {
+        PublicAddress::Auto => None,
+        PublicAddress::Fixed(mappings) => mappings
+            .iter()
+            .filter(|mapping| Family::of(mapping.external) == family)
+            .find_map(|mapping| mapping.internal.or(Some(mapping.external).filter(|ip| on_host(*ip, host)))),
+    };
+    Family::ALL
+        .into_iter()
+        .filter_map(|family| fixed(family).or_else(|| host.primary[family as usize]))
+        .collect()
+}
+
+/// What peers see of `internal`: the mapping for this very address, else the one for its family, unless
+/// that external address is itself on this host.
+fn external(config: &Config, internal: IpAddr, host: &Host) -> IpAddr {
+    let PublicAddress::Fixed(mappings) = &config.server.public_address else { return internal };
+    let of_family = |mapping: &&PublicMapping| {
+        mapping.internal.is_none()
+            && Family::of(mapping.external) == Family::of(internal)
+            && !on_host(mapping.external, host)
+    };
+    let exact = mappings.iter().find(|mapping| mapping.internal == Some(internal));
+    exact.or_else(|| mappings.iter().find(of_family)).map_or(internal, |mapping| mapping.external)
+}
+
+fn local(key: &'static str, ip: IpAddr, host: &Host) -> Result<IpAddr, Unfit> {
+    if on_host(ip, host) {
+        return Ok(ip);
+    }
+    let help = match key {
+        "relay.addresses" => {
+            "name an address that `ip address` shows; behind 1:1 NAT put the public one into server.public_address"
+        }
+        _ => "`internal` must be an address that `ip address` shows",
+    };
+    Err(Unfit { key, what: format!("{ip} is not an address of this host"), help })
+}
+
+fn on_host(ip: IpAddr, host: &Host) -> bool {
+    host.addresses.contains(&ip) || ip.is_loopback()
+}
+
+fn turn_settings(config: &Config, shards: usize) -> Settings {
+    let limits = &config.limits;
+    Settings {
+        realm: config.server.realm.clone(),
+        max_lifetime: config.relay.max_lifetime,
+        legacy_channels: config.relay.legacy_channels,
+        strict_expiry: config.auth.strict_expiry,
+        packets_per_user: limits.packets_per_user.0.map(|rate| with_burst(rate, 1)),
+        // A call offers a dozen candidates at once, and ICE permits them all.
+        new_peers_per_second: limits.new_peers_per_second.0.map(|rate| with_burst(rate, 4)),
+        replies: replies(limits),
+        shards,
+        ..Settings::default()
+    }
+}
+
+fn replies(limits: &Limits) -> ReplyBudget {
+    let per_second = limits.unauthenticated_replies.per_s;
+    let total = limits.unauthenticated_total_per_s();
+    ReplyBudget {
+        per_source: Rate { per_second, burst: limits.unauthenticated_burst() },
+        total: Rate { per_second: total, burst: total },
+    }
+}
+
+fn with_burst(rate: EventRate, seconds: u32) -> Rate {
+    Rate { per_second: rate.per_s, burst: rate.per_s.saturating_mul(seconds) }
+}
+
+fn buffers(receive: ByteSize, send: ByteSize) -> Buffers {
+    let bytes = |size: ByteSize| usize::try_from(size.0).ok();
+    Buffers { receive_bytes: bytes(receive), send_bytes: bytes(send) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_public_address_stands_for_the_internal_one_of_its_family() {
+        let plan = plan("public_address = \"203.0.113.4\"", "addresses = [\"127.0.0.1\", \"::1\"]")
+            .expect("resolves");
+        let external: Vec<String> = plan.ledger.addresses.iter().map(|a| a.external.to_string()).collect();
+        assert_eq!(external, ["203.0.113.4", "::1"]);
+        assert!(plan.hosts.contains(&"203.0.113.4".parse().expect("literal")));
+    }
+
+    #[test]
+    fn a_mapping_names_its_internal_address() {
+        let mapping = "public_address = { external = \"203.0.113.4\", internal = \"127.0.0.2\" }";
+        let plan = plan(mapping, "addresses = [\"127.0.0.1\", \"127.0.0.2\"]").expect("resolves");
+        let external: Vec<String> = plan.ledger.addresses.iter().map(|a| a.external.to_string()).collect();
+        assert_eq!(external, ["127.0.0.1", "203.0.113.4"]);
+    }
+
+    #[test]
+    fn an_address_of_another_host_is_refused_with_its_key() {
+        let error = plan("", "addresses = [\"192.0.2.77\"]").expect_err("documentation address");
+        assert_eq!(error.key, "relay.addresses");
+        assert_eq!(error.what, "192.0.2.77 is not an address of this host");
+    }
+
+    #[test]
+    fn auto_is_the_primary_address_and_a_wildcard_is_advertised_by_it() {
+        let plan = plan("public_address = \"203.0.113.4\"", "").expect("resolves");
+        let relay = plan.ledger.addresses[0];
+        assert_eq!(
+            (relay.internal.to_string(), relay.external.to_string()),
+            ("10.0.0.5".into(), "203.0.113.4".into())
+        );
+        let wildcard = Plan { doors: vec!["0.0.0.0:3478".parse().expect("literal")], ..plan };
+        assert_eq!(wildcard.advertised_servers(), ["203.0.113.4:3478".parse().expect("literal")]);
+    }
+
+    #[test]
+    fn what_is_listened_on_is_no_peer() {
+        let plan = plan("", "addresses = [\"127.0.0.1\"]").expect("resolves");
+        for endpoint in ["127.0.0.1:3478", "127.0.0.1:9640", "127.0.0.1:8080"] {
+            assert!(plan.endpoints.contains(&endpoint.parse().expect("literal")), "{endpoint}");
+        }
+    }
+
+    fn plan(server: &str, relay: &str) -> Result<Plan, Unfit> {
+        let text = format!(
+            "[server]\n{server}\n[[listen]]\naddress = \"127.0.0.1:3478\"\ntransports = [\"udp\"]\n\
+             [relay]\n{relay}\n[auth]\nsecrets = [\"a-secret-of-at-least-32-characters-00001\"]\n"
+        );
+        let loaded = super::super::parse("test.toml", &text, []).expect("a good config");
+        let host = Host {
+            addresses: vec!["127.0.0.1".parse().expect("literal"), "10.0.0.5".parse().expect("literal")],
+            primary: [Some("10.0.0.5".parse().expect("literal")), None],
+            cores: 2,
+            has_ipv6: false,
+        };
+        resolve(&loaded.config, &host)
+    }
+}

@@ -1,0 +1,96 @@
+//! What the file format knows and this build does not do yet. Building a part deletes its rows.
+
+use super::checked::{Config, OverTotal, TlsMode, Transport};
+use super::report::Report;
+
+/// A part of the format without a part of the daemon behind it.
+struct Row {
+    /// What is not there, for people.
+    what: &'static str,
+    /// The key to point at, when the configuration asks for it.
+    asked_at: fn(&Config) -> Option<String>,
+}
+
+/// The table. A row counts only when the user wrote its key; defaults say nothing.
+static ROWS: &[Row] = &[
+    Row { what: "the `tcp` transport", asked_at: |config| transport(config, Transport::Tcp) },
+    Row { what: "the `tls` transport", asked_at: |config| transport(config, Transport::Tls) },
+    Row { what: "the `dtls` transport", asked_at: |config| transport(config, Transport::Dtls) },
+    Row {
+        what: "PROXY protocol (`listen.proxy_protocol_from`)",
+        asked_at: |config| listener(config, "proxy_protocol_from", |l| !l.proxy_protocol_from.is_empty()),
+    },
+    Row {
+        what: "NAT discovery (`listen.alternate`)",
+        asked_at: |config| listener(config, "alternate", |l| l.alternate.is_some()),
+    },
+    Row { what: "TCP relaying (`relay.tcp`)", asked_at: |config| when(config.relay.tcp, "relay.tcp") },
+    Row { what: "TLS (`[tls]`)", asked_at: |config| when(config.tls.mode != TlsMode::Off, "tls") },
+    Row {
+        what: "SHA-256 integrity (`auth.modern`)",
+        asked_at: |config| when(config.auth.modern, "auth.modern"),
+    },
+    Row { what: "signaling tokens (`[auth.jwt]`)", asked_at: |_| when(true, "auth.jwt") },
+    Row {
+        what: "the public HTTP listener (`http.public`)",
+        asked_at: |config| when(config.http.public.0.is_some(), "http.public"),
+    },
+    Row {
+        what: "the test page (`http.test_page`)",
+        asked_at: |config| when(config.http.test_page, "http.test_page"),
+    },
+    Row {
+        what: "`http.trusted_proxies`",
+        asked_at: |config| when(!config.http.trusted_proxies.is_empty(), "http.trusted_proxies"),
+    },
+    Row { what: "signaling (`[signaling]`)", asked_at: |config| when(config.signaling.enabled, "signaling") },
+    Row { what: "hooks (`[hooks]`)", asked_at: |_| when(true, "hooks") },
+    Row {
+        what: "`limits.bandwidth_per_allocation`",
+        asked_at: |config| {
+            when(config.limits.bandwidth_per_allocation.0.is_some(), "limits.bandwidth_per_allocation")
+        },
+    },
+    Row {
+        what: "`limits.bandwidth_per_user`",
+        asked_at: |config| when(config.limits.bandwidth_per_user.0.is_some(), "limits.bandwidth_per_user"),
+    },
+    Row {
+        what: "`limits.bandwidth_total`",
+        asked_at: |config| when(config.limits.bandwidth_total.0.is_some(), "limits.bandwidth_total"),
+    },
+    Row {
+        what: "`limits.over_total`",
+        asked_at: |config| when(config.limits.over_total != OverTotal::Shape, "limits.over_total"),
+    },
+    Row { what: "storage (`[storage]`)", asked_at: |_| when(true, "storage") },
+    Row { what: "the admin socket (`[admin]`)", asked_at: |_| when(true, "admin") },
+    Row { what: "the usage record (`[usage]`)", asked_at: |_| when(true, "usage") },
+    Row { what: "clusters (`[cluster]`)", asked_at: |_| when(true, "cluster") },
+];
+
+/// One warning for each part that the user asked for and that is not built.
+pub(super) fn warn(config: &Config, report: &mut Report) {
+    for row in ROWS {
+        if let Some(key) = (row.asked_at)(config).filter(|key| report.is_given(key)) {
+            let message =
+                format!("{} is not built yet: its settings are checked and have no effect", row.what);
+            report.warn_at(&key, message, "");
+        }
+    }
+}
+
+fn when(asked: bool, key: &str) -> Option<String> {
+    asked.then(|| key.to_owned())
+}
+
+fn transport(config: &Config, wanted: Transport) -> Option<String> {
+    config.listen.iter().enumerate().find_map(|(i, listen)| {
+        let at = listen.transports.iter().position(|transport| *transport == wanted)?;
+        Some(format!("listen[{i}].transports[{at}]"))
+    })
+}
+
+fn listener(config: &Config, key: &str, asked: fn(&super::checked::Listen) -> bool) -> Option<String> {
+    config.listen.iter().position(asked).map(|i| format!("listen[{i}].{key}"))
+}
