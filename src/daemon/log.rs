@@ -11,6 +11,7 @@ mod queue;
 pub use limit::RateLimited;
 pub use queue::LogGuard;
 
+use crate::config;
 use format::{Fields, Json, Plain};
 use std::io::{self, IsTerminal};
 use std::os::unix::fs::MetadataExt;
@@ -32,6 +33,24 @@ pub struct LogSettings {
 impl Default for LogSettings {
     fn default() -> Self {
         Self { format: LogFormat::Auto, level: LevelFilter::INFO }
+    }
+}
+
+impl From<&config::Log> for LogSettings {
+    fn from(log: &config::Log) -> Self {
+        let format = match log.format {
+            config::LogFormat::Auto => LogFormat::Auto,
+            config::LogFormat::Text => LogFormat::Text,
+            config::LogFormat::Json => LogFormat::Json,
+        };
+        let level = match log.level {
+            config::LogLevel::Error => LevelFilter::ERROR,
+            config::LogLevel::Warn => LevelFilter::WARN,
+            config::LogLevel::Info => LevelFilter::INFO,
+            config::LogLevel::Debug => LevelFilter::DEBUG,
+            config::LogLevel::Trace => LevelFilter::TRACE,
+        };
+        Self { format, level }
     }
 }
 

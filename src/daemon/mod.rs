@@ -1,3 +1,26 @@
-//! Rank 7: the daemon as a whole.
+//! Rank 7: puts the parts together, and takes them down in order.
+//!
+//! A [`crate::config::Config`] becomes a [`crate::config::Plan`] for this host, a plan becomes a
+//! [`Daemon`] whose sockets are all bound before anything serves, and a daemon serves until a signal
+//! ends it.
 
+mod demo;
+mod entropy;
+mod error;
+mod life;
 pub mod log;
+mod relays;
+mod run;
+mod state;
+
+pub use demo::demo;
+pub use entropy::random;
+pub use error::StartError;
+pub use life::{Daemon, Ending, Reread};
+pub use relays::Relays;
+pub use run::run;
+
+/// The control runtime: HTTP, signals, timers. No packet passes through it.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("control").enable_all().build()
+}

@@ -7,6 +7,7 @@
 mod admin;
 mod exposition;
 mod host;
+mod ice_servers;
 mod process;
 mod requests;
 mod server;
@@ -14,6 +15,7 @@ mod server;
 mod testing;
 
 pub use admin::serve_admin;
+pub use ice_servers::ice_servers;
 
 use crate::metrics::Published;
 use std::io;

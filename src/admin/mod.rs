@@ -1,0 +1,70 @@
+//! Rank 7: the command line. Arguments are read here, one file does what one verb says; `run` and
+//! `demo` are the daemon's.
+
+mod credentials;
+
+use crate::base::Exit;
+use crate::config::{self, Loaded};
+use clap::{Parser, Subcommand};
+use credentials::CredentialsArgs;
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+
+/// TURN relay, STUN responder and call signaling in one hardened daemon.
+#[derive(Debug, Parser)]
+#[command(name = "turnstone", version, disable_help_subcommand = true)]
+pub struct Cli {
+    /// The config file.
+    #[arg(long, global = true, value_name = "FILE", default_value = "/etc/turnstone/turnstone.toml")]
+    pub config: PathBuf,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Run the daemon.
+    Run,
+    /// Run everything on this machine with generated secrets, no config and no root.
+    Demo,
+    /// All others.
+    #[command(flatten)]
+    Admin(AdminVerb),
+}
+
+/// Verbs that are not the daemon.
+#[derive(Debug, Subcommand)]
+pub enum AdminVerb {
+    /// Mint and check credentials.
+    #[command(subcommand)]
+    Credentials(CredentialsArgs),
+}
+
+/// Does what an admin verb says, with the config at `path`.
+pub fn obey(path: &Path, verb: &AdminVerb) -> Exit {
+    match verb {
+        AdminVerb::Credentials(args) => credentials::credentials(path, args),
+    }
+}
+
+/// Loads the config of a verb that only reads it; prints what is wrong.
+fn load(path: &Path) -> Result<Loaded, Exit> {
+    config::load(path, config::environment()).map_err(|errors| {
+        eprint!("{}", errors.render(io::stderr().is_terminal()));
+        Exit::Usage
+    })
+}
+
+/// Says why a verb failed.
+fn fail(why: &str) -> Exit {
+    eprintln!("turnstone: {why}");
+    Exit::Failure
+}
+
+/// Says what was wrong with the arguments.
+fn misuse(why: &str) -> Exit {
+    eprintln!("turnstone: {why}");
+    Exit::Usage
+}

@@ -1,0 +1,127 @@
+//! `turnstone demo`: everything on this machine, with secrets made for the occasion.
+
+use super::life::Daemon;
+use super::log::{self, LogSettings};
+use super::{StartError, entropy, run, runtime};
+use crate::auth::{MintRequest, Variant, mint};
+use crate::base::{Exit, Family, Random, UnixTime};
+use crate::config;
+use crate::http::ice_servers;
+use crate::net::interfaces;
+use crate::probe::check_relay;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::time::{Duration, SystemTime};
+
+/// Where TURN lives by IANA's word.
+const TURN_PORT: u16 = 3478;
+const ADMIN_PORT: u16 = 9640;
+const CREDENTIAL_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+
+/// Runs until Ctrl-C.
+pub fn demo() -> Exit {
+    let _log = log::init(&LogSettings::default());
+    match start() {
+        Ok(exit) => exit,
+        Err(error) => {
+            eprintln!("turnstone demo: {error}");
+            Exit::Failure
+        }
+    }
+}
+
+fn start() -> Result<Exit, StartError> {
+    let mut random = entropy::random()?;
+    let text = config_text(&mut random);
+    let loaded = config::parse("demo.toml", &text, [])
+        .map_err(|errors| StartError::new("demo", errors.render(false), "this is a defect of turnstone"))?;
+    let plan = run::resolve(&loaded.config)?;
+    let auth = plan.auth.clone();
+    let admin = plan.admin;
+    let daemon = Daemon::start(plan, random)?;
+    let servers = daemon.relays().addresses().to_vec();
+    let secret = auth.secrets.first().ok_or_else(|| StartError::new("demo", "no secret", "a defect"))?;
+    let request = MintRequest::new(unix_now(), CREDENTIAL_LIFETIME, "demo");
+    let credential = mint(secret, Variant::Sha1, &request)
+        .map_err(|error| StartError::new("demo", error.to_string(), "a defect"))?;
+
+    let runtime = runtime().map_err(|error| StartError::system("cannot start", &error))?;
+    runtime.block_on(async {
+        let password = credential.password.expose();
+        for server in &servers {
+            let relayed =
+                check_relay(*server, &auth.realm, &credential.username, password).await.map_err(|why| {
+                    StartError::new(
+                        "demo",
+                        format!("the relay at {server} does not work: {why}"),
+                        "is a firewall in the way?",
+                    )
+                })?;
+            let [a, b] = relayed.addresses;
+            println!(
+                "relay works at {server}: {a} <-> {b}, {} round trips, slowest {:.2} ms",
+                relayed.round_trips,
+                relayed.slowest.as_secs_f64() * 1000.0
+            );
+        }
+        print_welcome(&servers, &credential.username, password, admin);
+        // Ctrl-C and SIGTERM end a demo alike; there is no file to read again.
+        let ending = daemon.serve(&mut || None).await;
+        ending.map_err(|error| StartError::system("cannot watch signals", &error))
+    })?;
+    println!("turnstone demo has ended");
+    Ok(Exit::Ok)
+}
+
+fn print_welcome(servers: &[SocketAddr], username: &str, password: &str, admin: Option<SocketAddr>) {
+    let block = ice_servers(servers, username, password);
+    println!("\niceServers (valid for {} h):", CREDENTIAL_LIFETIME.as_secs() / 3600);
+    println!("{block:#}");
+    if let Some(admin) = admin {
+        println!("\nmetrics: http://{admin}/metrics");
+    }
+    println!("Ctrl-C ends it.");
+}
+
+/// Loopback and the primary address, the usual ports where they are free.
+fn config_text(random: &mut Random) -> String {
+    let secret = URL_SAFE_NO_PAD.encode(random.bytes::<32>());
+    let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let primary = interfaces::primary(Family::V4).filter(|ip| *ip != loopback);
+    let addresses: Vec<IpAddr> = std::iter::once(loopback).chain(primary).collect();
+    let port = free_udp_port(&addresses);
+    let admin = free_tcp_port();
+    let quoted = |ip: &IpAddr| format!("\"{ip}\"");
+    let listen: String = addresses
+        .iter()
+        .map(|ip| {
+            format!("[[listen]]\naddress = \"{}\"\ntransports = [\"udp\"]\n", SocketAddr::new(*ip, port))
+        })
+        .collect();
+    let relay = addresses.iter().map(quoted).collect::<Vec<_>>().join(", ");
+    format!(
+        "{listen}[relay]\naddresses = [{relay}]\n[auth]\nsecrets = [\"{secret}\"]\n\
+         [http]\nadmin = \"127.0.0.1:{admin}\"\n[limits]\nallocations_per_user = 256\n"
+    )
+}
+
+/// The usual port, or one that is free on all addresses now.
+fn free_udp_port(addresses: &[IpAddr]) -> u16 {
+    let is_free = |port: u16| addresses.iter().all(|ip| UdpSocket::bind((*ip, port)).is_ok());
+    let any = || UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| socket.local_addr()).ok();
+    std::iter::once(TURN_PORT)
+        .chain(std::iter::repeat_with(any).take(8).flatten().map(|address| address.port()))
+        .find(|port| is_free(*port))
+        .unwrap_or(TURN_PORT)
+}
+
+fn free_tcp_port() -> u16 {
+    let bind = |port: u16| std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+    let listener = bind(ADMIN_PORT).or_else(|_| bind(0)).and_then(|listener| listener.local_addr());
+    listener.map_or(ADMIN_PORT, |address| address.port())
+}
+
+fn unix_now() -> UnixTime {
+    UnixTime(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+}

@@ -1,0 +1,190 @@
+//! The daemon's life: start, serve, reload, drain, stop.
+
+use super::error::StartError;
+use super::relays::Relays;
+use super::state::State;
+use crate::base::Random;
+use crate::config::Plan;
+use crate::http::{self, AdminSettings};
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+/// How often shards must show that they turn.
+const BEAT_EVERY: Duration = Duration::from_secs(2);
+
+/// How often a drain looks whether somebody is left.
+const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Where a new plan comes from at SIGHUP: reads the config again, and reports what is wrong itself.
+pub type Reread<'a> = dyn FnMut() -> Option<Plan> + 'a;
+
+/// A daemon whose sockets are bound and whose shards run.
+#[derive(Debug)]
+pub struct Daemon {
+    plan: Plan,
+    relays: Relays,
+    state: Arc<State>,
+    admin: Option<TcpListener>,
+}
+
+/// Why the daemon ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Somebody asked for it.
+    Asked,
+    /// A relay shard died, so that clients would find a deaf socket.
+    ShardLost,
+}
+
+impl Daemon {
+    /// Binds everything and starts the shards.
+    ///
+    /// # Errors
+    /// One sentence that names the key; nothing is left behind.
+    pub fn start(plan: Plan, random: Random) -> Result<Self, StartError> {
+        let admin =
+            plan.admin.map(|address| settings(&plan, address).bind().map_err(|error| (address, error)));
+        let admin =
+            admin.transpose().map_err(|(address, error)| StartError::bind("http.admin", address, &error))?;
+        let relays = Relays::start(&plan, random)?;
+        let state = Arc::new(State::new(&relays));
+        Ok(Self { plan, relays, state, admin })
+    }
+
+    /// The relay side.
+    pub fn relays(&self) -> &Relays {
+        &self.relays
+    }
+
+    /// Serves until a signal ends it: SIGTERM drains first and a second one does not wait, SIGINT does
+    /// not wait at all, SIGHUP calls `reread`.
+    ///
+    /// # Errors
+    /// Signals cannot be watched.
+    pub async fn serve(mut self, reread: &mut Reread<'_>) -> io::Result<Ending> {
+        let mut signals = Signals::new()?;
+        let (stop_admin, admin_stopped) = watch::channel(false);
+        let admin = self.serve_admin(admin_stopped);
+        let ending = self.obey(&mut signals, reread).await;
+        // No request waits for anything of ours but the answer to a scrape.
+        let _nobody_listens_any_more = stop_admin.send(true);
+        if let Some(admin) = admin {
+            let _panicked_and_said_so = admin.await;
+        }
+        self.relays.stop();
+        Ok(ending)
+    }
+
+    fn serve_admin(&mut self, mut stopped: watch::Receiver<bool>) -> Option<tokio::task::JoinHandle<()>> {
+        let listener = self.admin.take()?;
+        let settings = settings(&self.plan, self.plan.admin?);
+        let sources = Arc::clone(&self.state);
+        Some(tokio::spawn(async move {
+            let stop = async move {
+                let _the_daemon_is_gone = stopped.wait_for(|stop| *stop).await;
+            };
+            if let Err(error) = http::serve_admin(listener, settings, sources, stop).await {
+                tracing::error!(%error, "admin HTTP ended; relaying goes on");
+            }
+        }))
+    }
+
+    async fn obey(&mut self, signals: &mut Signals, reread: &mut Reread<'_>) -> Ending {
+        let mut beat = tokio::time::interval(BEAT_EVERY);
+        loop {
+            tokio::select! {
+                _ = beat.tick() => {
+                    self.relays.beat();
+                    self.state.look(&self.relays);
+                    if self.relays.has_lost_a_shard() {
+                        tracing::error!("a relay shard ended by itself; stopping, so that it is started anew");
+                        return Ending::ShardLost;
+                    }
+                }
+                _ = signals.hang_up.recv() => self.reload(reread),
+                _ = signals.interrupt.recv() => {
+                    tracing::info!("stopping at once");
+                    return Ending::Asked;
+                }
+                _ = signals.terminate.recv() => {
+                    self.drain(signals).await;
+                    return Ending::Asked;
+                }
+            }
+        }
+    }
+
+    /// Takes over what can change while running; the rest is named.
+    fn reload(&mut self, reread: &mut Reread<'_>) {
+        let Some(plan) = reread() else {
+            self.state.reloaded(false);
+            tracing::error!("the config was not taken over; the one before it stays in force");
+            return;
+        };
+        let needs_restart = self.plan.needs_restart(&plan);
+        self.relays.reload(&plan);
+        self.state.reloaded(true);
+        if needs_restart.is_empty() {
+            tracing::info!("config reloaded");
+        } else {
+            tracing::warn!(keys = needs_restart.join(", "), "config reloaded; these keys need a restart");
+        }
+        // What is bound stays as it was, whatever the file says now.
+        self.plan = Plan {
+            doors: self.plan.doors.clone(),
+            admin: self.plan.admin,
+            workers: self.plan.workers,
+            ..plan
+        };
+    }
+
+    /// Refuses new allocations and waits until the live ones have ended, the time is over, or another
+    /// signal says to stop now.
+    async fn drain(&self, signals: &mut Signals) {
+        let timeout = self.plan.drain_timeout;
+        let sessions = self.relays.registry().allocations();
+        tracing::info!(sessions, timeout_s = timeout.as_secs(), "draining: no new allocations");
+        self.relays.drain(true);
+        self.state.drain(true);
+        let deadline = Instant::now() + timeout;
+        let mut look = tokio::time::interval(DRAIN_LOOK_EVERY);
+        while self.relays.registry().allocations() > 0 {
+            tokio::select! {
+                _ = look.tick() => {
+                    if Instant::now() >= deadline {
+                        let sessions = self.relays.registry().allocations();
+                        tracing::warn!(sessions, "the time to drain is over; these sessions are cut");
+                        return;
+                    }
+                }
+                _ = signals.terminate.recv() => return tracing::info!("stopping at once"),
+                _ = signals.interrupt.recv() => return tracing::info!("stopping at once"),
+            }
+        }
+        tracing::info!("drained: no session is left");
+    }
+}
+
+fn settings(plan: &Plan, address: std::net::SocketAddr) -> AdminSettings {
+    AdminSettings { address, allowed_hosts: plan.admin_hosts.clone() }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+}

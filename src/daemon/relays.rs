@@ -1,0 +1,164 @@
+//! The relay side as one thing: doors, shards, their threads, and how they are told.
+
+use super::error::StartError;
+use crate::auth::Authenticator;
+use crate::base::Random;
+use crate::config::Plan;
+use crate::metrics::Published;
+use crate::relay::{Clock, Command, Door, Handle, Prepared, Registry, Setup, ShardUpdate, bind_doors};
+use crate::turn::{Ledger, OwnAddresses, PeerPolicy, Server};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+/// All shards, running.
+#[derive(Debug)]
+pub struct Relays {
+    registry: Arc<Registry>,
+    shards: Vec<Handle>,
+    threads: Vec<JoinHandle<io::Result<()>>>,
+    published: Vec<Arc<Published>>,
+    addresses: Vec<SocketAddr>,
+    /// Beats at the last look, and how many looks ago they moved.
+    seen: Vec<(AtomicU64, AtomicU64)>,
+}
+
+impl Relays {
+    /// Binds every door, then starts the shards: an error leaves nothing behind.
+    ///
+    /// # Errors
+    /// What could not be bound, or that the system gives no thread or descriptor.
+    pub fn start(plan: &Plan, mut random: Random) -> Result<Self, StartError> {
+        let mut doors = bind(plan)?;
+        let addresses =
+            doors.first().map(|doors| doors.iter().map(Door::address).collect()).unwrap_or_default();
+        let registry = Arc::new(Registry::new(Ledger::new(&plan.ledger, random.fork()), plan.workers));
+        let update = update(plan, &registry);
+        let (clock, nonce_master) = (Clock::start(), random.bytes());
+
+        let mut prepared = Vec::new();
+        let mut shards = Vec::new();
+        for (index, doors) in doors.drain(..).enumerate() {
+            let server = Server::new(
+                Arc::clone(&update.settings),
+                Arc::clone(&update.authenticator),
+                update.policy.clone(),
+                nonce_master,
+                random.fork(),
+                clock.now(),
+            );
+            let registry = Arc::clone(&registry);
+            let setup = Setup { index, server, doors, relay_buffers: plan.relay_buffers, registry, clock };
+            let (shard, handle) =
+                Prepared::new(setup).map_err(|error| StartError::system("cannot watch sockets", &error))?;
+            prepared.push(shard);
+            shards.push(handle);
+        }
+        registry.connect(shards.iter().map(|shard| shard.mailbox.clone()).collect());
+        let threads = prepared.into_iter().map(Prepared::spawn).collect::<io::Result<Vec<_>>>();
+        let threads = threads.map_err(|error| StartError::system("cannot start a relay thread", &error))?;
+        Ok(Self {
+            registry,
+            published: shards.iter().map(|shard| Arc::clone(&shard.published)).collect(),
+            seen: shards.iter().map(|_| Default::default()).collect(),
+            shards,
+            threads,
+            addresses,
+        })
+    }
+
+    /// The addresses that are listened on, with the ports that the system chose for port 0.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Allocations, ports and the way to all shards.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    pub(super) fn registry_handle(&self) -> Arc<Registry> {
+        Arc::clone(&self.registry)
+    }
+
+    /// The counters of each shard.
+    pub fn published(&self) -> &[Arc<Published>] {
+        &self.published
+    }
+
+    /// Takes over all of `plan` that needs no new socket.
+    pub fn reload(&self, plan: &Plan) {
+        self.registry.set_limits(plan.ledger.allocations_per_user, plan.ledger.allocations_total);
+        let update = update(plan, &self.registry);
+        self.registry.broadcast(|| Command::Reload(update.clone()));
+    }
+
+    /// Refuses new allocations, or takes them again.
+    pub fn drain(&self, draining: bool) {
+        self.registry.broadcast(|| Command::Drain(draining));
+    }
+
+    /// Asks each shard for a sign of life; call at a steady pace.
+    pub fn beat(&self) {
+        for (shard, (beats, silent)) in self.shards.iter().zip(&self.seen) {
+            let now = shard.beats.load(Ordering::Relaxed);
+            if beats.swap(now, Ordering::Relaxed) == now {
+                silent.fetch_add(1, Ordering::Relaxed);
+            } else {
+                silent.store(0, Ordering::Relaxed);
+            }
+            shard.mailbox.post(Command::Beat);
+        }
+    }
+
+    /// Shards that showed no life for `beats_max` calls of [`Relays::beat`].
+    pub fn stalled(&self, beats_max: u64) -> Vec<usize> {
+        let silent = self.seen.iter().enumerate();
+        silent
+            .filter(|(_, (_, silent))| silent.load(Ordering::Relaxed) >= beats_max)
+            .map(|(i, _)| i)
+            .collect()
+    }
+
+    /// Whether a shard's thread has ended although nobody stopped it.
+    pub fn has_lost_a_shard(&self) -> bool {
+        self.threads.iter().any(JoinHandle::is_finished)
+    }
+
+    /// Ends all shards; their sockets close.
+    pub fn stop(self) {
+        self.registry.broadcast(|| Command::Stop);
+        for thread in self.threads {
+            // A shard that panicked has said so already, and there is nobody left to serve.
+            let _ended = thread.join();
+        }
+    }
+}
+
+/// One list of doors for each shard.
+fn bind(plan: &Plan) -> Result<Vec<Vec<Door>>, StartError> {
+    let mut shards: Vec<Vec<Door>> = (0..plan.workers).map(|_| Vec::new()).collect();
+    for address in &plan.doors {
+        let doors = bind_doors(*address, plan.workers, plan.listener_buffers)
+            .map_err(|error| StartError::bind("listen.address", *address, &error))?;
+        for (shard, door) in shards.iter_mut().zip(doors) {
+            shard.push(door);
+        }
+    }
+    Ok(shards)
+}
+
+fn update(plan: &Plan, registry: &Registry) -> ShardUpdate {
+    let own = OwnAddresses {
+        relays: registry.live_ports(),
+        hosts: plan.hosts.clone(),
+        endpoints: plan.endpoints.clone(),
+    };
+    ShardUpdate {
+        settings: Arc::new(plan.turn.clone()),
+        authenticator: Arc::new(Authenticator::new(&plan.auth)),
+        policy: PeerPolicy::new(plan.peers.clone(), own),
+    }
+}

@@ -1,0 +1,73 @@
+//! `turnstone run`: the daemon.
+
+use super::life::{Daemon, Ending};
+use super::log::{self, LogSettings};
+use super::{StartError, entropy, runtime};
+use crate::base::Exit;
+use crate::config::{self, Config, Host, Loaded, Plan};
+use std::io::IsTerminal;
+use std::path::Path;
+
+/// Runs the daemon with the config at `path` until a signal ends it.
+pub fn run(path: &Path) -> Exit {
+    let loaded = match config::load(path, config::environment()) {
+        Ok(loaded) => loaded,
+        Err(errors) => {
+            eprint!("{}", errors.render(std::io::stderr().is_terminal()));
+            return Exit::Usage;
+        }
+    };
+    // The guard writes out what is queued when it is dropped, so it outlives everything that logs.
+    let _log = match log::init(&LogSettings::from(&loaded.config.log)) {
+        Ok(guard) => guard,
+        Err(error) => {
+            eprintln!("turnstone: the log cannot be set up: {error}");
+            return Exit::Failure;
+        }
+    };
+    warn(&loaded);
+    match resolve(&loaded.config).and_then(|plan| start(plan, path)) {
+        Ok(exit) => exit,
+        Err(error) => {
+            tracing::error!("{error}");
+            Exit::Failure
+        }
+    }
+}
+
+fn start(plan: Plan, path: &Path) -> Result<Exit, StartError> {
+    let daemon = Daemon::start(plan, entropy::random()?)?;
+    let doors: Vec<String> = daemon.relays().addresses().iter().map(ToString::to_string).collect();
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), udp = doors.join(", "), "serving");
+    let runtime = runtime().map_err(|error| StartError::system("cannot start", &error))?;
+    match runtime.block_on(daemon.serve(&mut || reread(path))) {
+        Ok(Ending::Asked) => Ok(Exit::Ok),
+        Ok(Ending::ShardLost) => Ok(Exit::Failure),
+        Err(error) => Err(StartError::system("cannot watch signals", &error)),
+    }
+}
+
+/// The config as it is now, or `None` after its errors were logged.
+fn reread(path: &Path) -> Option<Plan> {
+    let loaded = config::load(path, config::environment())
+        .map_err(|errors| {
+            for error in errors.errors() {
+                tracing::error!(at = error.location(), help = error.help, "{}", error.message);
+            }
+        })
+        .ok()?;
+    warn(&loaded);
+    resolve(&loaded.config).map_err(|error| tracing::error!("{error}")).ok()
+}
+
+/// The plan of a config on this machine.
+pub(super) fn resolve(config: &Config) -> Result<Plan, StartError> {
+    let host = Host::look().map_err(|error| StartError::system("cannot list interfaces", &error))?;
+    Ok(config::resolve(config, &host)?)
+}
+
+fn warn(loaded: &Loaded) {
+    for warning in &loaded.warnings {
+        tracing::warn!(at = warning.location(), help = warning.help, "{}", warning.message);
+    }
+}

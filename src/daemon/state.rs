@@ -1,0 +1,82 @@
+//! What the daemon tells about itself: the sources of `/readyz` and `/metrics`.
+
+use super::relays::Relays;
+use crate::http::{PortCounts, Readiness, Reload, Sources};
+use crate::metrics::Published;
+use crate::relay::Registry;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+/// Beats that a shard may miss before it counts as stalled: ten seconds.
+const MISSED_BEATS_MAX: u64 = 5;
+
+/// Shared between the control loop, which writes, and HTTP, which reads.
+#[derive(Debug)]
+pub(super) struct State {
+    published: Vec<Arc<Published>>,
+    registry: Arc<Registry>,
+    draining: AtomicBool,
+    stalled: Mutex<Vec<usize>>,
+    reload_successful: AtomicBool,
+    reload_success_unix: AtomicU64,
+}
+
+impl State {
+    pub(super) fn new(relays: &Relays) -> Self {
+        Self {
+            published: relays.published().to_vec(),
+            registry: relays.registry_handle(),
+            draining: AtomicBool::new(false),
+            stalled: Mutex::default(),
+            reload_successful: AtomicBool::new(true),
+            reload_success_unix: AtomicU64::new(unix_now()),
+        }
+    }
+
+    /// Notes which shards show no life.
+    pub(super) fn look(&self, relays: &Relays) {
+        *self.stalled.lock().unwrap_or_else(PoisonError::into_inner) = relays.stalled(MISSED_BEATS_MAX);
+    }
+
+    pub(super) fn drain(&self, draining: bool) {
+        self.draining.store(draining, Ordering::Relaxed);
+    }
+
+    pub(super) fn reloaded(&self, successful: bool) {
+        self.reload_successful.store(successful, Ordering::Relaxed);
+        if successful {
+            self.reload_success_unix.store(unix_now(), Ordering::Relaxed);
+        }
+    }
+}
+
+impl Sources for State {
+    fn shards(&self) -> &[Arc<Published>] {
+        &self.published
+    }
+
+    fn relay_ports(&self) -> PortCounts {
+        let ports = self.registry.port_use();
+        PortCounts { used: ports.used as u64, free: ports.free as u64, quarantined: ports.quarantined as u64 }
+    }
+
+    fn readiness(&self) -> Readiness {
+        Readiness {
+            starting: false,
+            draining: self.draining.load(Ordering::Relaxed),
+            stalled_workers: self.stalled.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+
+    fn last_reload(&self) -> Reload {
+        Reload {
+            successful: self.reload_successful.load(Ordering::Relaxed),
+            success_unix: self.reload_success_unix.load(Ordering::Relaxed),
+        }
+    }
+}
+
+fn unix_now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,6 @@
+//! Rank 5: looks at a server from outside, as a stranger would, through client code that shares
+//! nothing with ours (the `turn` crate). `demo` proves its relay with it.
+
+mod relay_check;
+
+pub use relay_check::{CheckFailed, Relayed, check_relay};
