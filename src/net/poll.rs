@@ -164,7 +164,7 @@ mod tests {
     fn a_wake_from_another_thread_ends_the_wait_without_an_event() {
         let mut poller = Poller::new().unwrap();
         let waker = poller.waker();
-        let (start, started) = mpsc::channel::<()>();
+        let (start, started) = mpsc::sync_channel::<()>(1);
         let other = thread::spawn(move || {
             started.recv().unwrap();
             waker.wake();

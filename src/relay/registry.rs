@@ -59,7 +59,8 @@ impl Registry {
 
     /// Posts a command to every shard. Returns whether all took it.
     pub fn broadcast(&self, command: impl Fn() -> Command) -> bool {
-        self.mailboxes().iter().fold(true, |all, mailbox| mailbox.post(command()) && all)
+        let refused = self.mailboxes().iter().filter(|mailbox| !mailbox.post(command()));
+        refused.count() == 0
     }
 
     pub(super) fn open(

@@ -33,7 +33,7 @@ impl Server {
             return denied;
         }
         let start = channel_data::HEADER_BYTES;
-        self.to_peer(now, index, wire_peer, start..start + data.payload.len(), false)
+        self.forward(now, index, wire_peer, start..start + data.payload.len(), false)
     }
 
     /// A Send indication (section 11.2): never answered, and it refreshes nothing.
@@ -48,10 +48,10 @@ impl Server {
             return denied;
         }
         let wire_peer = self.policy.to_internal(send.peer);
-        self.to_peer(now, index, wire_peer, send.payload, send.dont_fragment)
+        self.forward(now, index, wire_peer, send.payload, send.dont_fragment)
     }
 
-    fn to_peer(
+    fn forward(
         &mut self,
         now: Now,
         index: usize,

@@ -4,7 +4,7 @@
 //! daemon does not have (TCP, DTLS, RFC 6062, 7635, 8016, 5780, ALTERNATE-SERVER, the iceServers
 //! answer) have no test here; framing (16) is tested with the codec, key derivation (21) and nonces
 //! (22) with `auth`, and what only real sockets show (2, 24, 25) with `net` and the process tests.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::type_complexity)]
 
 #[path = "../support/world.rs"]
 mod world;

@@ -1,6 +1,6 @@
 //! A world without sockets and clocks: one server, its ledger, and clients that speak through our
 //! own codec. Ports open and close in a set, time moves by hand.
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, clippy::wrong_self_convention)]
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
