@@ -64,7 +64,7 @@ section! {
 section! {
     /// One `[[listen]]`: an address and the transports that it serves.
     Listen {
-        /// Address and port, never port 0. A wildcard IPv6 address serves IPv6 only.
+        /// Address and port, never port 0. `[::]` serves IPv4 too, unless its port has an IPv4 listener.
         address: SocketAddr = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 3478));
         /// Not empty, none twice.
         transports: Vec<Transport> = vec![Transport::Udp, Transport::Tcp];
@@ -301,7 +301,7 @@ section! {
         over_total: OverTotal = OverTotal::Shape;
         /// Relayed packets of one subject.
         packets_per_user: Limit<EventRate> = Limit(None);
-        /// Peers that one allocation may address for the first time.
+        /// Peers that one subject may address for the first time, a second.
         new_peers_per_second: Limit<EventRate> = Limit(Some(EventRate { per_s: 50 }));
         /// UDP replies without valid integrity, per source; burst and total follow from it.
         unauthenticated_replies: EventRate = EventRate { per_s: 500 };

@@ -7,7 +7,7 @@ use crate::auth;
 use crate::base::{Family, Rate};
 use crate::net::Buffers;
 use crate::turn::{self, LedgerSettings, PeerRules, PortRange, ReplyBudget, Settings};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Resolves every "auto" of `config` on `host`.
 ///
@@ -70,14 +70,24 @@ impl Config {
     }
 }
 
-/// A wildcard IPv6 listener serves IPv6 only, so no address is ever seen in IPv4-mapped form.
+/// UDP listeners as sockets: each has one family, so no address is ever seen in IPv4-mapped form.
 ///
-/// The default config listens on `[::]` too, which a host without IPv6 cannot do.
+/// `[::]` means IPv4 too, as it does elsewhere, unless the port has an IPv4 listener of its own; on a
+/// host without IPv6 it means IPv4 only.
 fn doors(config: &Config, host: &Host) -> Vec<SocketAddr> {
-    let possible =
-        |address: &SocketAddr| host.has_ipv6 || !(address.is_ipv6() && address.ip().is_unspecified());
     let udp = config.listen.iter().filter(|listen| listen.transports.contains(&Transport::Udp));
-    udp.map(|listen| listen.address).filter(possible).collect()
+    let listed: Vec<SocketAddr> = udp.map(|listen| listen.address).collect();
+    let mut doors = Vec::new();
+    for address in &listed {
+        let is_wildcard = address.is_ipv6() && address.ip().is_unspecified();
+        if !is_wildcard || host.has_ipv6 {
+            doors.push(*address);
+        }
+        if is_wildcard && !listed.iter().any(|other| other.is_ipv4() && other.port() == address.port()) {
+            doors.push(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port()));
+        }
+    }
+    doors
 }
 
 /// Everything that the config says is listened on, built or not: none of it is a peer.
@@ -217,6 +227,27 @@ mod tests {
         let error = plan("", "addresses = [\"192.0.2.77\"]").expect_err("documentation address");
         assert_eq!(error.key, "relay.addresses");
         assert_eq!(error.what, "192.0.2.77 is not an address of this host");
+    }
+
+    #[test]
+    fn the_ipv6_wildcard_means_ipv4_too_unless_that_is_listed() {
+        for (listen, doors) in [("\"[::]:3478\"", "[::]:3478 0.0.0.0:3478"), ("\"[::1]:3478\"", "[::1]:3478")]
+        {
+            let text = format!(
+                "[[listen]]\naddress = {listen}\ntransports = [\"udp\"]\n\
+                 [auth]\nsecrets = [\"a-secret-of-at-least-32-characters-00001\"]\n"
+            );
+            let loaded = super::super::parse("test.toml", &text, []).expect("a good config");
+            let host = Host {
+                addresses: Vec::new(),
+                primary: [Some("10.0.0.5".parse().expect("literal")), None],
+                cores: 1,
+                has_ipv6: true,
+            };
+            let plan = resolve(&loaded.config, &host).expect("resolves");
+            let found: Vec<String> = plan.doors.iter().map(ToString::to_string).collect();
+            assert_eq!(found.join(" "), doors);
+        }
     }
 
     #[test]

@@ -5,13 +5,20 @@ use crate::auth::Authenticator;
 use crate::base::Random;
 use crate::config::Plan;
 use crate::metrics::Published;
-use crate::relay::{Clock, Command, Door, Handle, Prepared, Registry, Setup, ShardUpdate, bind_doors};
+use crate::relay::{
+    Clock, Command, Door, Handle, Prepared, Registry, Setup, ShardUpdate, bind_doors, probe_door,
+};
 use crate::turn::{Ledger, OwnAddresses, PeerPolicy, Server};
+use crossbeam_channel::Receiver;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How long a stop waits for the shards.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// All shards, running.
 #[derive(Debug)]
@@ -19,6 +26,8 @@ pub struct Relays {
     registry: Arc<Registry>,
     shards: Vec<Handle>,
     threads: Vec<JoinHandle<io::Result<()>>>,
+    /// Disconnects when the last thread has ended.
+    ended: Receiver<()>,
     published: Vec<Arc<Published>>,
     addresses: Vec<SocketAddr>,
     /// Beats at the last look, and how many looks ago they moved.
@@ -57,7 +66,9 @@ impl Relays {
             shards.push(handle);
         }
         registry.connect(shards.iter().map(|shard| shard.mailbox.clone()).collect());
-        let threads = prepared.into_iter().map(Prepared::spawn).collect::<io::Result<Vec<_>>>();
+        let (alive, ended) = crossbeam_channel::bounded(0);
+        let threads = prepared.into_iter().map(|shard| shard.spawn(alive.clone()));
+        let threads = threads.collect::<io::Result<Vec<_>>>();
         let threads = threads.map_err(|error| StartError::system("cannot start a relay thread", &error))?;
         Ok(Self {
             registry,
@@ -65,6 +76,7 @@ impl Relays {
             seen: shards.iter().map(|_| Default::default()).collect(),
             shards,
             threads,
+            ended,
             addresses,
         })
     }
@@ -127,22 +139,24 @@ impl Relays {
         self.threads.iter().any(JoinHandle::is_finished)
     }
 
-    /// Ends all shards; their sockets close.
+    /// Ends all shards; their sockets close. Waits a moment for them, but not for one that hangs.
     pub fn stop(self) {
         self.registry.broadcast(|| Command::Stop);
-        for thread in self.threads {
-            // A shard that panicked has said so already, and there is nobody left to serve.
-            let _ended = thread.join();
-        }
+        // Nothing is ever sent: the wait ends when the last sender is gone, or its time is over.
+        let _disconnected_or_late = self.ended.recv_timeout(STOP_TIMEOUT);
     }
 }
 
 /// One list of doors for each shard.
 fn bind(plan: &Plan) -> Result<Vec<Vec<Door>>, StartError> {
     let mut shards: Vec<Vec<Door>> = (0..plan.workers).map(|_| Vec::new()).collect();
-    for address in &plan.doors {
-        let doors = bind_doors(*address, plan.workers, plan.listener_buffers)
-            .map_err(|error| StartError::bind("listen.address", *address, &error))?;
+    let failed = |address, error: io::Error| StartError::bind("listen.address", address, &error);
+    // All are asked for before one is bound: 0.0.0.0 and 127.0.0.1 may share a port within a process.
+    let free = |address: &SocketAddr| probe_door(*address).map_err(|error| failed(*address, error));
+    let addresses = plan.doors.iter().map(free).collect::<Result<Vec<_>, _>>()?;
+    for address in addresses {
+        let doors = bind_doors(address, plan.workers, plan.listener_buffers)
+            .map_err(|error| failed(address, error))?;
         for (shard, door) in shards.iter_mut().zip(doors) {
             shard.push(door);
         }

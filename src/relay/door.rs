@@ -25,14 +25,22 @@ impl Door {
     }
 }
 
-/// Binds `address` once for each of `shards` (at least one). Port 0 takes any free port.
+/// Finds out whether `address` can be bound and is nobody's. Returns it, with the port that the system
+/// chose for port 0.
 ///
 /// # Errors
-/// As the kernel says; `AddrInUse` also when another process shares its port as we do, since half of
-/// the clients would then be its.
+/// As the kernel says; `AddrInUse` also when another process would share its port as we do, since half
+/// of the clients would then be its.
+pub fn probe_door(address: SocketAddr) -> io::Result<SocketAddr> {
+    // A socket that shares nothing tells; it is closed again at once.
+    UdpSocket::relay(address.ip(), address.port(), Buffers::default())?.local_addr()
+}
+
+/// Binds `address`, whose port is known, once for each of `shards`.
+///
+/// # Errors
+/// As the kernel says.
 pub fn bind_doors(address: SocketAddr, shards: usize, buffers: Buffers) -> io::Result<Vec<Door>> {
-    // A socket that shares nothing tells whether the port is anybody's.
-    let address = UdpSocket::relay(address.ip(), address.port(), Buffers::default())?.local_addr()?;
     let bind = |_| Ok(Door { socket: UdpSocket::listener(address, buffers)?, address, overflow: 0 });
-    (0..shards.max(1)).map(bind).collect()
+    (0..shards).map(bind).collect()
 }

@@ -14,7 +14,7 @@ mod shard;
 mod traffic;
 
 pub use clock::Clock;
-pub use door::{Door, bind_doors};
+pub use door::{Door, bind_doors, probe_door};
 pub use mailbox::{Command, Mailbox, ShardUpdate};
 pub use registry::Registry;
 pub use shard::{Handle, Prepared, Setup};

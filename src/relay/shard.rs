@@ -9,7 +9,7 @@ use crate::base::{Now, Timestamp};
 use crate::metrics::{Published, busy_nanos};
 use crate::net::{Buffers, Event, Outgoing, Poller, RecvBatch, SendScratch};
 use crate::turn::{REPLY_BYTES_MAX, RelayId, Server};
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, Sender};
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -107,13 +107,15 @@ impl Prepared {
         Ok((Self { setup, poller, mailbox, published, beats }, handle))
     }
 
-    /// Serves on a thread of its own until [`Command::Stop`].
+    /// Serves on a thread of its own until [`Command::Stop`]. `alive` is dropped when it ends, however
+    /// it ends.
     ///
     /// # Errors
     /// No thread could be made. The thread's own result is an error of the poller, which a sound
     /// process does not see.
-    pub fn spawn(self) -> io::Result<JoinHandle<io::Result<()>>> {
+    pub fn spawn(self, alive: Sender<()>) -> io::Result<JoinHandle<io::Result<()>>> {
         std::thread::Builder::new().name(format!("relay-{}", self.setup.index)).spawn(move || {
+            let _alive = alive;
             // The batches hold pointers for the kernel, so they are made on the thread that uses them.
             let mut shard = Shard::assemble(self);
             while !shard.stopping {
