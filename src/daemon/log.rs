@@ -1,6 +1,6 @@
 //! The daemon's log: one event, one line on stderr, whatever a remote party puts into a value.
 //!
-//! A thread that logs never waits for whoever reads stderr (DESIGN: payload never waits for the
+//! A thread that logs never waits for whoever reads stderr (payload never waits for the
 //! log): lines go through a bounded queue to a thread of their own, and a full queue drops and
 //! counts them.
 

@@ -88,7 +88,7 @@ label! {
         Socket = "socket",
         /// The peer policy forbids this address or port.
         PeerDenied = "peer_denied",
-        /// The budget of replies to strangers is spent (DESIGN promise 3).
+        /// The budget of replies to strangers is spent.
         ReplyBudget = "reply_budget",
         /// A source that can not be answered: port zero.
         BadSource = "bad_source",
@@ -186,7 +186,7 @@ label! {
 }
 
 label! {
-    /// Which rule of the peer policy denied a peer (DESIGN promise 4).
+    /// Which rule of the peer policy denied a peer.
     DenyRule as "rule" {
         /// Own listeners, admin and metrics endpoints, configured back ends.
         OwnEndpoint = "own_endpoint",

@@ -1,4 +1,4 @@
-//! Which peers a client may reach: one policy, the same on every path (DESIGN promise 4).
+//! Which peers a client may reach: one policy, the same on every path.
 //!
 //! First match decides:
 //! 1. own endpoints (listeners, admin, metrics, back ends), metadata services, zero, multicast,

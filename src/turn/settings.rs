@@ -29,7 +29,7 @@ pub struct Settings {
     pub shards: usize,
 }
 
-/// UDP replies to datagrams without valid integrity (DESIGN promise 3).
+/// UDP replies to datagrams without valid integrity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplyBudget {
     /// For each IPv4 address or IPv6 /64.

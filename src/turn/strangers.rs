@@ -1,4 +1,4 @@
-//! Budgets for what nobody has authenticated (DESIGN promise 3): fixed memory, whoever asks.
+//! Budgets for what nobody has authenticated: fixed memory, whoever asks.
 
 use super::settings::{ReplyBudget, Settings};
 use crate::base::{BudgetTable, Now, Random, TokenBucket};

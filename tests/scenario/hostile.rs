@@ -1,4 +1,4 @@
-//! What strangers send, and how little they get for it (DESIGN promise 3).
+//! What strangers send, and how little they get for it.
 
 use crate::world::*;
 use std::net::{Ipv4Addr, SocketAddr};
