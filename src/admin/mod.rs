@@ -1,14 +1,18 @@
 //! Rank 7: the command line. Arguments are read here, one file does what one verb says; `run` and
 //! `demo` are the daemon's.
 
+mod check_config;
 mod credentials;
+mod version;
 
 use crate::base::Exit;
 use crate::config::{self, Loaded};
+use check_config::CheckConfigArgs;
 use clap::{Parser, Subcommand};
 use credentials::CredentialsArgs;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
+use version::VersionArgs;
 
 /// TURN relay, STUN responder and call signaling in one hardened daemon.
 #[derive(Debug, Parser)]
@@ -37,15 +41,21 @@ pub enum Verb {
 /// Verbs that are not the daemon.
 #[derive(Debug, Subcommand)]
 pub enum AdminVerb {
+    /// Check the config; print its worst-case memory.
+    CheckConfig(CheckConfigArgs),
     /// Mint and check credentials.
     #[command(subcommand)]
     Credentials(CredentialsArgs),
+    /// Print the version.
+    Version(VersionArgs),
 }
 
 /// Does what an admin verb says, with the config at `path`.
 pub fn obey(path: &Path, verb: &AdminVerb) -> Exit {
     match verb {
+        AdminVerb::CheckConfig(args) => check_config::check_config(path, args),
         AdminVerb::Credentials(args) => credentials::credentials(path, args),
+        AdminVerb::Version(args) => version::version(args),
     }
 }
 

@@ -1,6 +1,8 @@
 //! How much memory the daemon can use at most with a configuration: the sum that `check-config` prints.
 
+use super::addresses::RelayAddress;
 use super::checked::{Config, Transport};
+use crate::turn::{PEER_BYTES, Settings};
 
 /// Worst case of one kind of thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,8 +56,10 @@ impl MemorySum {
 /// Bytes of one thing of each kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ItemSizes {
-    /// An allocation with its permissions, channels and timers.
+    /// An allocation with its timer, without peers.
     pub allocation: u64,
+    /// A permission and a channel of an allocation.
+    pub peer: u64,
     /// A subject with its quota.
     pub subject: u64,
     /// A port of the pool: its place in the free list or in quarantine.
@@ -72,6 +76,7 @@ impl Default for ItemSizes {
     fn default() -> Self {
         Self {
             allocation: 3 << 10,
+            peer: PEER_BYTES as u64,
             subject: 1 << 10,
             port: 16,
             shard_buffers: 2 << 20,
@@ -91,13 +96,14 @@ impl Config {
     /// Worst case with this many shards and these sizes.
     pub fn worst_case_memory_of(&self, shards: usize, sizes: &ItemSizes) -> MemorySum {
         let shards = shards as u64;
-        let ports = u64::from(self.relay.ports.count());
+        let ports = self.ports_max();
         let allocations = self.allocations_max();
         let row = |name, count, bytes_each| MemoryRow { name, count, bytes_each, in_kernel: false };
         let sockets = |name, count, bytes_each| MemoryRow { name, count, bytes_each, in_kernel: true };
         MemorySum {
             rows: vec![
                 row("allocations", allocations, sizes.allocation),
+                row("peers of those", allocations.saturating_mul(Settings::PEERS_MAX as u64), sizes.peer),
                 row("subjects", allocations, sizes.subject),
                 row("ports of the pool", ports, sizes.port),
                 row("shard buffers", shards, sizes.shard_buffers),
@@ -110,9 +116,9 @@ impl Config {
         }
     }
 
-    /// Live allocations at most: each has a port of its own.
+    /// Live allocations at most: each has a port of its own on one of the relay addresses.
     pub fn allocations_max(&self) -> u64 {
-        let ports = u64::from(self.relay.ports.count());
+        let ports = self.ports_max();
         match u64::from(self.limits.allocations_total) {
             0 => ports,
             total => total.min(ports),
@@ -121,7 +127,16 @@ impl Config {
 
     /// Two sockets an allocation (one per address family), and no more than ports.
     fn relay_sockets_max(&self) -> u64 {
-        self.allocations_max().saturating_mul(2).min(u64::from(self.relay.ports.count()))
+        self.allocations_max().saturating_mul(2).min(self.ports_max())
+    }
+
+    /// Ports of all relay addresses; "auto" can be one of each family.
+    fn ports_max(&self) -> u64 {
+        let addresses = self.relay.addresses.iter().map(|address| match address {
+            RelayAddress::Auto => 2,
+            RelayAddress::Ip(_) => 1,
+        });
+        u64::from(self.relay.ports.count()) * addresses.sum::<u64>()
     }
 
     fn relay_socket_bytes(&self) -> u64 {
@@ -148,11 +163,11 @@ mod tests {
     #[test]
     fn allocations_are_bounded_by_the_pool_and_by_the_total() {
         let mut config = Config::default();
-        assert_eq!(config.allocations_max(), 16_384);
+        assert_eq!(config.allocations_max(), 2 * 16_384);
         config.limits.allocations_total = 1_000;
         assert_eq!(config.allocations_max(), 1_000);
         config.limits.allocations_total = 1_000_000;
-        assert_eq!(config.allocations_max(), 16_384);
+        assert_eq!(config.allocations_max(), 2 * 16_384);
     }
 
     #[test]
@@ -160,8 +175,8 @@ mod tests {
         let mut config = Config::default();
         config.limits.allocations_total = 100;
         let sum = config.worst_case_memory_of(2, &ItemSizes::default());
-        let process = 100 * 3_072 + 100 * 1_024 + 16_384 * 16 + 2 * (2 << 20) + 2 * (1 << 20) + (32 << 20);
-        assert_eq!(sum.process_bytes(), process);
+        let process = 100 * 3_072 + 100 * 1_024 + 32_768 * 16 + 2 * (2 << 20) + 2 * (1 << 20) + (32 << 20);
+        assert_eq!(sum.process_bytes(), process + 100 * 256 * PEER_BYTES as u64);
         // 200 relay sockets of 2 x 512 KiB; 2 listeners on 2 shards of 2 x 8 MiB.
         assert_eq!(sum.kernel_bytes(), 200 * (1 << 20) + 4 * (16 << 20));
         assert_eq!(sum.bytes(), sum.rows.iter().map(MemoryRow::bytes).sum::<u64>());

@@ -13,6 +13,8 @@ mod addresses;
 mod challenge;
 mod checked;
 mod credentials;
+#[cfg(test)]
+mod documented;
 mod env;
 mod files;
 mod finding;

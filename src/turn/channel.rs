@@ -38,6 +38,9 @@ impl Channel {
     }
 }
 
+/// What one channel takes.
+pub(super) const CHANNEL_BYTES: usize = size_of::<Channel>() + size_of::<(SocketAddr, ChannelNumber)>();
+
 /// Bindings sorted by number, and their peers sorted for the way back.
 #[derive(Debug, Default)]
 pub(super) struct Channels {

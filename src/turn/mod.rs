@@ -38,4 +38,7 @@ pub use ports::{LivePorts, PortPool, PortRange};
 pub use respond::REPLY_BYTES_MAX;
 pub use server::Server;
 pub use settings::{ReplyBudget, Settings};
+/// Bytes of an allocation's memory for one peer that has a permission and a channel.
+pub const PEER_BYTES: usize = permission::PERMISSION_BYTES + channel::CHANNEL_BYTES;
+
 pub use verdict::{Effect, Header, Opened, OpenedRelay, Reply, Verdict};

@@ -301,7 +301,7 @@ mod tests {
         }
     }
 
-    #[test] // DESIGN promise 4: the order is the policy
+    #[test] // the order is the policy
     fn the_first_matching_rule_decides() {
         let rules = PeerRules {
             recommended: true,

@@ -14,6 +14,9 @@ use std::net::{IpAddr, SocketAddr};
 #[derive(Debug, Default)]
 pub(super) struct Permissions(Vec<Permission>);
 
+/// What one permission takes.
+pub(super) const PERMISSION_BYTES: usize = size_of::<Permission>();
+
 #[derive(Clone, Copy, Debug)]
 struct Permission {
     peer: IpAddr,

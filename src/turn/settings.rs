@@ -39,6 +39,8 @@ pub struct ReplyBudget {
 }
 
 impl Settings {
+    /// Permissions, and channels, of one allocation: a mesh of twelve with twenty candidates each.
+    pub const PEERS_MAX: usize = 256;
     /// Lifetime of an allocation when the client names none, and the least it gets (RFC 8656
     /// section 7.2).
     pub const LIFETIME_DEFAULT: Duration = Duration::from_secs(600);
@@ -73,8 +75,8 @@ impl Default for Settings {
             max_lifetime: Duration::from_secs(3600),
             legacy_channels: false,
             strict_expiry: false,
-            permissions_max: 256,
-            channels_max: 256,
+            permissions_max: Self::PEERS_MAX,
+            channels_max: Self::PEERS_MAX,
             packets_per_user: None,
             new_peers_per_second: Some(Rate { per_second: 50, burst: 200 }),
             replies: ReplyBudget::default(),

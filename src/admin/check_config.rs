@@ -1,0 +1,160 @@
+//! `turnstone check-config`: is this file good, what does it mean, and what can it cost?
+
+use crate::base::Exit;
+use crate::config::{self, Config, Finding, Loaded, MemoryRow, MemorySum};
+use clap::Args;
+use serde_json::{Value, json};
+use std::io::{self, IsTerminal};
+use std::path::Path;
+
+#[derive(Debug, Args)]
+pub struct CheckConfigArgs {
+    /// Print the whole config with every value in effect, secrets as stars.
+    #[arg(long)]
+    print_effective: bool,
+    /// Print JSON: errors, warnings, memory and the size of a challenge.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Checks the config at `path`; opens nothing and asks no host.
+pub(super) fn check_config(path: &Path, args: &CheckConfigArgs) -> Exit {
+    let result = config::load(path, config::environment());
+    if args.json {
+        println!("{:#}", report(&result));
+        return if result.is_ok() { Exit::Ok } else { Exit::Usage };
+    }
+    let color = io::stderr().is_terminal();
+    match result {
+        Err(errors) => {
+            eprint!("{}", errors.render(color));
+            print_warnings(errors.warnings(), color);
+            let count = errors.errors().len();
+            eprintln!("\n{count} {}", if count == 1 { "error" } else { "errors" });
+            Exit::Usage
+        }
+        Ok(loaded) => {
+            print_warnings(&loaded.warnings, color);
+            if args.print_effective {
+                print!("{}", loaded.config.effective());
+            } else {
+                print_summary(path, &loaded.config);
+            }
+            Exit::Ok
+        }
+    }
+}
+
+fn print_warnings(warnings: &[Finding], color: bool) {
+    for warning in warnings {
+        eprintln!("{}", warning.render(color).trim_end());
+    }
+}
+
+fn print_summary(path: &Path, config: &Config) {
+    let memory = config.worst_case_memory();
+    println!("worst-case memory:");
+    for MemoryRow { name, count, bytes_each, in_kernel } in &memory.rows {
+        let whose = if *in_kernel { "kernel" } else { "process" };
+        let bytes = count.saturating_mul(*bytes_each);
+        println!("  {name:<18} {count:>8} x {:>10} = {:>10}  {whose}", size(*bytes_each), size(bytes));
+    }
+    println!("  {:<42} {:>10}  process", "sum", size(memory.process_bytes()));
+    println!("  {:<42} {:>10}  kernel, as buffers fill", "", size(memory.kernel_bytes()));
+    let challenge = config.challenge();
+    println!(
+        "challenge to a stranger: {} bytes for {}, {:.1} x (realm {:?})",
+        challenge.reply_bytes,
+        challenge.request_bytes,
+        challenge.factor(),
+        config.server.realm
+    );
+    println!("{}: ok", path.display());
+}
+
+/// The stable form for scripts.
+fn report(result: &Result<Loaded, config::ConfigErrors>) -> Value {
+    let list = |findings: &[Finding]| findings.iter().map(finding).collect::<Vec<_>>();
+    match result {
+        Err(errors) => {
+            json!({ "ok": false, "errors": list(errors.errors()), "warnings": list(errors.warnings()) })
+        }
+        Ok(loaded) => {
+            let challenge = loaded.config.challenge();
+            json!({
+                "ok": true,
+                "errors": [],
+                "warnings": list(&loaded.warnings),
+                "memory": memory(&loaded.config.worst_case_memory()),
+                "challenge": {
+                    "request_bytes": challenge.request_bytes,
+                    "reply_bytes": challenge.reply_bytes,
+                    "factor": challenge.factor(),
+                },
+            })
+        }
+    }
+}
+
+fn finding(finding: &Finding) -> Value {
+    json!({
+        "file": finding.file,
+        "line": finding.at.map(|at| at.line),
+        "column": finding.at.map(|at| at.column),
+        "key": finding.key,
+        "message": finding.message,
+        "help": finding.help,
+    })
+}
+
+fn memory(sum: &MemorySum) -> Value {
+    let row = |row: &MemoryRow| {
+        json!({
+            "name": row.name,
+            "count": row.count,
+            "bytes_each": row.bytes_each,
+            "bytes": row.bytes(),
+            "kernel": row.in_kernel,
+        })
+    };
+    json!({
+        "rows": sum.rows.iter().map(row).collect::<Vec<_>>(),
+        "process_bytes": sum.process_bytes(),
+        "kernel_bytes": sum.kernel_bytes(),
+    })
+}
+
+/// Bytes for people, with a binary unit.
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_a_unit_and_one_digit() {
+        assert_eq!(size(0), "0 B");
+        assert_eq!(size(1023), "1023 B");
+        assert_eq!(size(3 << 10), "3.0 KiB");
+        assert_eq!(size((2 << 30) + (1 << 29)), "2.5 GiB");
+    }
+
+    #[test]
+    fn the_report_of_a_bad_config_names_place_key_and_mend() {
+        let result = config::parse("t.toml", "[relay]\nports = \"9-8\"\ncolour = 1\n", []);
+        let report = report(&result);
+        assert_eq!(report["ok"], false);
+        let ports = report["errors"].as_array().and_then(|all| all.iter().find(|e| e["line"] == 2));
+        assert_eq!(ports.map(|e| e["column"].clone()), Some(json!(9)));
+        assert!(ports.is_some_and(|e| e["help"].is_string()));
+    }
+}
