@@ -120,6 +120,16 @@ impl PeerPolicy {
         self.check_port(peer)
     }
 
+    /// May a channel that is bound to `peer` stay? As [`PeerPolicy::check`], but for own relay addresses
+    /// the port does not count: it comes and goes, and each datagram asks for it.
+    ///
+    /// # Errors
+    /// The rule that denies it.
+    pub(super) fn check_channel(&self, peer: SocketAddr) -> Result<(), DenyRule> {
+        self.check_address(peer.ip())?;
+        if self.has_moving_ports(peer.ip()) { Ok(()) } else { self.check_port(peer) }
+    }
+
     /// Whether the verdict on a port of this address can change while a channel is bound.
     pub(super) fn has_moving_ports(&self, peer: IpAddr) -> bool {
         self.relay(canonical(peer)).is_some()

@@ -159,7 +159,7 @@ impl Server {
         for (_, slot) in &mut self.allocations {
             if let Slot::Live(allocation) = slot {
                 allocation.permissions.revoke(|peer| self.policy.check_address(peer).is_err());
-                allocation.channels.revoke(|peer| self.policy.check_address(peer.ip()).is_err());
+                allocation.channels.revoke(|peer| self.policy.check_channel(peer).is_err());
             }
         }
     }

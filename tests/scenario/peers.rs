@@ -264,3 +264,17 @@ fn a_reload_takes_permissions_away_that_the_new_policy_denies() {
     assert_eq!(alice.send(&mut world, peer(1), b"x"), [Out::Dropped(Dropped::NoPermission)]);
     assert!(passes(&alice.send(&mut world, "9.9.9.9:9".parse().unwrap(), b"x")));
 }
+
+#[test]
+fn a_reload_unbinds_channels_to_ports_that_the_new_policy_denies() {
+    let mut world = World::seeded(1);
+    let mut alice = allocated(&mut world);
+    let low = SocketAddr::new(peer(1).ip(), 80);
+    alice.bind(&mut world, 0x4000, low);
+    alice.bind(&mut world, 0x4001, peer(1));
+    world.reload(Settings::default(), PeerRules { min_port: 1024, ..PeerRules::default() });
+    let relayed = alice.relayed.unwrap();
+    assert!(!passes(&alice.channel_data(&mut world, 0x4000, b"x")));
+    assert!(!passes(&world.from_peer(relayed, low, b"x")));
+    assert!(passes(&alice.channel_data(&mut world, 0x4001, b"x")));
+}
