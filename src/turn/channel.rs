@@ -17,12 +17,10 @@ pub(super) struct Channel {
     pub(super) number: ChannelNumber,
     /// As the client named it.
     pub(super) peer: SocketAddr,
-    /// Where datagrams really go: differs for an own relay behind 1:1 NAT.
-    pub(super) wire_peer: SocketAddr,
     expires: Timestamp,
     /// Copy of the permission's end, so that a datagram needs one lookup.
     permitted_until: Timestamp,
-    /// The peer is an own relay address: its port must be live for each datagram.
+    /// The peer is an own relay address: each datagram asks whether its port is live, and where it is.
     pub(super) moving: bool,
 }
 
@@ -132,7 +130,6 @@ impl Server {
         let channel = Channel {
             number,
             peer,
-            wire_peer: self.policy.to_internal(peer),
             expires: now.at.after(Settings::CHANNEL_LIFETIME),
             permitted_until: now.at.after(Settings::PERMISSION_LIFETIME),
             moving: self.policy.has_moving_ports(peer.ip()),

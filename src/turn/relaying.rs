@@ -28,12 +28,15 @@ impl Server {
         if !channel.passes(now.at) {
             return self.drop(Dropped::NoPermission);
         }
-        let (peer, wire_peer, moving) = (channel.peer, channel.wire_peer, channel.moving);
-        if moving && let Some(denied) = self.denied_port(peer) {
-            return denied;
+        let mut peer = channel.peer;
+        if channel.moving {
+            if let Some(denied) = self.denied_port(peer) {
+                return denied;
+            }
+            peer = self.policy.to_internal(peer);
         }
         let start = channel_data::HEADER_BYTES;
-        self.forward(now, index, wire_peer, start..start + data.payload.len(), false)
+        self.forward(now, index, peer, start..start + data.payload.len(), false)
     }
 
     /// A Send indication (section 11.2): never answered, and it refreshes nothing.

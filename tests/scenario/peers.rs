@@ -1,11 +1,11 @@
 //! RFC 8656 sections 9, 10 and 12: permissions and channels.
 
 use crate::world::*;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use turnstone::base::Rate;
 use turnstone::metrics::Dropped;
-use turnstone::turn::{PeerRules, Settings};
+use turnstone::turn::{PeerRules, PortRange, RelayAddress, Settings};
 use turnstone::wire::stun::{AttributeType as A, Method};
 
 fn allocated(world: &mut World) -> Client {
@@ -277,4 +277,29 @@ fn a_reload_unbinds_channels_to_ports_that_the_new_policy_denies() {
     assert!(!passes(&alice.channel_data(&mut world, 0x4000, b"x")));
     assert!(!passes(&world.from_peer(relayed, low, b"x")));
     assert!(passes(&alice.channel_data(&mut world, 0x4001, b"x")));
+}
+
+#[test] // point 26, behind 1:1 NAT
+fn a_channel_follows_an_own_relay_port_that_comes_to_life_after_it_was_bound() {
+    let external: IpAddr = RELAY_V4.into();
+    let internal = IpAddr::from([192, 168, 7, 7]);
+    let options = Options {
+        addresses: vec![RelayAddress { internal, external }],
+        ports: PortRange { first: 50_000, last: 50_001 },
+        rules: PeerRules { allow: vec!["192.31.196.10/32".parse().unwrap()], ..PeerRules::default() },
+        ..Options::default()
+    };
+    let mut world = World::with(1, options);
+    let mut alice = allocated(&mut world);
+    let other = SocketAddr::new(external, alice.relayed.unwrap().port() ^ 1);
+    assert_eq!(alice.bind(&mut world, 0x4000, other).code, 0, "allowed, although nobody is there");
+    let goes_to = |world: &mut World| match &alice.channel_data(world, 0x4000, b"x")[..] {
+        [Out::ToPeer { peer, .. }] => *peer,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(goes_to(&mut world), other);
+    let mut bob = Client::new(2, "bob");
+    bob.allocate(&mut world);
+    assert_eq!(bob.relayed, Some(other));
+    assert_eq!(goes_to(&mut world), SocketAddr::new(internal, other.port()));
 }
