@@ -87,6 +87,8 @@ pub struct World {
     pub hold_opens: bool,
     pub held: Vec<(AllocationId, OpenRequest)>,
     pub effects: Vec<Effect>,
+    /// Relay sockets in the order in which they closed, and when.
+    pub closings: Vec<(Timestamp, SocketAddr)>,
     pub ports_total: usize,
     rules: PeerRules,
     next_transaction: u64,
@@ -144,6 +146,7 @@ impl World {
             hold_opens: false,
             held: Vec::new(),
             effects: Vec::new(),
+            closings: Vec::new(),
             ports_total: options.ports.len() * options.addresses.len(),
             rules: options.rules,
             next_transaction: seed << 32,
@@ -249,6 +252,7 @@ impl World {
                     self.sockets.retain(|(id, socket)| !(*id == relay && socket.internal == internal));
                     assert_eq!(self.sockets.len() + 1, before, "closed what was not open");
                     self.ledger.close_port(self.now.at, internal);
+                    self.closings.push((self.now.at, internal));
                 }
                 Effect::Ended { subject, .. } => self.ledger.end(&subject),
             }
