@@ -21,6 +21,8 @@ mod finding;
 mod host;
 mod memory;
 mod plan;
+#[cfg(test)]
+mod refusals;
 mod report;
 mod resolve;
 mod rules;
