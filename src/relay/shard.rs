@@ -116,7 +116,7 @@ impl Prepared {
     pub fn spawn(self, alive: Sender<()>) -> io::Result<JoinHandle<io::Result<()>>> {
         std::thread::Builder::new().name(format!("relay-{}", self.setup.index)).spawn(move || {
             let _alive = alive;
-            // The batches hold pointers for the kernel, so they are made on the thread that uses them.
+            // Buffers and tables are made on the thread that uses them, near its core.
             let mut shard = Shard::assemble(self);
             while !shard.stopping {
                 shard.turn()?;

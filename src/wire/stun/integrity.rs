@@ -41,7 +41,7 @@ impl IntegrityAlgorithm {
 }
 
 /// The HMAC key of a user, up to 32 bytes. Allocations keep this and never the password.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct IntegrityKey {
     bytes: [u8; Self::BYTES_MAX],
     length: u8,
