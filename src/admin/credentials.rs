@@ -75,7 +75,7 @@ pub(super) fn credentials(path: &Path, args: &CredentialsArgs) -> Exit {
 }
 
 fn new(config: &Config, args: &NewArgs) -> Exit {
-    let settings = config.credentials();
+    let settings = config.auth_settings();
     let Some(secret) = settings.secrets.first() else {
         return super::fail(
             "auth.secrets: there is no shared secret to mint with; add one, or use a static user",
@@ -124,7 +124,7 @@ fn print(config: &Config, as_json: bool, credential: &auth::Credential, ttl: Dur
 }
 
 fn verify(config: &Config, args: &VerifyArgs) -> Exit {
-    let settings = config.credentials();
+    let settings = config.auth_settings();
     let explanation = explain(&settings, now(), &args.username, &args.password);
     if args.json {
         println!("{:#}", json!({ "valid": explanation.is_valid(), "reason": explanation.to_string() }));

@@ -1,6 +1,7 @@
 //! Every section of the file: its keys, their types, their defaults. This list is the file format.
 
-use super::addresses::{DenyRule, HttpDoor, PortRange, PublicAddress, RelayAddress, Workers};
+use super::addresses::{DenyRule, HttpDoor, PortRange, RelayAddress, Workers};
+use super::public_address::PublicAddress;
 use super::secrets::SecretsFile;
 use super::section::section;
 use super::text::{FreeTable, WebUrl, words};

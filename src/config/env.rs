@@ -9,6 +9,9 @@ use toml::de::DeValue;
 const PREFIX: &str = "TURNSTONE_";
 const SEPARATOR: &str = "__";
 
+/// Deeper than any key of the format.
+const DEPTH_MAX: usize = 8;
+
 /// The variables of this process that can matter here.
 ///
 /// Unlike `std::env::vars` it does not panic on bytes that are not UTF-8; they become U+FFFD.
@@ -28,7 +31,13 @@ pub(super) fn apply(root: &mut Node, env: impl IntoIterator<Item = (String, Stri
         let keys = name[PREFIX.len()..].to_lowercase();
         let keys: Vec<&str> = keys.split(SEPARATOR).collect();
         let source = report.add_source(format!("environment variable {name}"), value);
-        insert(root, &keys, source, report);
+        if keys.len() > DEPTH_MAX {
+            let place = Place { source, start: 0, end: report.text(source).len() };
+            report.hide(place);
+            report.error(place, "", format!("no key has {} parts", keys.len()), "unset the variable");
+        } else {
+            insert(root, &keys, source, report);
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 //!
 //! `checked` is the list of all keys; reading is in `source` (places), `report` (findings), `tree` (the
 //! parsed file), `section` and `text` (one key); `rules` and `credentials` look at several keys together.
+//! [`resolve`] turns a [`Config`] into a [`Plan`] for one [`Host`]: every "auto" is an address there.
 
 #![forbid(unsafe_code)]
 
@@ -13,16 +14,13 @@ mod addresses;
 mod challenge;
 mod checked;
 mod credentials;
-#[cfg(test)]
-mod documented;
 mod env;
 mod files;
 mod finding;
 mod host;
 mod memory;
 mod plan;
-#[cfg(test)]
-mod refusals;
+mod public_address;
 mod report;
 mod resolve;
 mod rules;
@@ -30,12 +28,14 @@ mod secrets;
 mod section;
 mod source;
 mod suggest;
+#[cfg(test)]
+mod tests;
 mod text;
 mod tree;
 mod unbuilt;
 mod units;
 
-pub use addresses::{DenyRule, HttpDoor, PortRange, PublicAddress, PublicMapping, RelayAddress, Workers};
+pub use addresses::{DenyRule, HttpDoor, PortRange, RelayAddress, Workers};
 pub use challenge::Challenge;
 pub use checked::{
     Acme, Admin, Auth, Cluster, Config, Hooks, Http, Jwt, Limits, Listen, Log, LogFormat, LogLevel,
@@ -46,6 +46,7 @@ pub use finding::{ConfigErrors, Finding};
 pub use host::Host;
 pub use memory::{ItemSizes, MemoryRow, MemorySum};
 pub use plan::{Plan, Unfit};
+pub use public_address::{PublicAddress, PublicMapping};
 pub use resolve::resolve;
 pub use secrets::SecretsFile;
 pub use source::Position;

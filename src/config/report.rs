@@ -2,6 +2,7 @@
 
 use super::finding::Finding;
 use super::source::{Place, Source};
+use super::tree::{Node, Value};
 use std::collections::BTreeMap;
 
 /// The sources read so far, the keys they gave, and what was wrong with them.
@@ -9,8 +10,14 @@ use std::collections::BTreeMap;
 pub(super) struct Report {
     sources: Vec<Source>,
     problems: Vec<Problem>,
-    /// Full key to the place of its value, for every key that a source really holds.
-    given: BTreeMap<String, Place>,
+    /// Every key that a source really holds.
+    given: BTreeMap<String, Given>,
+}
+
+#[derive(Debug)]
+struct Given {
+    place: Place,
+    is_empty_table: bool,
 }
 
 #[derive(Debug)]
@@ -39,19 +46,20 @@ impl Report {
         self.sources[place.source].hide(place.start..place.end);
     }
 
-    /// Remembers that a source holds `key`.
-    pub(super) fn mark_given(&mut self, key: &str, place: Place) {
-        self.given.insert(key.to_owned(), place);
+    /// Remembers that a source holds this value.
+    pub(super) fn mark_given(&mut self, node: &Node) {
+        let is_empty_table = matches!(&node.value, Value::Table(entries) if entries.is_empty());
+        self.given.insert(node.path.clone(), Given { place: node.place, is_empty_table });
     }
 
-    /// Whether the user wrote this key.
+    /// Whether the user wrote this key. A header with nothing below it asks for nothing.
     pub(super) fn is_given(&self, key: &str) -> bool {
-        self.given.contains_key(key)
+        self.given.get(key).is_some_and(|given| !given.is_empty_table)
     }
 
     /// Where the value of a key stands, when the user wrote it.
     pub(super) fn given_place(&self, key: &str) -> Option<Place> {
-        self.given.get(key).copied()
+        self.given.get(key).map(|given| given.place)
     }
 
     /// Whether an error was already reported for this key or something inside it.
@@ -122,8 +130,8 @@ impl Report {
     fn place_of(&self, key: &str) -> Place {
         let mut key = key;
         loop {
-            if let Some(place) = self.given.get(key) {
-                return *place;
+            if let Some(place) = self.given_place(key) {
+                return place;
             }
             match key.rfind(['.', '[']) {
                 Some(cut) => key = &key[..cut],

@@ -3,7 +3,6 @@
 use super::host::Host;
 use super::plan::{Plan, Unfit};
 use super::{ByteSize, Config, EventRate, Limits, PublicAddress, PublicMapping, RelayAddress, Transport};
-use crate::auth;
 use crate::base::{Family, Rate};
 use crate::net::Buffers;
 use crate::turn::{self, LedgerSettings, PeerRules, PortRange, ReplyBudget, Settings};
@@ -39,7 +38,7 @@ pub fn resolve(config: &Config, host: &Host) -> Result<Plan, Unfit> {
             allocations_total: config.limits.allocations_total,
         },
         turn: turn_settings(config, workers),
-        auth: config.credentials(),
+        auth: config.auth_settings(),
         peers: PeerRules {
             recommended: config.relay.peers.denies_recommended(),
             deny: config.relay.peers.denied_networks().collect(),
@@ -49,25 +48,6 @@ pub fn resolve(config: &Config, host: &Host) -> Result<Plan, Unfit> {
         drain_timeout: config.server.drain_timeout,
         doors,
     })
-}
-
-impl Config {
-    /// The settings of `auth`.
-    pub fn credentials(&self) -> auth::Settings {
-        let secrets = match &self.auth.secrets_file {
-            Some(file) => file.secrets.clone(),
-            None => self.auth.secrets.clone(),
-        };
-        auth::Settings {
-            realm: self.server.realm.clone(),
-            secrets,
-            users: self.auth.users.clone(),
-            modern: self.auth.modern,
-            strict_expiry: self.auth.strict_expiry,
-            ttl: self.auth.ttl,
-            max_ttl: self.auth.max_ttl,
-        }
-    }
 }
 
 /// UDP listeners as sockets: each has one family, so no address is ever seen in IPv4-mapped form.

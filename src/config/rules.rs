@@ -1,7 +1,8 @@
 //! Rules that span keys, or that need the daemon's knowledge rather than a type.
 
-use super::addresses::{DenyRule, PublicAddress, RelayAddress};
+use super::addresses::{DenyRule, RelayAddress};
 use super::checked::{Config, Listen, Tls, TlsMode, Transport};
+use super::public_address::{PublicAddress, PublicMapping};
 use super::report::Report;
 use super::units::ByteSize;
 use std::collections::BTreeMap;
@@ -51,7 +52,7 @@ fn listener(
 ) {
     let key = format!("listen[{index}]");
     let (address, transports) = (format!("{key}.address"), format!("{key}.transports"));
-    if report.is_given(&key) && !report.is_given(&address) {
+    if report.given_place(&key).is_some() && !report.is_given(&address) {
         let help = "add address = \"0.0.0.0:3478\"";
         return report.error_at(&key, "a [[listen]] section needs an `address`", help);
     }
@@ -124,7 +125,7 @@ fn public_addresses(public: &PublicAddress, report: &mut Report) {
             let help = "a 1:1 NAT maps IPv4 to IPv4 and IPv6 to IPv6";
             report.error_at(&key, format!("`{key}` mixes address families"), help);
         }
-        let is_rival = |other: &super::addresses::PublicMapping| {
+        let is_rival = |other: &PublicMapping| {
             other.internal == mapping.internal && other.external.is_ipv4() == external.is_ipv4()
         };
         if mappings[..i].iter().any(is_rival) {

@@ -64,10 +64,10 @@ pub(super) fn check_length(secret: &str, place: Place, key: &str, report: &mut R
     let length = secret.chars().count();
     let help = "make a good one with: openssl rand -base64 48";
     if length < LENGTH_MIN {
-        let message = format!("a secret of {length} characters can be guessed: {LENGTH_MIN} are the least");
+        let message = format!("the secret can be guessed: its length is {length}, the least is {LENGTH_MIN}");
         report.error(place, key, message, help);
     } else if length < LENGTH_GOOD {
-        let message = format!("a secret of {length} characters is short: use {LENGTH_GOOD} or more");
+        let message = format!("the secret is short: its length is {length}, good is {LENGTH_GOOD} or more");
         report.warn_place(place, key, message, help);
     }
 }

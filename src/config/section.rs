@@ -100,7 +100,7 @@ impl Table {
     /// The value of `key`; `None` when it is not written or not acceptable.
     pub(super) fn take<T: Setting>(&mut self, key: &str, report: &mut Report) -> Option<T> {
         let entry = self.entries.remove(key)?;
-        report.mark_given(&entry.node.path, entry.node.place);
+        report.mark_given(&entry.node);
         T::read(entry.node, report)
     }
 
@@ -112,7 +112,7 @@ impl Table {
                 "" => "at the top level".to_owned(),
                 path => format!("in [{path}]"),
             };
-            let message = format!("unknown key `{key}` {home}");
+            let message = format!("unknown key `{}` {home}", quoted_key(&key));
             report.error(entry.key, &entry.node.path, message, help_for_unknown(&key, &self.path, known));
         }
     }
@@ -207,7 +207,7 @@ impl<T: Setting> Setting for Vec<T> {
             return None;
         };
         let read = |item: Node| {
-            report.mark_given(&item.path, item.place);
+            report.mark_given(&item);
             T::read(item, report)
         };
         // Every item is read before one refused item refuses the list: all errors are wanted.

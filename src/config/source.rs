@@ -71,15 +71,18 @@ impl Source {
         }
     }
 
-    /// A part of the text with every hidden byte as a star; it has as many bytes as the original.
+    /// A part of the text with every hidden byte as a star, as many bytes as the original.
+    ///
+    /// Control characters become question marks: a copied file must not write to somebody's terminal.
     fn shown(&self, range: Range<usize>) -> String {
         let is_hidden = |at: usize| self.hidden.iter().any(|range| range.contains(&at));
         let mut shown = String::with_capacity(range.len() + 1);
         for (at, c) in self.text[range.clone()].char_indices() {
-            if is_hidden(range.start + at) {
-                shown.extend(std::iter::repeat_n('*', c.len_utf8()));
-            } else {
-                shown.push(c);
+            match c {
+                _ if is_hidden(range.start + at) => shown.extend(std::iter::repeat_n('*', c.len_utf8())),
+                '\t' => shown.push(c),
+                _ if c.is_control() => shown.extend(std::iter::repeat_n('?', c.len_utf8())),
+                _ => shown.push(c),
             }
         }
         shown
@@ -157,6 +160,12 @@ mod tests {
         let snippet = source.snippet(10, 15);
         assert_eq!(snippet.line, "a = ***** # b");
         assert_eq!(snippet.marked, 4..9);
+    }
+
+    #[test]
+    fn control_characters_never_reach_the_terminal() {
+        let source = Source::new("f".into(), "a = \u{1b}[2J\u{9b}".into());
+        assert_eq!(source.snippet(0, 1).line, "a = ?[2J??");
     }
 
     #[test]

@@ -267,7 +267,7 @@ impl Setting for BTreeMap<String, Secret> {
         };
         let mut users = Self::new();
         for (name, entry) in entries {
-            report.mark_given(&entry.node.path, entry.key);
+            report.mark_given(&Node { place: entry.key, ..entry.node.clone() });
             if let Some(password) = Secret::read(entry.node, report) {
                 users.insert(name, password);
             }

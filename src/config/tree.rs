@@ -199,9 +199,16 @@ fn kind_of(line: &str) -> Line<'_> {
         return Line::Header(line.find(']').map_or(line.len(), |at| at + 1));
     }
     match line.split_once('=') {
-        Some((key, _)) if !key.contains(['"', '[', ',']) => Line::Key(key, key.len() + 1),
+        // `ab==` in the middle of a list is base64, not a key.
+        Some((key, value)) if !key.contains(['"', '[', ',']) && is_value(value) => {
+            Line::Key(key, key.len() + 1)
+        }
         _ => Line::Rest,
     }
+}
+
+fn is_value(text: &str) -> bool {
+    text.trim_start().starts_with(|c: char| c.is_alphanumeric() || "\"'[{+-".contains(c))
 }
 
 /// Parts of a key's name that betray a secret value.

@@ -73,8 +73,7 @@ static ROWS: &[Row] = &[
 pub(super) fn warn(config: &Config, report: &mut Report) {
     for row in ROWS {
         if let Some(key) = (row.asked_at)(config).filter(|key| report.is_given(key)) {
-            let message =
-                format!("{} is not built yet: its settings are checked and have no effect", row.what);
+            let message = format!("not built yet, so without effect: {}", row.what);
             report.warn_at(&key, message, "");
         }
     }

@@ -42,6 +42,7 @@ impl IntegrityAlgorithm {
 
 /// The HMAC key of a user, up to 32 bytes. Allocations keep this and never the password.
 #[derive(Clone)]
+#[cfg_attr(test, derive(PartialEq, Eq))]
 pub struct IntegrityKey {
     bytes: [u8; Self::BYTES_MAX],
     length: u8,
