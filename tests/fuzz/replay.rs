@@ -2,12 +2,17 @@
 //!
 //! A target is a body in `bodies/`, a shell around it in `fuzz_targets/`, a folder in `corpus/` and a
 //! line in [`TARGETS`]; a test below fails when one of them is missing.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::wrong_self_convention)]
 
 #[path = "bodies/channel_data.rs"]
 mod channel_data;
+mod core_seeds;
+#[path = "bodies/peer_policy.rs"]
+mod peer_policy;
 #[path = "seeds.rs"]
 mod seeds;
+#[path = "bodies/state_machine.rs"]
+mod state_machine;
 #[path = "bodies/stun_decode.rs"]
 mod stun_decode;
 #[path = "../vectors/mod.rs"]
@@ -19,7 +24,12 @@ use std::path::{Path, PathBuf};
 
 type Body = fn(&[u8]);
 
-const TARGETS: &[(&str, Body)] = &[("channel_data", channel_data::run), ("stun_decode", stun_decode::run)];
+const TARGETS: &[(&str, Body)] = &[
+    ("channel_data", channel_data::run),
+    ("peer_policy", peer_policy::run),
+    ("state_machine", state_machine::run),
+    ("stun_decode", stun_decode::run),
+];
 
 #[test]
 fn every_file_of_every_corpus_runs_clean() {
@@ -55,7 +65,12 @@ fn every_target_has_a_body_a_shell_and_a_corpus() {
 /// With `TURNSTONE_WRITE_SEEDS=1` in the environment they are written there first.
 #[test]
 fn the_handmade_seeds_are_in_the_corpus() {
-    for (target, seeds) in [("channel_data", seeds::channel_data()), ("stun_decode", seeds::stun_decode())] {
+    for (target, seeds) in [
+        ("channel_data", seeds::channel_data()),
+        ("peer_policy", core_seeds::peer_policy()),
+        ("state_machine", core_seeds::state_machine()),
+        ("stun_decode", seeds::stun_decode()),
+    ] {
         for (name, bytes) in seeds {
             let file = folder("corpus").join(target).join(format!("seed-{name}"));
             if std::env::var_os("TURNSTONE_WRITE_SEEDS").is_some() {
