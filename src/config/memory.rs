@@ -3,6 +3,7 @@
 use super::addresses::RelayAddress;
 use super::checked::{Config, Transport};
 use crate::turn::{PEER_BYTES, Settings};
+use std::net::SocketAddr;
 
 /// Worst case of one kind of thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,7 +146,14 @@ impl Config {
 
     fn udp_listeners(&self) -> u64 {
         let is_udp = |transport: &Transport| matches!(transport, Transport::Udp | Transport::Dtls);
-        self.listen.iter().filter(|listen| listen.transports.iter().any(is_udp)).count() as u64
+        let udp = self.listen.iter().filter(|listen| listen.transports.iter().any(is_udp));
+        let listed: Vec<_> = udp.map(|listen| listen.address).collect();
+        // `[::]` is two sockets, one for each family, unless its port has an IPv4 listener.
+        let alone = |address: &&SocketAddr| {
+            let has_v4 = listed.iter().any(|other| other.is_ipv4() && other.port() == address.port());
+            address.is_ipv6() && address.ip().is_unspecified() && !has_v4
+        };
+        (listed.len() + listed.iter().filter(alone).count()) as u64
     }
 
     fn listener_bytes(&self) -> u64 {

@@ -68,6 +68,34 @@ impl Plan {
         servers
     }
 
+    /// This plan as far as a daemon can follow it whose sockets were bound by `bound`: those and what
+    /// hangs on them stay. What is really listened on stays closed to peers, whatever the file says now.
+    pub fn within(self, bound: &Self) -> Self {
+        let mut endpoints = bound.endpoints.clone();
+        endpoints.extend(self.endpoints.iter().filter(|endpoint| !bound.endpoints.contains(endpoint)));
+        let mut hosts = self.hosts;
+        hosts.extend(bound.ledger.addresses.iter().flat_map(|relay| [relay.internal, relay.external]));
+        let ledger = LedgerSettings {
+            allocations_per_user: self.ledger.allocations_per_user,
+            allocations_total: self.ledger.allocations_total,
+            ..bound.ledger.clone()
+        };
+        Self {
+            doors: bound.doors.clone(),
+            admin: bound.admin,
+            workers: bound.workers,
+            listener_buffers: bound.listener_buffers,
+            relay_buffers: bound.relay_buffers,
+            ledger,
+            // Keys of live allocations were made with the realm; another would lock their owners out.
+            turn: Settings { shards: bound.turn.shards, realm: bound.turn.realm.clone(), ..self.turn },
+            auth: auth::Settings { realm: bound.auth.realm.clone(), ..self.auth },
+            endpoints,
+            hosts,
+            ..self
+        }
+    }
+
     /// Keys whose change needs a restart: what is bound at start.
     pub fn needs_restart(&self, other: &Self) -> Vec<&'static str> {
         let mut keys = Vec::new();
@@ -82,6 +110,7 @@ impl Plan {
         differ("relay.addresses or server.public_address", self.ledger.addresses == other.ledger.addresses);
         differ("relay.ports", self.ledger.ports == other.ledger.ports);
         differ("relay.port_quarantine", self.ledger.quarantine == other.ledger.quarantine);
+        differ("server.realm", self.turn.realm == other.turn.realm);
         differ("relay.receive_buffer or relay.send_buffer", self.relay_buffers == other.relay_buffers);
         differ("relay.listener_buffer", self.listener_buffers == other.listener_buffers);
         keys

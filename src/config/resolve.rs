@@ -17,7 +17,8 @@ pub fn resolve(config: &Config, host: &Host) -> Result<Plan, Unfit> {
     let doors = doors(config, host);
     let workers = config.relay.workers.on(host.cores);
     let admin = config.http.admin.0;
-    let endpoints = doors.iter().copied().chain(listeners(config)).chain(admin).collect();
+    let bound: Vec<SocketAddr> = doors.iter().copied().chain(listeners(config)).chain(admin).collect();
+    let endpoints = bound.iter().copied().chain(seen_from_outside(&bound, &addresses)).collect();
     let external = addresses.iter().map(|relay| relay.external);
     Ok(Plan {
         admin,
@@ -48,6 +49,18 @@ pub fn resolve(config: &Config, host: &Host) -> Result<Plan, Unfit> {
         drain_timeout: config.server.drain_timeout,
         doors,
     })
+}
+
+/// Listeners on the internal side of 1:1 NAT by their external address.
+fn seen_from_outside<'a>(
+    bound: &'a [SocketAddr],
+    relays: &'a [turn::RelayAddress],
+) -> impl Iterator<Item = SocketAddr> + 'a {
+    let outside = |door: &'a SocketAddr| {
+        let at = relays.iter().filter(|relay| relay.internal == door.ip());
+        at.map(|relay| SocketAddr::new(relay.external, door.port()))
+    };
+    bound.iter().flat_map(outside)
 }
 
 /// UDP listeners as sockets: each has one family, so no address is ever seen in IPv4-mapped form.
@@ -95,10 +108,23 @@ fn relay_addresses(config: &Config, host: &Host) -> Result<Vec<turn::RelayAddres
             local("server.public_address", ip, host)?;
         }
     }
-    Ok(internal
+    let relays: Vec<_> = internal
         .into_iter()
         .map(|ip| turn::RelayAddress { internal: ip, external: external(config, ip, host) })
-        .collect())
+        .collect();
+    for (n, relay) in relays.iter().enumerate() {
+        if relays[..n].iter().any(|other| other.external == relay.external) {
+            return Err(Unfit {
+                key: "server.public_address",
+                what: format!(
+                    "two relay addresses would be {} to peers, which can be only one",
+                    relay.external
+                ),
+                help: "give each its own: [{ external = \"..\", internal = \"..\" }, ..]",
+            });
+        }
+    }
+    Ok(relays)
 }
 
 /// The address that the kernel would use towards the Internet, by family; a public address that is on
@@ -192,6 +218,36 @@ mod tests {
         let external: Vec<String> = plan.ledger.addresses.iter().map(|a| a.external.to_string()).collect();
         assert_eq!(external, ["203.0.113.4", "::1"]);
         assert!(plan.hosts.contains(&"203.0.113.4".parse().expect("literal")));
+    }
+
+    #[test]
+    fn two_relay_addresses_with_one_public_address_are_refused() {
+        let error = plan("public_address = \"203.0.113.4\"", "addresses = [\"127.0.0.1\", \"10.0.0.5\"]");
+        assert_eq!(error.expect_err("one face for two").key, "server.public_address");
+    }
+
+    #[test]
+    fn a_listener_is_no_peer_by_its_public_address_either() {
+        let plan = plan("public_address = \"203.0.113.4\"", "addresses = [\"127.0.0.1\"]").expect("resolves");
+        assert!(plan.endpoints.contains(&"203.0.113.4:3478".parse().expect("literal")));
+    }
+
+    #[test]
+    fn a_reload_keeps_what_is_bound_and_keeps_it_closed() {
+        let bound = plan("", "addresses = [\"127.0.0.1\"]").expect("resolves");
+        let mut file = plan("realm = \"new\"", "addresses = [\"127.0.0.1\"]\nworkers = 7").expect("resolves");
+        file.doors = vec!["127.0.0.1:9999".parse().expect("literal")];
+        file.endpoints = file.doors.clone();
+        file.ledger.allocations_per_user = 3;
+        assert_eq!(bound.needs_restart(&file), ["listen", "relay.workers", "server.realm"]);
+        let kept = file.clone().within(&bound);
+        assert_eq!((&kept.doors, kept.workers, &*kept.turn.realm), (&bound.doors, 2, "turn"));
+        assert_eq!(kept.turn.shards, bound.turn.shards);
+        assert_eq!(kept.ledger.allocations_per_user, 3);
+        for endpoint in ["127.0.0.1:3478", "127.0.0.1:9999"] {
+            assert!(kept.endpoints.contains(&endpoint.parse().expect("literal")), "{endpoint}");
+        }
+        assert_eq!(kept.needs_restart(&file).len(), 3, "and the next reload says so again");
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! The daemon's life: start, serve, reload, drain, stop.
 
+use super::descriptors;
 use super::error::StartError;
 use super::relays::Relays;
 use super::state::State;
 use crate::base::Random;
 use crate::config::Plan;
 use crate::http::{self, AdminSettings};
+use crate::net::interfaces;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -46,6 +48,7 @@ impl Daemon {
     /// # Errors
     /// One sentence that names the key; nothing is left behind.
     pub fn start(plan: Plan, random: Random) -> Result<Self, StartError> {
+        descriptors::raise_limit(&plan);
         let admin =
             plan.admin.map(|address| settings(&plan, address).bind().map_err(|error| (address, error)));
         let admin =
@@ -98,24 +101,46 @@ impl Daemon {
         loop {
             tokio::select! {
                 _ = beat.tick() => {
-                    self.relays.beat();
-                    self.state.look(&self.relays);
-                    if self.relays.has_lost_a_shard() {
-                        tracing::error!("a relay shard ended by itself; stopping, so that it is started anew");
+                    self.look_around();
+                    if self.has_lost_a_shard() {
                         return Ending::ShardLost;
                     }
                 }
                 _ = signals.hang_up.recv() => self.reload(reread),
-                _ = signals.interrupt.recv() => {
-                    tracing::info!("stopping at once");
-                    return Ending::Asked;
-                }
-                _ = signals.terminate.recv() => {
-                    self.drain(signals).await;
-                    return Ending::Asked;
-                }
+                _ = signals.interrupt.recv() => return self.cut(),
+                _ = signals.terminate.recv() => return self.drain(signals).await,
             }
         }
+    }
+
+    /// Asks the shards for a sign of life, and the host for its addresses: a new one is no peer either.
+    fn look_around(&mut self) {
+        self.relays.beat();
+        self.state.look(&self.relays);
+        let Ok(addresses) = interfaces::all() else { return };
+        if addresses.iter().any(|address| !self.plan.hosts.contains(address)) {
+            self.plan.hosts.extend(addresses);
+            self.plan.hosts.sort_unstable();
+            self.plan.hosts.dedup();
+            tracing::info!("this host has a new address; peers cannot reach it");
+            self.tell_shards();
+        }
+    }
+
+    fn has_lost_a_shard(&self) -> bool {
+        let lost = self.relays.has_lost_a_shard();
+        if lost {
+            tracing::error!("a relay shard ended by itself; stopping, so that it is started anew");
+        }
+        lost
+    }
+
+    fn tell_shards(&self) -> bool {
+        let told = self.relays.reload(&self.plan);
+        if !told {
+            tracing::error!("a relay shard is too busy to be told; it goes on with the settings before");
+        }
+        told
     }
 
     /// Takes over what can change while running; the rest is named.
@@ -126,46 +151,53 @@ impl Daemon {
             return;
         };
         let needs_restart = self.plan.needs_restart(&plan);
-        self.relays.reload(&plan);
-        self.state.reloaded(true);
+        self.plan = plan.within(&self.plan);
+        let told = self.tell_shards();
+        self.state.reloaded(told);
         if needs_restart.is_empty() {
             tracing::info!("config reloaded");
         } else {
             tracing::warn!(keys = needs_restart.join(", "), "config reloaded; these keys need a restart");
         }
-        // What is bound stays as it was, whatever the file says now.
-        self.plan = Plan {
-            doors: self.plan.doors.clone(),
-            admin: self.plan.admin,
-            workers: self.plan.workers,
-            ..plan
-        };
     }
 
     /// Refuses new allocations and waits until the live ones have ended, the time is over, or another
     /// signal says to stop now.
-    async fn drain(&self, signals: &mut Signals) {
+    async fn drain(&mut self, signals: &mut Signals) -> Ending {
         let timeout = self.plan.drain_timeout;
         let sessions = self.relays.registry().allocations();
         tracing::info!(sessions, timeout_s = timeout.as_secs(), "draining: no new allocations");
-        self.relays.drain(true);
+        if !self.relays.drain(true) {
+            tracing::error!("a relay shard is too busy to be told to drain");
+        }
         self.state.drain(true);
         let deadline = Instant::now() + timeout;
         let mut look = tokio::time::interval(DRAIN_LOOK_EVERY);
+        let mut beat = tokio::time::interval(BEAT_EVERY);
         while self.relays.registry().allocations() > 0 {
             tokio::select! {
                 _ = look.tick() => {
+                    if self.has_lost_a_shard() {
+                        return Ending::ShardLost;
+                    }
                     if Instant::now() >= deadline {
                         let sessions = self.relays.registry().allocations();
                         tracing::warn!(sessions, "the time to drain is over; these sessions are cut");
-                        return;
+                        return Ending::Asked;
                     }
                 }
-                _ = signals.terminate.recv() => return tracing::info!("stopping at once"),
-                _ = signals.interrupt.recv() => return tracing::info!("stopping at once"),
+                _ = beat.tick() => self.look_around(),
+                _ = signals.terminate.recv() => return self.cut(),
+                _ = signals.interrupt.recv() => return self.cut(),
             }
         }
         tracing::info!("drained: no session is left");
+        Ending::Asked
+    }
+
+    fn cut(&self) -> Ending {
+        tracing::info!("stopping at once");
+        Ending::Asked
     }
 }
 

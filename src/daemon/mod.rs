@@ -5,6 +5,7 @@
 //! ends it.
 
 mod demo;
+mod descriptors;
 mod entropy;
 mod error;
 mod life;

@@ -43,7 +43,7 @@ impl Relays {
         let mut doors = bind(plan)?;
         let addresses =
             doors.first().map(|doors| doors.iter().map(Door::address).collect()).unwrap_or_default();
-        let registry = Arc::new(Registry::new(Ledger::new(&plan.ledger, random.fork()), plan.workers));
+        let registry = Arc::new(Registry::new(Ledger::new(&plan.ledger, random.fork())));
         let update = update(plan, &registry);
         let (clock, nonce_master) = (Clock::start(), random.bytes());
 
@@ -100,16 +100,16 @@ impl Relays {
         &self.published
     }
 
-    /// Takes over all of `plan` that needs no new socket.
-    pub fn reload(&self, plan: &Plan) {
+    /// Takes over all of `plan` that needs no new socket. Returns whether every shard was told.
+    pub fn reload(&self, plan: &Plan) -> bool {
         self.registry.set_limits(plan.ledger.allocations_per_user, plan.ledger.allocations_total);
         let update = update(plan, &self.registry);
-        self.registry.broadcast(|| Command::Reload(update.clone()));
+        self.registry.broadcast(|| Command::Reload(update.clone()))
     }
 
-    /// Refuses new allocations, or takes them again.
-    pub fn drain(&self, draining: bool) {
-        self.registry.broadcast(|| Command::Drain(draining));
+    /// Refuses new allocations, or takes them again. Returns whether every shard was told.
+    pub fn drain(&self, draining: bool) -> bool {
+        self.registry.broadcast(|| Command::Drain(draining))
     }
 
     /// Asks each shard for a sign of life; call at a steady pace.
@@ -121,7 +121,7 @@ impl Relays {
             } else {
                 silent.store(0, Ordering::Relaxed);
             }
-            shard.mailbox.post(Command::Beat);
+            shard.mailbox.nudge();
         }
     }
 

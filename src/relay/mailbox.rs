@@ -6,8 +6,9 @@ use crate::turn::{AllocationId, PeerPolicy, Settings};
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use std::sync::Arc;
 
-/// Commands that wait at once; far more than a reload, a drain and some evictions.
-const COMMANDS_MAX: usize = 4096;
+/// Commands that wait at once. Each of 256 shards may have asked for 16 evictions and be owed as many
+/// answers; the rest is room for what an operator does.
+const COMMANDS_MAX: usize = 2 * 256 * super::ports::WAITING_MAX;
 
 /// What a shard can be told.
 #[derive(Debug)]
@@ -16,15 +17,6 @@ pub enum Command {
     Reload(ShardUpdate),
     /// Refuse new allocations, or take them again.
     Drain(bool),
-    /// Show that the loop turns.
-    Beat,
-    /// A subject's allocations on all shards changed in number.
-    SubjectTotal {
-        /// Who.
-        subject: Arc<str>,
-        /// How many.
-        total: u32,
-    },
     /// End an idle allocation of this credential, since shard `asker` needs room for `allocation`.
     EvictIdle {
         /// Whose quota is reached.
@@ -68,6 +60,11 @@ impl Mailbox {
     pub(super) fn new(waker: Waker) -> (Self, Receiver<Command>) {
         let (sender, receiver) = crossbeam_channel::bounded(COMMANDS_MAX);
         (Self { sender, waker }, receiver)
+    }
+
+    /// Makes the shard's loop turn once, to show that it does.
+    pub fn nudge(&self) {
+        self.waker.wake();
     }
 
     /// Hands a command over without waiting. `false` when the mailbox is full or the shard is gone.

@@ -1,7 +1,9 @@
 //! Opens and closes relay sockets as the core wants it.
 
+use super::mailbox::Command;
 use super::shard::Shard;
-use crate::base::{Family, Now};
+use crate::auth::CredentialId;
+use crate::base::{Family, Now, Timestamp};
 use crate::metrics::port_early_reuse;
 use crate::net::UdpSocket;
 use crate::turn::{
@@ -11,6 +13,7 @@ use crate::wire::stun::RequestedFamily;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Ports that are tried when the kernel says that another process holds them.
 const BIND_TRIES: usize = 16;
@@ -24,12 +27,21 @@ pub(super) struct RelaySocket {
     pub(super) overflow: u32,
 }
 
-/// An allocation that waits until other shards have looked for an idle predecessor.
+/// Allocations of one shard that wait at once; one more gets 486.
+pub(super) const WAITING_MAX: usize = 16;
+
+/// How long one waits.
+const WAITING_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// An allocation that waits until another shard has looked for an idle predecessor.
 #[derive(Debug)]
 pub(super) struct Waiting {
     allocation: AllocationId,
     request: OpenRequest,
-    answers_due: usize,
+    credential: CredentialId,
+    /// Shards that were not asked yet: one after another, so that one predecessor gives way, not one each.
+    unasked: std::ops::Range<usize>,
+    deadline: Timestamp,
 }
 
 impl Shard {
@@ -44,61 +56,116 @@ impl Shard {
                     }
                     self.registry.close_port(now.at, internal);
                 }
-                Effect::Ended { subject, .. } => self.registry.end(self.index, &subject),
-            }
-        }
-    }
-
-    /// Another shard has ended an idle allocation, or found none.
-    pub(super) fn on_eviction_tried(&mut self, now: Now, allocation: AllocationId) {
-        let Some(at) = self.waiting.iter().position(|w| w.allocation == allocation) else { return };
-        self.waiting[at].answers_due -= 1;
-        match self.registry.open(now.at, self.index, &self.waiting[at].request) {
-            Err(OpenError::Quota) if self.waiting[at].answers_due > 0 => {}
-            result => {
-                let waiting = self.waiting.swap_remove(at);
-                let opened = result.and_then(|grant| self.bind(now, allocation, &waiting.request, grant));
-                self.finish_open(now, allocation, opened);
+                Effect::Ended { subject, .. } => self.registry.end(&subject),
             }
         }
     }
 
     fn open(&mut self, now: Now, allocation: AllocationId, request: OpenRequest) {
-        let mut result = self.registry.open(now.at, self.index, &request);
+        let mut result = self.registry.open(now.at, &request);
         if result == Err(OpenError::Quota)
+            && self.registry.is_one_too_many(&request)
             && let Some(credential) = self.server.credential_of(allocation)
         {
             if self.server.evict_idle(now, &request.subject, credential) {
                 self.drain_effects(now);
-                result = self.registry.open(now.at, self.index, &request);
-            } else {
-                let subject = Arc::clone(&request.subject);
-                let answers_due = self.registry.ask_to_evict(self.index, &subject, credential, allocation);
-                if answers_due > 0 {
-                    self.waiting.push(Waiting { allocation, request, answers_due });
-                    return;
-                }
+                result = self.registry.open(now.at, &request);
+            } else if self.waiting.len() < WAITING_MAX {
+                let (unasked, deadline) = (0..self.registry.shards(), now.at.after(WAITING_TIMEOUT));
+                self.ask_next(now, Waiting { allocation, request, credential, unasked, deadline });
+                return;
             }
         }
-        let opened = result.and_then(|grant| self.bind(now, allocation, &request, grant));
-        self.finish_open(now, allocation, opened);
+        self.finish_open(now, allocation, &request, result);
     }
 
-    /// Tells the core and sends its answer.
-    fn finish_open(&mut self, now: Now, allocation: AllocationId, opened: Result<Opened, OpenError>) {
+    /// Asks the next shard to end an idle allocation; without one the quota stands.
+    fn ask_next(&mut self, now: Now, mut waiting: Waiting) {
+        while let Some(shard) = waiting.unasked.next() {
+            let (subject, credential) = (Arc::clone(&waiting.request.subject), waiting.credential);
+            let ask =
+                Command::EvictIdle { subject, credential, asker: self.index, allocation: waiting.allocation };
+            if shard != self.index && self.registry.post(shard, ask) {
+                self.waiting.push(waiting);
+                return;
+            }
+        }
+        self.finish_open(now, waiting.allocation, &waiting.request, Err(OpenError::Quota));
+    }
+
+    /// Another shard has ended an idle allocation, or found none.
+    pub(super) fn on_eviction_tried(&mut self, now: Now, allocation: AllocationId) {
+        let Some(at) = self.waiting.iter().position(|w| w.allocation == allocation) else { return };
+        let waiting = self.waiting.swap_remove(at);
+        match self.registry.open(now.at, &waiting.request) {
+            Err(OpenError::Quota) => self.ask_next(now, waiting),
+            result => self.finish_open(now, allocation, &waiting.request, result),
+        }
+    }
+
+    /// When the first of those that wait has waited long enough.
+    pub(super) fn waiting_deadline(&self) -> Option<Timestamp> {
+        self.waiting.iter().map(|waiting| waiting.deadline).min()
+    }
+
+    /// Refuses those whose answer did not come in time.
+    pub(super) fn give_up_waiting(&mut self, now: Now) {
+        while let Some(at) = self.waiting.iter().position(|waiting| waiting.deadline <= now.at) {
+            let waiting = self.waiting.swap_remove(at);
+            self.finish_open(now, waiting.allocation, &waiting.request, Err(OpenError::Quota));
+        }
+    }
+
+    /// Binds what was granted, tells the core and sends its answer.
+    fn finish_open(
+        &mut self,
+        now: Now,
+        allocation: AllocationId,
+        request: &OpenRequest,
+        granted: Result<Grant, OpenError>,
+    ) {
+        let opened = granted.and_then(|grant| self.bind(now, allocation, request, grant));
         if let Some(reply) = self.server.on_opened(now, allocation, opened, &mut self.reply[..]) {
             self.send_reply(&reply.client, reply.length);
         }
     }
 
-    /// Binds the leased ports. A dual allocation may lose one family; without any, all is given back.
+    /// Binds the leased ports. A dual allocation may lose one family; a pair is tried with other ports;
+    /// when nothing can be bound, all is given back.
     fn bind(
         &mut self,
         now: Now,
         allocation: AllocationId,
         request: &OpenRequest,
-        grant: Grant,
+        mut grant: Grant,
     ) -> Result<Opened, OpenError> {
+        let total = grant.total.clone();
+        for _ in 0..BIND_TRIES {
+            let opened = self.bind_granted(now, allocation, request, &grant);
+            if opened.relays.iter().any(Option::is_some) {
+                return Ok(Opened { total, ..opened });
+            }
+            let Some(token) = grant.reservation else { break };
+            self.registry.cancel_reservation(now.at, token);
+            match self.registry.lease_again(now.at, request) {
+                Ok(other) => grant = other,
+                Err(_) => break,
+            }
+        }
+        if let Some(token) = grant.reservation {
+            self.registry.cancel_reservation(now.at, token);
+        }
+        self.registry.end(&request.subject);
+        Err(OpenError::NoPort)
+    }
+
+    fn bind_granted(
+        &mut self,
+        now: Now,
+        allocation: AllocationId,
+        request: &OpenRequest,
+        grant: &Grant,
+    ) -> Opened {
         let mut opened = Opened {
             reservation: grant.reservation,
             missing: grant.missing.map(|(family, error)| missing(family, error)),
@@ -112,14 +179,7 @@ impl Shard {
                 None => opened.missing = Some(missing(family, OpenError::NoPort)),
             }
         }
-        if opened.relays.iter().any(Option::is_some) {
-            return Ok(opened);
-        }
-        if let Some(token) = grant.reservation {
-            self.registry.cancel_reservation(now.at, token);
-        }
-        self.registry.end(self.index, &request.subject);
-        Err(OpenError::NoPort)
+        opened
     }
 
     /// Binds one lease, or another port in its place where the client does not need this very one.

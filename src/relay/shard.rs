@@ -60,7 +60,7 @@ pub(super) struct Shard {
     pub(super) run_relay: Option<RelayId>,
     pub(super) reply: Box<[u8; REPLY_BYTES_MAX]>,
     pub(super) clock: Clock,
-    /// Datagrams received, for sampling.
+    /// Batches received since one was timed.
     pub(super) received: u64,
     mailbox: Receiver<Command>,
     published: Arc<Published>,
@@ -169,6 +169,7 @@ impl Shard {
         self.server.on_deadline(now);
         self.drain_effects(now);
         self.read_mailbox(now);
+        self.give_up_waiting(now);
         self.beats.fetch_add(1, Ordering::Relaxed);
         let slept = self.clock.monotonic();
         self.server.counters().add_quietly(busy_nanos(), slept.since(woke).as_nanos() as u64);
@@ -196,10 +197,8 @@ impl Shard {
         let timer = self.server.next_deadline().map(|deadline| deadline.since(now));
         let dirty = self.server.counters().is_dirty();
         let publish = dirty.then(|| self.published_at.after(PUBLISH_EVERY).since(now));
-        match (timer, publish) {
-            (Some(timer), Some(publish)) => Some(timer.min(publish)),
-            (timer, publish) => timer.or(publish),
-        }
+        let waiting = self.waiting_deadline().map(|deadline| deadline.since(now));
+        [timer, publish, waiting].into_iter().flatten().min()
     }
 
     fn publish_if_due(&mut self, now: Timestamp) {
@@ -225,12 +224,11 @@ impl Shard {
                 self.server.reload(update.settings, update.authenticator, update.policy);
             }
             Command::Drain(draining) => self.server.set_draining(draining),
-            Command::Beat => {}
-            Command::SubjectTotal { subject, total } => self.server.set_subject_total(&subject, total),
             Command::EvictIdle { subject, credential, asker, allocation } => {
                 self.server.evict_idle(now, &subject, credential);
                 self.drain_effects(now);
-                self.registry.answer_eviction(asker, allocation);
+                // The asker gives up by itself when this cannot be delivered.
+                let _delivered = self.registry.post(asker, Command::EvictionTried { allocation });
             }
             Command::EvictionTried { allocation } => self.on_eviction_tried(now, allocation),
             Command::Stop => {

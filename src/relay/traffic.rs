@@ -118,10 +118,15 @@ impl Shard {
                 self.push_to_peer(relay, outgoing, dont_fragment);
             }
             Verdict::Reply { length } => {
+                // What came before this request leaves before a socket closes by it.
+                self.send_run_to_peer();
                 self.drain_effects(now);
                 self.send_reply(&from, length);
             }
-            Verdict::Nothing => self.drain_effects(now),
+            Verdict::Nothing => {
+                self.send_run_to_peer();
+                self.drain_effects(now);
+            }
             Verdict::Dropped(_) | Verdict::ToClient { .. } => {}
         }
     }
@@ -163,7 +168,7 @@ impl Shard {
             let mut report = SendReport::default();
             match socket.socket.send_unfragmented(&mut self.scratch, &self.batch, one) {
                 Ok(_) => report.sent = 1,
-                Err(_) => report.too_big = 1,
+                Err(error) => report.count(&error),
             }
             count_sent(self.server.counters(), Direction::ToPeer, &self.run, &report);
         }

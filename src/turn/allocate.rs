@@ -132,7 +132,7 @@ impl Server {
         for family in Family::ALL.into_iter().filter(|f| opened.relays[*f as usize].is_some()) {
             self.counters.increment(allocations_started(opening.client.transport, family));
         }
-        let (subject, member) = self.subjects.join(&opening.identity.subject, id.index);
+        let (subject, member) = self.subjects.join(&opening.identity.subject, id.index, &opened.total);
         Allocation {
             client: opening.client,
             identity: opening.identity.clone(),

@@ -9,6 +9,7 @@ use crate::base::{Family, Random, Timestamp};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// An own address that relay ports live on.
@@ -74,6 +75,26 @@ pub struct Lease {
     pub early: bool,
 }
 
+/// How many allocations a subject has on all servers: written by the ledger, read by each server that
+/// spends a part of the subject's rates.
+#[derive(Clone, Debug, Default)]
+pub struct SubjectTotal(Arc<AtomicU32>);
+
+impl SubjectTotal {
+    /// The number now; a moment old at most.
+    pub fn get(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl PartialEq for SubjectTotal {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for SubjectTotal {}
+
 /// What the ledger gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
@@ -83,6 +104,8 @@ pub struct Grant {
     pub reservation: Option<[u8; 8]>,
     /// The family of a dual request that could not be had, and why.
     pub missing: Option<(Family, OpenError)>,
+    /// The subject's count, with this allocation.
+    pub total: SubjectTotal,
 }
 
 /// How many ports are in which state, over all addresses. Reserved ones are in use.
@@ -103,7 +126,7 @@ pub struct Ledger {
     reservations: HashMap<[u8; 8], Reservation>,
     /// When the first reservation may be over; spares the walk.
     next_reservation_end: Option<Timestamp>,
-    subjects: HashMap<Arc<str>, u32>,
+    subjects: HashMap<Arc<str>, Account>,
     total: u32,
     per_user_max: u32,
     total_max: u32,
@@ -115,6 +138,15 @@ struct Address {
     address: RelayAddress,
     pool: PortPool,
     live: Arc<LivePorts>,
+}
+
+/// What a subject holds; forgotten when it is nothing.
+#[derive(Debug, Default)]
+struct Account {
+    allocations: SubjectTotal,
+    /// Reserved ports that wait for their token. They count against the quota, or a loop of EVEN-PORT
+    /// allocations would hold the whole pool.
+    reservations: u32,
 }
 
 #[derive(Debug)]
@@ -163,13 +195,29 @@ impl Ledger {
     pub fn open(&mut self, now: Timestamp, request: &OpenRequest) -> Result<Grant, OpenError> {
         self.expire_reservations(now);
         self.check_quota(request)?;
-        let grant = match request.token {
+        let mut grant = match request.token {
             Some(token) => self.redeem(token, &request.subject)?,
             None => self.lease(now, request)?,
         };
-        *self.subjects.entry(Arc::clone(&request.subject)).or_default() += 1;
+        let account = self.subjects.entry(Arc::clone(&request.subject)).or_default();
+        account.allocations.0.fetch_add(1, Ordering::Relaxed);
+        grant.total = account.allocations.clone();
         self.total += 1;
         Ok(grant)
+    }
+
+    /// Other ports for an allocation whose quota is taken already, since those before could not be bound.
+    ///
+    /// # Errors
+    /// As [`Ledger::open`]; the quota stays taken.
+    pub fn lease_again(&mut self, now: Timestamp, request: &OpenRequest) -> Result<Grant, OpenError> {
+        self.lease(now, request)
+    }
+
+    /// How many allocations of its subject must go before `request` fits its quota.
+    pub fn over_quota(&self, request: &OpenRequest) -> u32 {
+        let own_max = request.allocations_max.unwrap_or(u32::MAX).min(self.per_user_max);
+        (self.held_by(&request.subject) + request.slots()).saturating_sub(own_max)
     }
 
     /// Trades a leased port that could not be bound for another one. The bad one rests.
@@ -197,12 +245,10 @@ impl Ledger {
 
     /// An allocation is gone: gives its quota back.
     pub fn end(&mut self, subject: &str) {
-        if let Some(count) = self.subjects.get_mut(subject) {
-            *count -= 1;
+        if let Some(account) = self.subjects.get(subject) {
+            account.allocations.0.fetch_sub(1, Ordering::Relaxed);
             self.total -= 1;
-            if *count == 0 {
-                self.subjects.remove(subject);
-            }
+            self.forget_if_empty(subject);
         }
     }
 
@@ -210,12 +256,13 @@ impl Ledger {
     pub fn cancel_reservation(&mut self, now: Timestamp, token: [u8; 8]) {
         if let Some(reservation) = self.reservations.remove(&token) {
             self.addresses[reservation.address].pool.release(now, reservation.port);
+            self.unreserve(&reservation.subject);
         }
     }
 
     /// Allocations of a subject.
     pub fn allocations_of(&self, subject: &str) -> u32 {
-        self.subjects.get(subject).copied().unwrap_or(0)
+        self.subjects.get(subject).map_or(0, |account| account.allocations.get())
     }
 
     /// Allocations in all.
@@ -241,20 +288,16 @@ impl Ledger {
         if self.next_reservation_end.is_none_or(|end| end > now) {
             return;
         }
-        let addresses = &mut self.addresses;
-        self.reservations.retain(|_, reservation| {
-            let keep = reservation.until > now;
-            if !keep {
-                addresses[reservation.address].pool.release(now, reservation.port);
-            }
-            keep
-        });
+        let over = self.reservations.extract_if(|_, reservation| reservation.until <= now);
+        for (_, reservation) in over.collect::<Vec<_>>() {
+            self.addresses[reservation.address].pool.release(now, reservation.port);
+            self.unreserve(&reservation.subject);
+        }
         self.next_reservation_end = self.reservations.values().map(|r| r.until).min();
     }
 
     fn check_quota(&self, request: &OpenRequest) -> Result<(), OpenError> {
-        let own_max = request.allocations_max.unwrap_or(u32::MAX).min(self.per_user_max);
-        if self.allocations_of(&request.subject) >= own_max {
+        if self.over_quota(request) > 0 {
             return Err(OpenError::Quota);
         }
         if self.total_max != 0 && self.total >= self.total_max {
@@ -269,8 +312,27 @@ impl Ledger {
             return Err(OpenError::Token);
         }
         let reservation = self.reservations.remove(&token).ok_or(OpenError::Token)?;
+        self.unreserve(subject);
         let lease = self.lease_of(reservation.address, reservation.port, false);
-        Ok(Grant { leases: by_family(lease), reservation: None, missing: None })
+        Ok(Grant::of(lease, None))
+    }
+
+    /// Allocations and reserved ports of a subject.
+    fn held_by(&self, subject: &str) -> u32 {
+        self.subjects.get(subject).map_or(0, |account| account.allocations.get() + account.reservations)
+    }
+
+    fn unreserve(&mut self, subject: &str) {
+        if let Some(account) = self.subjects.get_mut(subject) {
+            account.reservations -= 1;
+            self.forget_if_empty(subject);
+        }
+    }
+
+    fn forget_if_empty(&mut self, subject: &str) {
+        if self.held_by(subject) == 0 {
+            self.subjects.remove(subject);
+        }
     }
 
     fn lease(&mut self, now: Timestamp, request: &OpenRequest) -> Result<Grant, OpenError> {
@@ -278,7 +340,8 @@ impl Ledger {
             return self.lease_pair(now, request);
         }
         let even = request.parity == PortParity::Even;
-        let mut grant = Grant { leases: [None; 2], reservation: None, missing: None };
+        let mut grant =
+            Grant { leases: [None; 2], reservation: None, missing: None, total: SubjectTotal::default() };
         let mut first_error = None;
         for family in Family::ALL.into_iter().filter(|family| request.families[*family as usize]) {
             let lease = self
@@ -309,8 +372,9 @@ impl Ledger {
         let subject = Arc::clone(&request.subject);
         self.reservations.insert(token, Reservation { address: at, port: next, subject, until });
         self.next_reservation_end = Some(self.next_reservation_end.map_or(until, |end| end.min(until)));
+        self.subjects.entry(Arc::clone(&request.subject)).or_default().reservations += 1;
         let lease = self.lease_of(at, port, false);
-        Ok(Grant { leases: by_family(lease), reservation: Some(token), missing: None })
+        Ok(Grant::of(lease, Some(token)))
     }
 
     fn lease_on(&mut self, now: Timestamp, at: usize, even: bool) -> Option<Lease> {
@@ -336,10 +400,24 @@ impl Ledger {
     }
 }
 
-fn by_family(lease: Lease) -> [Option<Lease>; 2] {
-    match Family::of(lease.internal.ip()) {
-        Family::V4 => [Some(lease), None],
-        Family::V6 => [None, Some(lease)],
+impl Grant {
+    fn of(lease: Lease, reservation: Option<[u8; 8]>) -> Self {
+        let leases = match Family::of(lease.internal.ip()) {
+            Family::V4 => [Some(lease), None],
+            Family::V6 => [None, Some(lease)],
+        };
+        Self { leases, reservation, missing: None, total: SubjectTotal::default() }
+    }
+}
+
+impl OpenRequest {
+    /// Places in the quota that it adds: one, two with a port to reserve, none when it redeems one.
+    fn slots(&self) -> u32 {
+        match (self.token, self.parity) {
+            (Some(_), _) => 0,
+            (None, PortParity::EvenAndReserveNext) => 2,
+            (None, _) => 1,
+        }
     }
 }
 
@@ -400,6 +478,22 @@ mod tests {
         let own = OpenRequest { allocations_max: Some(1), ..request("alice") };
         assert_eq!(ledger.open(now, &own), Err(OpenError::Quota));
         ledger.open(now, &request("alice")).expect("came back");
+    }
+
+    #[test]
+    fn a_loop_of_reservations_stays_within_the_quota() {
+        let mut ledger = ledger(&[v4()]);
+        let pair = OpenRequest { parity: PortParity::EvenAndReserveNext, ..request("alice") };
+        let mut granted = 0;
+        for _ in 0..40 {
+            if let Ok(grant) = ledger.open(Timestamp::ZERO, &pair) {
+                granted += 1;
+                ledger.close_port(Timestamp::ZERO, grant.leases[0].expect("v4").internal);
+                ledger.end("alice");
+            }
+        }
+        assert_eq!(granted, 15, "sixteen places: fifteen reservations and one to make the next");
+        ledger.open(Timestamp::from_secs(31), &pair).expect("reservations end");
     }
 
     #[test]

@@ -32,7 +32,9 @@ mod verdict;
 pub use address::{AllocationId, ClientAddr, RelayId};
 pub use canonical::embedded_v4;
 pub use error::{OpenError, Reject};
-pub use ledger::{Grant, Lease, Ledger, LedgerSettings, OpenRequest, PortParity, PortUse, RelayAddress};
+pub use ledger::{
+    Grant, Lease, Ledger, LedgerSettings, OpenRequest, PortParity, PortUse, RelayAddress, SubjectTotal,
+};
 pub use peer_policy::{OwnAddresses, PeerPolicy, PeerRules};
 pub use ports::{LivePorts, PortPool, PortRange};
 pub use respond::REPLY_BYTES_MAX;

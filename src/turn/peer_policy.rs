@@ -100,8 +100,8 @@ impl PeerPolicy {
         if self.is_endpoint(ip, peer.port()) {
             return Err(DenyRule::OwnEndpoint);
         }
-        if let Some(live) = self.relay(ip) {
-            if live.contains(peer.port()) {
+        if self.relay(ip).is_some() {
+            if self.relays_at(ip).any(|live| live.contains(peer.port())) {
                 return Ok(());
             }
             if !self.is_allowed(ip) {
@@ -159,8 +159,13 @@ impl PeerPolicy {
     }
 
     fn relay(&self, ip: IpAddr) -> Option<&LivePorts> {
-        let mine = |relay: &RelayAddress| relay.internal == ip || relay.external == ip;
-        self.own.relays.iter().find(|(relay, _)| mine(relay)).map(|(_, live)| &**live)
+        self.relays_at(ip).next()
+    }
+
+    /// One relay's external address may be another's internal one.
+    fn relays_at(&self, ip: IpAddr) -> impl Iterator<Item = &LivePorts> {
+        let mine = move |relay: &RelayAddress| relay.internal == ip || relay.external == ip;
+        self.own.relays.iter().filter(move |(relay, _)| mine(relay)).map(|(_, live)| &**live)
     }
 
     fn is_allowed(&self, ip: IpAddr) -> bool {

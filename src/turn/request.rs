@@ -88,7 +88,10 @@ impl UnknownAttributes {
     const MAX: usize = 8;
 
     fn note(&mut self, kind: AttributeType) {
-        let known = !kind.is_comprehension_required() || kind.is_known();
+        // Known by name is not understood: these two belong to mechanisms that are not offered.
+        let understood =
+            kind.is_known() && !matches!(kind, AttributeType::PASSWORD_ALGORITHM | AttributeType::USERHASH);
+        let known = !kind.is_comprehension_required() || understood;
         if !known && usize::from(self.length) < Self::MAX && !self.kinds().any(|k| k == kind) {
             self.kinds[usize::from(self.length)] = kind.0;
             self.length += 1;

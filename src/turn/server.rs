@@ -164,15 +164,12 @@ impl Server {
         }
     }
 
-    /// The subject has `total` allocations on all servers: its rates are shared by that.
-    pub fn set_subject_total(&mut self, subject: &str, total: u32) {
-        self.subjects.set_total(subject, total);
-    }
-
     /// Ends the allocation of this credential that was idle longest, if one was idle long enough: a
     /// client that roamed must not lock itself out (security Q4).
     pub fn evict_idle(&mut self, now: Now, subject: &str, credential: CredentialId) -> bool {
-        let idle_since = now.at.as_secs().saturating_sub(Settings::IDLE_AFTER.as_secs());
+        let Some(idle_since) = now.at.as_secs().checked_sub(Settings::IDLE_AFTER.as_secs()) else {
+            return false;
+        };
         let idlest = self
             .subjects
             .members(subject)

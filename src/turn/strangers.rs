@@ -38,6 +38,11 @@ impl Strangers {
             || (self.replies.take(now.at, prefix(source)) && self.total.take(now.at, self.budget.total, 1))
     }
 
+    /// Whether [`Strangers::may_reply`] would say yes to this source. Takes nothing.
+    pub(super) fn has_budget(&self, now: Now, source: IpAddr) -> bool {
+        source.is_loopback() || self.replies.peek(now.at, prefix(source))
+    }
+
     /// Whether this source may try a password of this user once more. Takes nothing.
     pub(super) fn may_guess(&self, now: Now, source: IpAddr, username: &[u8]) -> bool {
         self.guesses.peek(now.at, (prefix(source), username))

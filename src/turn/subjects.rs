@@ -1,5 +1,6 @@
 //! The subjects that have allocations here, and their rates.
 
+use super::ledger::SubjectTotal;
 use super::settings::Settings;
 use crate::base::{Now, Rate, TokenBucket};
 use slab::Slab;
@@ -21,8 +22,8 @@ struct Subject {
     name: Arc<str>,
     /// Places of its allocations in the server's table.
     members: Vec<u32>,
-    /// This server's allocations of all: its part of the subject's rates.
-    total: u32,
+    /// Its allocations on all servers.
+    total: SubjectTotal,
     packets: TokenBucket,
     peers: TokenBucket,
 }
@@ -30,14 +31,15 @@ struct Subject {
 impl Subjects {
     /// The allocation at `member` belongs to `name`. Returns the subject and the place among its
     /// members.
-    pub(super) fn join(&mut self, name: &Arc<str>, member: u32) -> (SubjectIndex, u32) {
+    ///
+    /// `total`: the subject's allocations on all servers, from the ledger.
+    pub(super) fn join(&mut self, name: &Arc<str>, member: u32, total: &SubjectTotal) -> (SubjectIndex, u32) {
         let index = match self.by_name.get(name) {
             Some(index) => *index,
-            None => self.enter(name),
+            None => self.enter(name, total),
         };
         let subject = &mut self.entries[index as usize];
         subject.members.push(member);
-        subject.total = subject.total.max(subject.members.len() as u32);
         (index, subject.members.len() as u32 - 1)
     }
 
@@ -58,19 +60,11 @@ impl Subjects {
         self.by_name.get(name).map_or(&[], |index| &self.entries[*index as usize].members)
     }
 
-    /// How many allocations the subject has on all servers.
-    pub(super) fn set_total(&mut self, name: &str, total: u32) {
-        if let Some(index) = self.by_name.get(name) {
-            let subject = &mut self.entries[*index as usize];
-            subject.total = total.max(subject.members.len() as u32);
-        }
-    }
-
-    fn enter(&mut self, name: &Arc<str>) -> SubjectIndex {
+    fn enter(&mut self, name: &Arc<str>, total: &SubjectTotal) -> SubjectIndex {
         let index = self.entries.insert(Subject {
             name: Arc::clone(name),
             members: Vec::new(),
-            total: 0,
+            total: total.clone(),
             packets: TokenBucket::default(),
             peers: TokenBucket::default(),
         }) as SubjectIndex;
@@ -105,11 +99,12 @@ impl Subject {
     /// A subject's rate holds over all servers: each spends by its part of the allocations.
     fn part_of(&self, rate: Rate) -> Rate {
         let own = self.members.len() as u32;
-        if own == self.total {
+        let total = self.total.get();
+        if own >= total {
             return rate;
         }
         let part = |n: u32| {
-            let part = u64::from(n) * u64::from(own) / u64::from(self.total);
+            let part = u64::from(n) * u64::from(own) / u64::from(total);
             (part as u32).max(1)
         };
         Rate { per_second: part(rate.per_second), burst: part(rate.burst) }

@@ -1,6 +1,6 @@
 //! What the core answers to an input, and what it wants done.
 
-use super::{AllocationId, ClientAddr, OpenRequest, RelayId};
+use super::{AllocationId, ClientAddr, OpenRequest, RelayId, SubjectTotal};
 use crate::base::Transport;
 use crate::metrics::Dropped;
 use crate::wire::stun::RequestedFamily;
@@ -79,6 +79,8 @@ pub struct Opened {
     pub reservation: Option<[u8; 8]>,
     /// The family of a dual request that could not be had, and its code.
     pub missing: Option<(RequestedFamily, u16)>,
+    /// The subject's allocations on all servers, this one included.
+    pub total: SubjectTotal,
 }
 
 /// One bound relay port.

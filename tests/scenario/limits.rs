@@ -4,7 +4,7 @@ use crate::world::*;
 use std::time::Duration;
 use turnstone::base::Rate;
 use turnstone::metrics::Dropped;
-use turnstone::turn::Settings;
+use turnstone::turn::{OpenRequest, PortParity, Settings};
 
 #[test] // security Q4: firezone 12319
 fn a_roaming_client_never_locks_itself_out() {
@@ -82,7 +82,18 @@ fn a_rate_is_shared_by_the_allocations_on_other_servers() {
     let mut alice = Client::new(1, "alice");
     alice.allocate(&mut world);
     alice.permit(&mut world, &[peer(1)]);
-    world.server.set_subject_total("alice", 4);
+    // Three more on servers that are not this one: the ledger is common.
+    for _ in 0..3 {
+        let request = OpenRequest {
+            subject: "alice".into(),
+            allocations_max: None,
+            families: [true, false],
+            parity: PortParity::Any,
+            token: None,
+            local: RELAY_V4.into(),
+        };
+        world.ledger.open(world.now.at, &request).unwrap();
+    }
     let passed =
         (0..200).filter(|_| matches!(alice.send(&mut world, peer(1), b"x")[..], [Out::ToPeer { .. }]));
     assert_eq!(passed.count(), 25);

@@ -273,7 +273,8 @@ impl World {
             result = self.ledger.open(self.now.at, request);
         }
         let opened = result.map(|grant| {
-            let mut opened = Opened { reservation: grant.reservation, ..Opened::default() };
+            let mut opened =
+                Opened { reservation: grant.reservation, total: grant.total.clone(), ..Opened::default() };
             opened.missing = grant.missing.map(|(family, error)| {
                 let family = match family {
                     Family::V4 => RequestedFamily::V4,

@@ -174,7 +174,8 @@ impl SendReport {
         self.sent + self.would_block + self.failed + self.too_big
     }
 
-    fn count(&mut self, error: &io::Error) {
+    /// Counts a datagram that was not sent.
+    pub fn count(&mut self, error: &io::Error) {
         match error.raw_os_error() {
             Some(libc::EAGAIN | libc::ENOBUFS) => self.would_block += 1,
             Some(libc::EMSGSIZE) => self.too_big += 1,
