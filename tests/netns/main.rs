@@ -1,0 +1,12 @@
+//! The real daemon on real networks: namespaces joined by veth, with nftables for NAT, loss and
+//! counting. Everything is made and removed by the test; no interface of this host is touched.
+//!
+//! Clients speak STUN from plain bytes, so that the codec under test does not judge itself.
+
+mod client;
+mod daemon;
+mod denied;
+#[path = "../support/skip.rs"]
+mod skip;
+mod space;
+mod stun;
