@@ -43,6 +43,16 @@ fn a_busy_allocation_is_not_evicted_and_another_credential_evicts_nothing() {
 }
 
 #[test]
+fn nobody_is_idle_in_the_first_seconds_of_the_clock() {
+    let mut world = World::with(1, Options { allocations_per_user: 1, clock_s: 0, ..Options::default() });
+    Client::new(1, "alice").allocate(&mut world);
+    world.pass(Duration::from_secs(9));
+    assert_eq!(Client::new(2, "alice").try_allocate(&mut world, &[]).code, 486);
+    world.pass(Duration::from_secs(1));
+    assert_eq!(Client::new(2, "alice").try_allocate(&mut world, &[]).code, 0);
+}
+
+#[test]
 fn packets_per_user_is_one_rate_over_both_ways_and_all_allocations() {
     let rate = Rate { per_second: 100, burst: 100 };
     let settings = Settings { packets_per_user: Some(rate), ..Settings::default() };

@@ -41,6 +41,8 @@ pub struct Options {
     pub allocations_per_user: u32,
     pub allocations_total: u32,
     pub users: Vec<(String, String)>,
+    /// How long the monotonic clock has run.
+    pub clock_s: u64,
 }
 
 impl Default for Options {
@@ -55,6 +57,7 @@ impl Default for Options {
             allocations_per_user: 16,
             allocations_total: 0,
             users: ["alice", "bob"].map(|name| (name.into(), format!("{name}-password"))).to_vec(),
+            clock_s: 1000,
         }
     }
 }
@@ -126,7 +129,7 @@ impl World {
             random.fork(),
         );
         let policy = policy(&ledger, options.rules.clone());
-        let now = Now { at: Timestamp::from_secs(1000), unix: EPOCH };
+        let now = Now { at: Timestamp::from_secs(options.clock_s), unix: EPOCH };
         let server = Server::new(
             Arc::clone(&settings),
             Arc::clone(&authenticator),
