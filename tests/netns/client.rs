@@ -55,6 +55,11 @@ impl Client {
         }
     }
 
+    /// For datagrams beside the relay.
+    pub(crate) fn socket(&self) -> &UdpSocket {
+        &self.socket
+    }
+
     /// Allocates; returns the relayed addresses.
     pub(crate) fn allocate(&mut self, more: &[Attribute]) -> Vec<SocketAddr> {
         let answer = self.try_allocate(more);

@@ -48,13 +48,13 @@ impl<'a> Daemon<'a> {
         of_family.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>() as u64
     }
 
-    /// The same, once it is at least `least`: shards publish their counters a moment later. After 5 s
-    /// as it is.
-    pub(crate) fn await_metric(&self, family: &str, label: &str, least: u64) -> u64 {
+    /// The same, once it is what was `expected`: shards publish their counters a moment later. After
+    /// 5 s as it is.
+    pub(crate) fn await_metric(&self, family: &str, label: &str, expected: impl Fn(u64) -> bool) -> u64 {
         let deadline = Instant::now() + Duration::from_secs(5);
         loop {
             let value = self.metric(family, label);
-            if value >= least || Instant::now() >= deadline {
+            if expected(value) || Instant::now() >= deadline {
                 return value;
             }
             std::thread::sleep(Duration::from_millis(10));

@@ -157,7 +157,7 @@ fn a_denied_peer_that_knows_the_relay_port_reaches_no_client() {
     let patience = Duration::from_secs(5);
     let control = Payload::Data(peer.local_addr().expect("bound"), b"control".to_vec());
     assert_eq!(client.receive(patience), Some(control), "and nothing before it");
-    assert_eq!(daemon.await_metric("turnstone_relay_packets_total", "from_peer", 1), 1);
+    assert_eq!(daemon.await_metric("turnstone_relay_packets_total", "from_peer", |n| n > 0), 1);
 }
 
 /// A server between the clients' network and a private one.

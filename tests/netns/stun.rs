@@ -4,6 +4,7 @@ use aws_lc_rs::hmac;
 use md5::{Digest, Md5};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+pub(crate) const BINDING: u16 = 0x001;
 pub(crate) const ALLOCATE: u16 = 0x003;
 pub(crate) const REFRESH: u16 = 0x004;
 pub(crate) const SEND: u16 = 0x016;
