@@ -6,6 +6,8 @@
 mod client;
 mod daemon;
 mod denied;
+mod flood;
+mod loops;
 mod loss;
 mod nat;
 #[path = "../support/skip.rs"]
