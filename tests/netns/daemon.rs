@@ -1,5 +1,6 @@
 //! The real binary in a namespace.
 
+use crate::poll;
 use crate::space::Space;
 use std::fs::File;
 use std::io::{Read, Write};
@@ -7,7 +8,7 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Where its metrics are, inside of its namespace.
 const ADMIN: &str = "127.0.0.1:9640";
@@ -51,14 +52,12 @@ impl<'a> Daemon<'a> {
     /// The same, once it is what was `expected`: shards publish their counters a moment later. After
     /// 5 s as it is.
     pub(crate) fn await_metric(&self, family: &str, label: &str, expected: impl Fn(u64) -> bool) -> u64 {
-        let deadline = Instant::now() + Duration::from_secs(5);
-        loop {
-            let value = self.metric(family, label);
-            if expected(value) || Instant::now() >= deadline {
-                return value;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        let mut value = 0;
+        poll::until(Duration::from_secs(5), || {
+            value = self.metric(family, label);
+            expected(value)
+        });
+        value
     }
 
     /// Resident memory, KiB.
@@ -70,13 +69,12 @@ impl<'a> Daemon<'a> {
     }
 
     fn await_ready(&mut self) {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while !self.get("/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200")) {
+        let ready = poll::until(Duration::from_secs(20), || {
             let ended = self.child.try_wait().expect("our own child");
-            assert!(ended.is_none(), "the daemon ended with {ended:?}:\n{}", self.log());
-            assert!(Instant::now() < deadline, "not ready after 20 s:\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+            assert!(ended.is_none(), "the daemon ended with {ended:?}");
+            self.get("/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
+        });
+        assert!(ready, "not ready after 20 s");
     }
 
     fn get(&self, path: &str) -> Option<String> {

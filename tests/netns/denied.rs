@@ -3,6 +3,7 @@
 
 use crate::client::{Client, Payload, USERS};
 use crate::daemon::Daemon;
+use crate::poll;
 use crate::skip::skip;
 use crate::space::{Space, at, ip, missing};
 use crate::stun::{Attribute, attribute};
@@ -384,16 +385,9 @@ impl Attacker<'_> {
 
 /// Waits until one of `sockets` has `payload`; all else that came is thrown away.
 fn await_datagram(sockets: &[UdpSocket], payload: &[u8]) {
-    let deadline = std::time::Instant::now() + Duration::from_secs(5);
-    while std::time::Instant::now() < deadline {
-        for socket in sockets {
-            if try_receive(socket).is_some_and(|got| got == payload) {
-                return;
-            }
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    panic!("{:?} reached none of {sockets:?}", String::from_utf8_lossy(payload));
+    let mut is_there = |socket| try_receive(socket).is_some_and(|got| got == payload);
+    let came = poll::until(Duration::from_secs(5), || sockets.iter().any(&mut is_there));
+    assert!(came, "{:?} reached none of {sockets:?}", String::from_utf8_lossy(payload));
 }
 
 fn try_receive(socket: &UdpSocket) -> Option<Vec<u8>> {

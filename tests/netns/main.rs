@@ -10,6 +10,7 @@ mod flood;
 mod loops;
 mod loss;
 mod nat;
+mod poll;
 #[path = "../support/skip.rs"]
 mod skip;
 mod space;

@@ -2,11 +2,12 @@
 
 use crate::client::{Client, Payload, USERS};
 use crate::daemon::Daemon;
+use crate::poll;
 use crate::skip::skip;
 use crate::space::{Space, at, missing};
 use crate::stun::{self, attribute};
 use std::net::{SocketAddr, UdpSocket};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const SERVER: &str = "44.1.0.1:3478";
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -32,10 +33,7 @@ fn two_clients_behind_nat_talk_through_the_relay_and_not_without_it() {
         bob.socket().send_to(b"direct", alice_mapped).expect("there is a route");
     }
     for home in &town.homes {
-        let deadline = Instant::now() + PATIENCE;
-        while home.router.counted("refused") < 5 && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        poll::until(PATIENCE, || home.router.counted("refused") >= 5);
         assert_eq!(home.router.counted("refused"), 5, "the NAT has seen all, and let none in");
     }
 
@@ -62,17 +60,16 @@ fn a_roaming_client_never_locks_itself_out_of_its_quota() {
     let mut refused = 0;
     for roam in 0..4u8 {
         mapped = town.homes[0].rebind(&mut alice, mapped);
-        let deadline = Instant::now() + Duration::from_secs(15);
-        let relayed = loop {
+        let mut relayed = None;
+        let allocated = poll::until(Duration::from_secs(15), || {
             let answer = alice.try_allocate(&[]);
-            if answer.code() == 0 {
-                break answer.addresses(attribute::XOR_RELAYED_ADDRESS)[0];
-            }
-            assert_eq!(answer.code(), QUOTA_REACHED, "roam {roam}");
-            assert!(Instant::now() < deadline, "locked out after roam {roam}");
-            refused += 1;
-            std::thread::sleep(Duration::from_millis(250));
-        };
+            refused += u32::from(answer.code() == QUOTA_REACHED);
+            assert!([0, QUOTA_REACHED].contains(&answer.code()), "roam {roam}: {}", answer.code());
+            relayed = answer.addresses(attribute::XOR_RELAYED_ADDRESS).first().copied();
+            relayed.is_some()
+        });
+        assert!(allocated, "locked out after roam {roam}");
+        let relayed = relayed.expect("just looked at");
         // The call goes on at once: bob's permission is for the address of the relay.
         assert_eq!(alice.permit(&[bob_relayed]), 0);
         alice.send(bob_relayed, &[roam]);
@@ -163,15 +160,13 @@ impl Home {
         self.router.ip(&format!("address flush dev {wan}"));
         self.router.ip(&format!("link set {wan} up"));
         self.connect();
-        let deadline = Instant::now() + PATIENCE;
-        loop {
+        let mut mapped = before;
+        let is_new = poll::until(PATIENCE, || {
             let answer = client.request(stun::BINDING, |_| Vec::new());
-            let mapped = answer.addresses(attribute::XOR_MAPPED_ADDRESS)[0];
-            if mapped != before {
-                return mapped;
-            }
-            assert!(Instant::now() < deadline, "the NAT keeps its mapping");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+            mapped = answer.addresses(attribute::XOR_MAPPED_ADDRESS)[0];
+            mapped != before
+        });
+        assert!(is_new, "the NAT keeps its mapping");
+        mapped
     }
 }
