@@ -81,6 +81,11 @@ impl Book {
         self.reservations.iter().any(|r| r.token == token && r.subject == subject)
     }
 
+    /// Ports that are reserved for a subject.
+    pub(crate) fn reserved_by(&self, subject: &str) -> u32 {
+        self.reservations.iter().filter(|r| r.subject == subject).count() as u32
+    }
+
     /// Tokens that were given out and not used.
     pub(crate) fn tokens(&self) -> Vec<[u8; 8]> {
         self.reservations.iter().map(|r| r.token).collect()

@@ -55,7 +55,8 @@ impl Model {
     pub(crate) fn opened(&mut self, now: Now, pending: Pending, answer: &Answer, remote: SocketAddr) -> bool {
         self.book.expire_reservations(now.at);
         let mut code = self.check_open(now, &pending);
-        let evicted = code == Err(486) && self.evict(now, &pending);
+        // One that gives way helps only where one is too many.
+        let evicted = code == Err(486) && self.over_quota(&pending) == 1 && self.evict(now, &pending);
         if evicted {
             code = self.check_open(now, &pending);
         }
@@ -90,7 +91,7 @@ impl Model {
             return Err(error.reject().code());
         }
         let user = &self.users[pending.user];
-        if self.held_by(&user.subject) >= self.config.allocations_per_user.min(user.allocations_max) {
+        if self.over_quota(pending) > 0 {
             return Err(486);
         }
         if self.config.allocations_total != 0
@@ -103,6 +104,19 @@ impl Model {
             Some(_) => Err(508),
             None => self.book.check(now.at, pending.wanted.families, pending.wanted.want),
         }
+    }
+
+    /// How far the subject would be over its quota: allocations and reserved ports count, a pair is two,
+    /// and a token turns a reservation into an allocation.
+    fn over_quota(&self, pending: &Pending) -> u32 {
+        let user = &self.users[pending.user];
+        let slots = match (pending.wanted.token, pending.wanted.want) {
+            (Some(_), _) => 0,
+            (None, Want::Pair) => 2,
+            (None, _) => 1,
+        };
+        let held = self.held_by(&user.subject) + self.book.reserved_by(&user.subject);
+        (held + slots).saturating_sub(self.config.allocations_per_user.min(user.allocations_max))
     }
 
     /// One of the idlest allocations of the credential must have closed, when one is idle.

@@ -269,6 +269,7 @@ impl World {
             None => self.ledger.open(self.now.at, request),
         };
         if result == Err(OpenError::Quota)
+            && self.ledger.over_quota(request) == 1
             && let Some(credential) = self.server.credential_of(allocation)
             && self.server.evict_idle(self.now, &request.subject, credential)
         {
