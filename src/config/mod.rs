@@ -6,7 +6,7 @@
 //!
 //! `checked` is the list of all keys; reading is in `source` (places), `report` (findings), `tree` (the
 //! parsed file), `section` and `text` (one key); `rules` and `credentials` look at several keys together.
-//! [`resolve`] turns a [`Config`] into a [`Plan`] for one [`Host`]: every "auto" is an address there.
+//! [`resolve()`] turns a [`Config`] into a [`Plan`] for one [`Host`]: every "auto" is an address there.
 
 #![forbid(unsafe_code)]
 

@@ -37,7 +37,7 @@ pub(super) struct FiveTuple {
     rest: u64,
 }
 
-/// Names an allocation of one server; never used twice for different ones.
+/// Names an allocation of one server; the next user of its place has another generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AllocationId {
     /// Place in the server's table, reused after the allocation ended.

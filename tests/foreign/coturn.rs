@@ -1,0 +1,189 @@
+//! coturn's test client `turnutils_uclient` against the daemon; `turnutils_peer` sends the echo.
+
+use crate::daemon::{Config, Daemon, Ended, SECRET, free_port, run_to_end, wait};
+use crate::skip::skip;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// A run takes about ten seconds, and one that loses packets waits for them.
+const RUN_MAX: Duration = Duration::from_secs(90);
+
+/// How long a client that does not end may be rude.
+const HARASS_FOR: Duration = Duration::from_secs(8);
+
+/// The load of a normal run: 20 clients that send 200 messages of 300 bytes each.
+const LOAD: [&str; 6] = ["-m", "20", "-n", "200", "-l", "300"];
+
+#[test]
+fn coturn_clients_lose_nothing_over_channels() {
+    expect_no_loss("channels", &[], Credential::User);
+}
+
+#[test]
+fn coturn_clients_lose_nothing_over_send_indications() {
+    expect_no_loss("send indications", &["-s"], Credential::User);
+}
+
+#[test]
+fn coturn_clients_lose_nothing_to_each_other_over_channels() {
+    expect_no_loss("client to client", &["-y"], Credential::User);
+}
+
+#[test]
+fn coturn_clients_lose_nothing_to_each_other_over_send_indications() {
+    expect_no_loss("client to client by Send", &["-y", "-s"], Credential::User);
+}
+
+#[test]
+fn coturn_clients_lose_nothing_over_an_ipv6_relay() {
+    expect_no_loss("IPv6 relay", &["-x"], Credential::User);
+}
+
+#[test]
+fn coturn_clients_lose_nothing_over_a_dual_allocation() {
+    expect_no_loss("dual allocation", &["-Z"], Credential::User);
+}
+
+#[test]
+fn coturn_clients_mint_their_own_credentials_from_the_shared_secret() {
+    expect_no_loss("REST secret", &[], Credential::Secret);
+}
+
+#[test]
+fn rude_coturn_clients_leave_the_server_healthy() {
+    let Some(mut bench) = Bench::new("coturn::rude_coturn_clients_leave_the_server_healthy") else { return };
+    for mode in ["-N", "-R"] {
+        // These wait for ever for answers to broken messages, which get none: the run is cut short.
+        bench.harass(&["-m", "10", "-n", "50", "-l", "300", mode]);
+        bench.expect_health(mode);
+    }
+    for mode in ["-G", "-B"] {
+        bench.run(&["-m", "10", "-n", "50", "-l", "300", mode], Credential::User);
+        bench.expect_health(mode);
+    }
+    let malformed = bench.daemon.metrics().get("turnstone_dropped_packets_total{reason=\"malformed\"}");
+    assert!(malformed > 0.0, "the rude clients were polite");
+    let ended = bench.run(&LOAD, Credential::User);
+    assert_no_loss("a normal run after the rude ones", &ended);
+    let log = bench.daemon.log();
+    assert!(log.len() < 10, "what clients do is counted, not logged: {log:#?}");
+}
+
+fn expect_no_loss(what: &str, options: &[&str], credential: Credential) {
+    let Some(mut bench) = Bench::new(&format!("coturn: {what}")) else { return };
+    let mut all = LOAD.to_vec();
+    all.extend_from_slice(options);
+    let ended = bench.run(&all, credential);
+    assert_no_loss(what, &ended);
+    let relayed = bench.daemon.metrics().sum("turnstone_relay_packets_total{");
+    assert!(relayed >= 20.0 * 200.0, "{what}: the packets went another way, {relayed} were relayed");
+    bench.expect_health(what);
+}
+
+/// The client prints its totals and its verdict at the end; its exit code is always zero.
+#[track_caller]
+fn assert_no_loss(what: &str, ended: &Ended) {
+    let text = &ended.stdout;
+    let total = |name: &str| -> u64 {
+        let at = text.rfind(name).unwrap_or_else(|| panic!("{what}: no {name} in {ended:#?}"));
+        let digits: String = text[at + name.len()..].chars().take_while(char::is_ascii_digit).collect();
+        digits.parse().unwrap_or_else(|_| panic!("{what}: no number after {name}"))
+    };
+    let (sent, received) = (total("tot_send_msgs="), total("tot_recv_msgs="));
+    assert_eq!(sent, received, "{what}: {text}");
+    assert!(sent > 0, "{what}: {text}");
+    assert!(text.contains("Total lost packets 0 "), "{what}: {text}");
+}
+
+#[derive(Clone, Copy)]
+enum Credential {
+    User,
+    Secret,
+}
+
+/// A daemon and an echo peer.
+struct Bench {
+    daemon: Daemon,
+    peer: Child,
+    peer_port: String,
+}
+
+impl Bench {
+    fn new(test: &str) -> Option<Self> {
+        let missing = ["turnutils_uclient", "turnutils_peer"].into_iter().find(|tool| !is_installed(tool));
+        if let Some(tool) = missing {
+            skip(test, &format!("no `{tool}` here (Debian package coturn)"));
+            return None;
+        }
+        let config = Config::default()
+            .relay_addresses("\"127.0.0.1\", \"::1\"")
+            .relay("legacy_channels = true")
+            .limits("allocations_per_user = 1000");
+        let daemon = Daemon::start(&config);
+        let peer_port = free_port().to_string();
+        let peer = Command::new("turnutils_peer")
+            .args(["-L", "127.0.0.1", "-L", "::1", "-p", &peer_port])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the peer starts");
+        Some(Self { daemon, peer, peer_port })
+    }
+
+    fn run(&self, options: &[&str], credential: Credential) -> Ended {
+        run_to_end(&mut self.command(options, credential), RUN_MAX)
+    }
+
+    /// Lets a client run for a while and kills it in the middle of its work.
+    fn harass(&self, options: &[&str]) {
+        let mut client = self
+            .command(options, Credential::User)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the client starts");
+        if wait(&mut client, HARASS_FOR).is_none() {
+            client.kill().expect("our child");
+            client.wait().expect("our child");
+        }
+    }
+
+    /// The client never ends its allocations, so those of a run wait for their timer.
+    #[track_caller]
+    fn expect_health(&mut self, after: &str) {
+        assert!(self.daemon.is_running(), "{after}: {:#?}", self.daemon.log());
+        assert_eq!(self.daemon.get("/readyz").0, 200, "{after}");
+        let metrics = self.daemon.metrics();
+        let live = metrics.sum("turnstone_allocations{");
+        // A reserved port that nobody came for is in use too, for its 30 seconds.
+        let used = metrics.get("turnstone_relay_ports{state=\"used\"}");
+        assert!(used <= 300.0, "{after}: {used} ports in use");
+        assert!(live <= 300.0, "{after}: {live} allocations live");
+    }
+
+    fn command(&self, options: &[&str], credential: Credential) -> Command {
+        let port = self.daemon.server.port().to_string();
+        let peer = if options.contains(&"-x") { "::1" } else { "127.0.0.1" };
+        let mut command = Command::new("turnutils_uclient");
+        command.args(options).args(["-p", &port, "-e", peer, "-r", &self.peer_port]);
+        match credential {
+            Credential::User => command.args(["-u", "alice", "-w", "alice-password"]),
+            Credential::Secret => command.args(["-u", "carol", "-W", SECRET]),
+        };
+        command.arg("127.0.0.1");
+        command
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let _ended_already = self.peer.kill();
+        let _reaped = self.peer.wait();
+    }
+}
+
+fn is_installed(tool: &str) -> bool {
+    Command::new(tool).arg("-h").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+}
