@@ -442,7 +442,8 @@ fn number(text: &str) -> f64 {
     text.parse().unwrap_or_else(|_| panic!("no number: {text}"))
 }
 
-/// Between two looks at a condition.
+/// Between two looks at a condition of another process, which nothing here can be woken by.
+#[allow(clippy::disallowed_methods)]
 fn pause() {
     std::thread::sleep(Duration::from_millis(20));
 }
