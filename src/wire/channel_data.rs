@@ -162,7 +162,7 @@ mod tests {
         assert_eq!(ChannelData::parse(&[0x80, 0, 0, 0]), Err(Malformed::NotAChannel));
     }
 
-    #[test]
+    #[test] // point 16 of the traps: read four bytes, then as many as they say
     fn a_stream_is_framed_by_length_with_its_padding() {
         assert_eq!(frame(&[0x40], 2048), Ok(Frame::Incomplete { total: 4 }));
         assert_eq!(frame(&[0x40, 0, 0, 1, 9], 2048), Ok(Frame::Incomplete { total: 8 }));

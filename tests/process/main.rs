@@ -1,5 +1,5 @@
-//! The real binary on loopback: started, told by signals, asked over HTTP, spoken to by sockets.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+//! The real binary on loopback: what only real sockets, signals and clocks show.
+#![allow(clippy::unwrap_used)]
 
 #[path = "../support/daemon.rs"]
 mod daemon;
@@ -8,9 +8,15 @@ mod skip;
 #[path = "../support/world.rs"]
 mod world;
 
-mod client;
-mod relaying;
+mod addresses;
+mod caller;
+mod credentials;
+mod demo;
+mod example;
+mod hostile;
+mod metrics;
+mod network;
+mod reload;
 mod shards;
 mod start;
 mod stop;
-mod verbs;

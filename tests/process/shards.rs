@@ -1,83 +1,99 @@
-//! Several shards: clients are spread by the kernel, and quotas, ports and tokens are common.
+//! Two workers: the kernel spreads clients over them by port, and nobody can tell.
 
-use crate::client::{Caller, peer};
-use crate::daemon::{Config, Daemon, PATIENCE, eventually};
-use turnstone::wire::stun::AttributeType as A;
+use crate::caller::{Caller, assert_relays, peer};
+use crate::daemon::{Config, Daemon, eventually};
+use std::time::Duration;
+use turnstone::wire::stun::AttributeType;
 
-fn two_shards() -> Config {
-    Config::default().relay("workers = 2")
-}
+/// Source ports that are tried so that both workers are met; all on one has chance 2^-39.
+const CLIENTS: usize = 40;
 
 #[test]
-fn forty_clients_relay_whichever_shard_they_land_on() {
-    let daemon = Daemon::start(&two_shards().limits("allocations_per_user = 100"));
-    let peer = peer();
-    let mut callers: Vec<Caller> = (0..40).map(|_| Caller::new(daemon.server, "alice")).collect();
-    let mut buffer = [0; 64];
-    for (n, caller) in callers.iter_mut().enumerate() {
-        let relayed = caller.allocate();
-        assert_eq!(caller.bind(0x4000, peer.local_addr().unwrap()), 0);
-        caller.send_channel(0x4000, &[n as u8]);
-        assert_eq!(peer.recv_from(&mut buffer).unwrap(), (1, relayed));
-        peer.send_to(&[n as u8, 1], relayed).unwrap();
-        assert_eq!(caller.receive(), [0x40, 0, 0, 2, n as u8, 1]);
+fn clients_of_both_workers_relay() {
+    let daemon = two_workers("allocations_per_user = 100");
+    let mut sessions: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            let (mut caller, peer) = (Caller::new(daemon.server), peer());
+            let relayed = caller.allocate();
+            assert_eq!(caller.permit(peer.local_addr().unwrap()).code, 0);
+            (caller, relayed, peer)
+        })
+        .collect();
+    for (caller, relayed, peer) in &mut sessions {
+        assert_relays(caller, *relayed, peer);
     }
-    daemon.await_allocations(40);
-    for worker in 0..2 {
-        let busy =
-            daemon.metrics().get(&format!("turnstone_worker_busy_seconds_total{{worker=\"{worker}\"}}"));
-        assert!(busy > 0.0, "worker {worker} never worked");
+    for worker in ["0", "1"] {
+        let busy = format!("turnstone_worker_busy_seconds_total{{worker=\"{worker}\"}}");
+        daemon.await_metric(&busy, |seconds| seconds > 0.0);
     }
-    for caller in &mut callers {
-        assert_eq!(caller.refresh(0), 0);
+    for (caller, ..) in &mut sessions {
+        assert_eq!(caller.refresh(0).code, 0);
     }
     daemon.await_allocations(0);
-    assert_eq!(daemon.metrics().get("turnstone_relay_ports{state=\"used\"}"), 0.0);
 }
 
 #[test]
-fn a_quota_holds_over_all_shards_and_comes_back() {
-    let daemon = Daemon::start(&two_shards().limits("allocations_per_user = 5"));
-    let mut callers: Vec<Caller> = (0..20).map(|_| Caller::new(daemon.server, "alice")).collect();
+fn the_quota_of_a_subject_holds_over_both_workers() {
+    let daemon = two_workers("allocations_per_user = 10");
+    let mut callers: Vec<_> = (0..CLIENTS).map(|_| Caller::new(daemon.server)).collect();
     let codes: Vec<u16> = callers.iter_mut().map(|caller| caller.try_allocate(&[]).code).collect();
-    assert_eq!(codes.iter().filter(|code| **code == 0).count(), 5, "{codes:?}");
-    assert_eq!(codes.iter().filter(|code| **code == 486).count(), 15, "{codes:?}");
-    for caller in callers.iter_mut().filter(|caller| caller.relayed.is_some()) {
-        assert_eq!(caller.refresh(0), 0);
-    }
-    Caller::new(daemon.server, "alice").allocate();
+    assert_eq!(codes.iter().filter(|code| **code == 0).count(), 10, "{codes:?}");
+    assert_eq!(codes.iter().filter(|code| **code == 486).count(), CLIENTS - 10, "{codes:?}");
+    // Another subject has a quota of its own, and one that ends makes room, wherever it was.
+    Caller::of(daemon.server, "bob", "bob-password").allocate();
+    assert_eq!(callers[0].refresh(0).code, 0);
+    assert_eq!(callers[CLIENTS - 1].try_allocate(&[]).code, 0);
+    assert_eq!(callers[CLIENTS - 2].try_allocate(&[]).code, 486);
 }
 
-#[test] // point 8
-fn a_reserved_port_is_had_from_any_shard() {
-    let daemon = Daemon::start(&two_shards().limits("allocations_per_user = 100"));
-    for _ in 0..8 {
-        let mut first = Caller::new(daemon.server, "alice");
-        let answer = first.try_allocate(&[(A::EVEN_PORT, &[0x80])]);
-        let token = answer.token.expect("R was set");
-        let mut second = Caller::new(daemon.server, "alice");
-        let next = second.try_allocate(&[(A::RESERVATION_TOKEN, &token)]);
-        assert_eq!(next.code, 0, "{next:?}");
-        assert_eq!(second.relayed.unwrap().port(), first.relayed.unwrap().port() + 1);
+#[test] // RFC 8656 section 7.2: a token is good for another 5-tuple
+fn a_reserved_port_is_handed_out_by_any_worker() {
+    let daemon = two_workers("allocations_per_user = 100");
+    let mut first = Caller::new(daemon.server);
+    for _ in 0..12 {
+        let answer = first.try_allocate(&[(AttributeType::EVEN_PORT, &[0x80])]);
+        assert_eq!(answer.code, 0, "{answer:?}");
+        let token = answer.token.expect("a reservation was asked for");
+        let even = answer.relayed[0];
+        assert_eq!(even.port() % 2, 0);
+        // Each redeemer has a port of its own, so the workers take turns by chance: 2^-11 for one only.
+        let mut second = Caller::new(daemon.server);
+        let answer = second.try_allocate(&[(AttributeType::RESERVATION_TOKEN, &token)]);
+        assert_eq!(answer.code, 0, "{answer:?}");
+        assert_eq!(answer.relayed[0].port(), even.port() + 1);
+        let mut third = Caller::new(daemon.server);
+        let answer = third.try_allocate(&[(AttributeType::RESERVATION_TOKEN, &token)]);
+        assert_eq!(answer.code, 508, "a token is good once");
+        assert_eq!(first.refresh(0).code, 0);
+        first = Caller::new(daemon.server);
     }
 }
 
 #[test] // security Q4
-fn a_roaming_client_evicts_its_idle_predecessor_on_another_shard() {
-    let daemon = Daemon::start(&two_shards().limits("allocations_per_user = 2"));
-    // Its predecessors stay silent from now on; they are idle ten seconds later.
-    let _idle: Vec<Caller> = (0..2)
+fn a_roaming_client_evicts_its_idle_predecessor_on_either_worker() {
+    let daemon = two_workers("allocations_per_user = 8");
+    let before: Vec<_> = (0..8)
         .map(|_| {
-            let mut caller = Caller::new(daemon.server, "alice");
+            let mut caller = Caller::new(daemon.server);
             caller.allocate();
             caller
         })
         .collect();
-    // From several ports, so that some land on the shard without a predecessor of theirs.
-    for _ in 0..2 {
-        eventually(PATIENCE, "it gets in", || {
-            (Caller::new(daemon.server, "alice").try_allocate(&[]).code == 0).then_some(())
+    // Not idle yet: nobody is pushed out.
+    assert_eq!(Caller::new(daemon.server).try_allocate(&[]).code, 486);
+    // Ten seconds later the old ones are; each newcomer takes the place of one, on whichever worker.
+    for _ in 0..8 {
+        let mut roamed = Caller::new(daemon.server);
+        eventually(Duration::from_secs(20), "room for the roaming client", || {
+            (roamed.try_allocate(&[]).code == 0).then_some(())
         });
     }
-    daemon.await_allocations(2);
+    daemon
+        .await_metric("turnstone_allocations_total{transport=\"udp\",family=\"ipv4\"}", |made| made == 16.0);
+    daemon.await_allocations(8);
+    drop(before);
+}
+
+fn two_workers(limits: &str) -> Daemon {
+    Daemon::start(&Config::default().relay("workers = 2").limits(limits))
 }

@@ -227,6 +227,20 @@ fn point_8_the_reserved_port_is_had_from_another_five_tuple() {
 }
 
 #[test]
+fn point_18_ipv6_addresses_are_xored_with_cookie_and_transaction() {
+    let mut world = World::seeded(1);
+    let remote = "[2606:4700:1:2:3:4:5:6]:54321".parse().unwrap();
+    let mut alice = Client::at(remote, "alice");
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        let answer = alice.ask(&mut world, Method::BINDING, &[]);
+        assert_eq!(answer.mapped, Some(remote));
+        seen.push(answer.bytes[24..].to_vec());
+    }
+    assert_ne!(seen[0], seen[1], "another transaction, another mask");
+}
+
+#[test]
 fn point_28_a_freed_port_is_not_used_again_while_it_rests() {
     let options = Options {
         ports: PortRange { first: 50_000, last: 50_009 },

@@ -88,6 +88,70 @@ fn point_20_a_stale_nonce_is_438_with_a_fresh_one_and_no_failed_guess() {
 }
 
 #[test]
+fn point_5_a_nonce_lives_an_hour_and_what_is_kept_of_a_user_is_a_key() {
+    let mut world = World::seeded(1);
+    let mut alice = Client::new(1, "alice");
+    alice.permit(&mut world, &[]);
+    let ask = |world: &mut World, alice: &Client| {
+        let id = world.transaction();
+        let request = alice.request(id, Method::REFRESH, &[]);
+        Answer::only(&world.datagram(alice.address, &request)).code
+    };
+    world.pass(Duration::from_secs(3600));
+    assert_eq!(ask(&mut world, &alice), 437, "still good");
+    world.pass(Duration::from_secs(1));
+    assert_eq!(ask(&mut world, &alice), 438);
+    // Nothing that the server holds shows a password, nor the key in its place.
+    alice.nonce.clear();
+    alice.allocate(&mut world);
+    let shown = format!("{:?}", world.server);
+    assert!(shown.contains("IntegrityKey(..)") && !shown.contains("alice-password"));
+}
+
+#[test]
+fn point_19_a_changed_byte_breaks_the_integrity_and_a_fingerprint_stands_behind_it() {
+    let mut world = World::seeded(1);
+    let mut alice = Client::new(1, "alice");
+    alice.permit(&mut world, &[]);
+    let mut buffer = [0; 512];
+    let mut writer =
+        MessageWriter::new(&mut buffer, Class::Request, Method::ALLOCATE, TransactionId([5; 12]));
+    writer.attribute(A::REQUESTED_TRANSPORT, UDP);
+    writer.attribute(A::USERNAME, b"alice");
+    writer.attribute(A::REALM, b"turn");
+    writer.attribute(A::NONCE, &alice.nonce);
+    writer.integrity(IntegrityAlgorithm::Sha1, &alice.key());
+    let unsealed = writer.finish().unwrap();
+    let mut forged = buffer[..unsealed].to_vec();
+    forged[24] ^= 1;
+    assert_eq!(Answer::only(&world.datagram(alice.address, &forged)).code, 401);
+    // The client's integrity was made without the fingerprint, which follows it.
+    let mut sealed = [0; 512];
+    let mut writer =
+        MessageWriter::new(&mut sealed, Class::Request, Method::ALLOCATE, TransactionId([5; 12]));
+    writer.attribute(A::REQUESTED_TRANSPORT, UDP);
+    writer.attribute(A::USERNAME, b"alice");
+    writer.attribute(A::REALM, b"turn");
+    writer.attribute(A::NONCE, &alice.nonce);
+    writer.integrity(IntegrityAlgorithm::Sha1, &alice.key());
+    writer.fingerprint();
+    let length = writer.finish().unwrap();
+    let answer = Answer::only(&world.datagram(alice.address, &sealed[..length]));
+    assert_eq!(answer.code, 0);
+    let bytes = &answer.bytes;
+    assert_eq!(bytes[bytes.len() - 8..bytes.len() - 4], [0x80, 0x28, 0, 4], "FINGERPRINT is the last");
+}
+
+#[test]
+fn point_21_names_and_passwords_beyond_ascii_are_compared_as_opaque_strings() {
+    // The operator typed the letters apart from their accents, the browser sends them as one.
+    let users = vec![("u\u{308}ser".to_owned(), "pa\u{30a}ss".to_owned())];
+    let mut world = World::with(1, Options { users, ..Options::default() });
+    let mut user = Client { password: "p\u{e5}ss".into(), ..Client::new(1, "\u{fc}ser") };
+    user.allocate(&mut world);
+}
+
+#[test]
 fn point_22_a_nonce_from_another_address_is_stale_not_wrong() {
     let mut world = World::seeded(1);
     let mut alice = Client::new(1, "alice");

@@ -405,6 +405,11 @@ pub fn loopback(port: u16) -> SocketAddr {
     SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port)
 }
 
+/// Whether this machine has IPv6 at all.
+pub fn has_ipv6() -> bool {
+    UdpSocket::bind((std::net::Ipv6Addr::LOCALHOST, 0)).is_ok()
+}
+
 /// A port that is free for UDP and TCP on all addresses, outside the range from which the kernel takes
 /// ports for sockets that name none.
 pub fn free_port() -> u16 {
@@ -421,11 +426,13 @@ pub fn free_port() -> u16 {
     }
 }
 
-/// A range of relay ports that no other daemon of this process uses.
+/// A range of relay ports that no other daemon of this process uses, and hardly one of another.
 pub fn relay_ports() -> String {
     const SLICE: u16 = 400;
+    const SLICES: u16 = 45;
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = 10_000 + NEXT.fetch_add(1, Ordering::Relaxed) % 25 * SLICE;
+    let begin = (std::process::id().wrapping_mul(7919) % u32::from(SLICES)) as u16;
+    let first = 2_000 + begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % SLICES * SLICE;
     format!("{first}-{}", first + SLICE - 1)
 }
 
@@ -442,8 +449,8 @@ fn number(text: &str) -> f64 {
     text.parse().unwrap_or_else(|_| panic!("no number: {text}"))
 }
 
-/// Between two looks at a condition of another process, which nothing here can be woken by.
-#[allow(clippy::disallowed_methods)]
+/// Between two looks at a condition.
+#[expect(clippy::disallowed_methods, reason = "what another process does can only be looked at again")]
 fn pause() {
     std::thread::sleep(Duration::from_millis(20));
 }

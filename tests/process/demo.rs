@@ -1,0 +1,81 @@
+//! `turnstone demo`, as a user without privileges runs it.
+
+use crate::daemon::{Lines, PATIENCE, eventually, http_get, send_signal, wait};
+use crate::skip::skip;
+use crate::start::{NO_OTHER_USER, without_root};
+use std::process::{Child, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::UdpSocket;
+use tokio::time::timeout;
+use turn::client::{Client, ClientConfig};
+use webrtc_util::Conn;
+
+#[test]
+fn demo_relays_prints_ice_servers_that_work_and_ends_on_ctrl_c() {
+    const NAME: &str = "demo::demo_relays_prints_ice_servers_that_work_and_ends_on_ctrl_c";
+    let Some(mut command) = without_root() else {
+        return skip(NAME, NO_OTHER_USER);
+    };
+    let command = command.arg("demo").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut demo = Demo(command.spawn().unwrap());
+    let stdout = Lines::of(demo.0.stdout.take().unwrap());
+    let stderr = Lines::of(demo.0.stderr.take().unwrap());
+    eventually(PATIENCE, "the last line of the welcome", || {
+        stdout.so_far().iter().any(|line| line.contains("Ctrl-C")).then_some(())
+    });
+    let text = stdout.so_far().join("\n");
+    assert!(text.contains("relay works"), "{text} {:#?}", stderr.so_far());
+
+    let block = &text[text.find("iceServers").unwrap()..];
+    let block = &block[block.find('\n').unwrap()..];
+    let mut values = serde_json::Deserializer::from_str(block).into_iter::<serde_json::Value>();
+    let servers = values.next().expect("a JSON value").unwrap();
+    let turn = servers.as_array().unwrap().iter().find(|server| !server["username"].is_null()).unwrap();
+    let (name, password) = (turn["username"].as_str().unwrap(), turn["credential"].as_str().unwrap());
+    for url in turn["urls"].as_array().unwrap() {
+        let address = url.as_str().unwrap().strip_prefix("turn:").unwrap();
+        allocate(address.split('?').next().unwrap(), name, password);
+    }
+    let metrics = text.lines().find_map(|line| line.strip_prefix("metrics: http://")).unwrap();
+    let (host, path) = metrics.split_once('/').unwrap();
+    assert_eq!(http_get(host.parse().unwrap(), &format!("/{path}")).unwrap().0, 200);
+
+    send_signal(&demo.0, libc::SIGINT);
+    let status = wait(&mut demo.0, Duration::from_secs(5)).expect("Ctrl-C ends it");
+    assert_eq!(status.code(), Some(0), "{:#?}", stderr.so_far());
+}
+
+/// What a stranger's client does with the printed block.
+fn allocate(server: &str, username: &str, password: &str) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let client = Client::new(ClientConfig {
+            stun_serv_addr: server.into(),
+            turn_serv_addr: server.into(),
+            username: username.into(),
+            password: password.into(),
+            realm: "turn".into(),
+            software: String::new(),
+            rto_in_ms: 0,
+            conn: Arc::new(UdpSocket::bind("0.0.0.0:0").await.unwrap()),
+            vnet: None,
+        });
+        let client = client.await.unwrap();
+        client.listen().await.unwrap();
+        let relay = timeout(PATIENCE, client.allocate()).await.unwrap().unwrap();
+        assert_eq!(relay.local_addr().unwrap().ip().to_string(), server.rsplit_once(':').unwrap().0);
+        relay.close().await.unwrap();
+        client.close().await.unwrap();
+    });
+}
+
+/// Killed when the test fails halfway.
+struct Demo(Child);
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        let _ended_already = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
