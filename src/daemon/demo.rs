@@ -102,7 +102,7 @@ fn config_text(random: &mut Random) -> String {
     let relay = addresses.iter().map(quoted).collect::<Vec<_>>().join(", ");
     format!(
         "{listen}[relay]\naddresses = [{relay}]\n[auth]\nsecrets = [\"{secret}\"]\n\
-         [http]\nadmin = \"127.0.0.1:{admin}\"\n[limits]\nallocations_per_user = 256\n"
+         [http]\nadmin = \"127.0.0.1:{admin}\"\n[limits]\nallocations_per_user = 256\nallocations_total = 256\n"
     )
 }
 
