@@ -152,9 +152,12 @@ impl Shard {
         if let Some(relay) = self.run_relay.take()
             && !self.run.is_empty()
         {
-            if let Some(socket) = find(&self.relays, relay) {
-                let report = socket.socket.send_run(&mut self.scratch, &self.batch, &self.run);
-                count_sent(self.server.counters(), Direction::ToPeer, &self.run, &report);
+            match find(&self.relays, relay) {
+                Some(socket) => {
+                    let report = socket.socket.send_run(&mut self.scratch, &self.batch, &self.run);
+                    count_sent(self.server.counters(), Direction::ToPeer, &self.run, &report);
+                }
+                None => self.server.counters().add(dropped(Dropped::NoAllocation), self.run.len() as u64),
             }
             self.run.clear();
         }

@@ -86,7 +86,6 @@ impl Server {
         if peer.port() == 0 {
             return self.drop(Dropped::BadSource);
         }
-        let index = relay.allocation.index as usize;
         let Some(allocation) = self.relaying(now, relay) else { return self.drop(Dropped::NoAllocation) };
         let (client, subject) = (allocation.client, allocation.subject);
         let header = match allocation.channels.by_peer(peer).filter(|c| c.is_bound(now.at)) {
@@ -118,7 +117,6 @@ impl Server {
         else {
             return self.drop(Dropped::TooBig);
         };
-        debug_assert!(self.allocations.contains(index));
         if !self.subjects.take_packet(now, &self.settings, subject) {
             return self.drop(Dropped::RateLimit);
         }

@@ -142,11 +142,6 @@ impl Server {
         self.draining = draining;
     }
 
-    /// Bytes of the tables whose size strangers could want to grow.
-    pub fn stranger_memory(&self) -> usize {
-        self.strangers.memory()
-    }
-
     /// Takes over changed settings. Allocations live on; permissions and channels that the new policy
     /// denies are gone.
     pub fn reload(&mut self, settings: Arc<Settings>, authenticator: Arc<Authenticator>, policy: PeerPolicy) {

@@ -52,10 +52,6 @@ impl Strangers {
     pub(super) fn guessed_wrong(&mut self, now: Now, source: IpAddr, username: &[u8]) {
         self.guesses.take(now.at, (prefix(source), username));
     }
-
-    pub(super) fn memory(&self) -> usize {
-        self.replies.memory() + self.guesses.memory()
-    }
 }
 
 /// The whole IPv4 address, or the /64 of an IPv6 one: what one subscriber has.
