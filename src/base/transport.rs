@@ -7,6 +7,29 @@ use std::net::IpAddr;
 pub enum Transport {
     /// Datagrams.
     Udp,
+    /// A stream.
+    Tcp,
+    /// A stream under TLS.
+    Tls,
+    /// Datagrams under DTLS.
+    Dtls,
+}
+
+impl Transport {
+    /// All, in the order of their discriminants.
+    pub const ALL: [Self; 4] = [Self::Udp, Self::Tcp, Self::Tls, Self::Dtls];
+
+    /// Whether messages follow each other in a stream, where ChannelData is padded (RFC 8656
+    /// section 12.5).
+    pub const fn is_stream(self) -> bool {
+        matches!(self, Self::Tcp | Self::Tls)
+    }
+
+    /// Whether the client has proven that it receives at its address, so that nothing is reflected
+    /// at anybody.
+    pub const fn proves_source(self) -> bool {
+        !matches!(self, Self::Udp)
+    }
 }
 
 /// Address family.

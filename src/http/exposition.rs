@@ -144,7 +144,7 @@ fn build_info() -> MetricFamily {
 }
 
 /// A new transport must be added here to compile.
-const TRANSPORTS: [Transport; Transport::VALUES.len()] = [Transport::Udp];
+const TRANSPORTS: [Transport; Transport::VALUES.len()] = Transport::ALL;
 
 /// Live allocations: those made minus those that ended. The two are read one after the other while
 /// workers publish, so the difference stops at zero.

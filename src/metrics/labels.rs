@@ -31,7 +31,7 @@ macro_rules! label {
 
 impl Label for crate::base::Transport {
     const NAME: &'static str = "transport";
-    const VALUES: &'static [&'static str] = &["udp"];
+    const VALUES: &'static [&'static str] = &["udp", "tcp", "tls", "dtls"];
     fn index(self) -> usize {
         self as usize
     }

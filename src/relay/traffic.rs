@@ -88,7 +88,7 @@ impl Shard {
 
     /// Sends the first `length` bytes of the reply buffer to a client.
     pub(super) fn send_reply(&mut self, client: &ClientAddr, length: usize) {
-        let Some(door) = self.doors.get(usize::from(client.door)) else { return };
+        let Some(door) = self.doors.get(client.door as usize) else { return };
         let source = door.source(client.local.ip());
         if door.socket.send_to(client.remote, source, 0, &self.reply[..length]).is_err() {
             self.server.counters().increment(dropped(Dropped::Socket));
@@ -186,7 +186,7 @@ impl Shard {
         }
         let verdict = self.server.on_peer_datagram(now, relay, datagram.from, datagram.bytes.len());
         let Verdict::ToClient { client, header, padding } = verdict else { return };
-        let Some(door) = self.doors.get(usize::from(client.door)) else { return };
+        let Some(door) = self.doors.get(client.door as usize) else { return };
         let Some(header) = Header::new(header.as_slice()) else { return };
         self.run.push(Outgoing {
             to: client.remote,
@@ -203,7 +203,7 @@ impl Shard {
 
     fn flush_to_client(&mut self, now: Now, client: Option<ClientAddr>) {
         if let Some(client) = client
-            && let Some(door) = self.doors.get(usize::from(client.door))
+            && let Some(door) = self.doors.get(client.door as usize)
         {
             let report = door.socket.send_run(&mut self.scratch, &self.batch, &self.run);
             count_sent(self.server.counters(), Direction::ToClient, &self.run, &report);
@@ -232,7 +232,7 @@ impl Shard {
 
 fn client_of(door: &std::net::SocketAddr, index: usize, datagram: &Received<'_>) -> ClientAddr {
     let local = std::net::SocketAddr::new(datagram.local_ip.unwrap_or(door.ip()), door.port());
-    ClientAddr { remote: datagram.from, local, transport: Transport::Udp, door: index as u16 }
+    ClientAddr { remote: datagram.from, local, transport: Transport::Udp, door: index as u32 }
 }
 
 fn find(relays: &[Option<RelaySocket>], id: RelayId) -> Option<&RelaySocket> {

@@ -12,19 +12,22 @@ pub struct ClientAddr {
     pub local: SocketAddr,
     /// How.
     pub transport: Transport,
-    /// The driver's number of the listener.
-    pub door: u16,
+    /// The driver's number of the listener; on TCP, TLS and DTLS that of the connection.
+    pub door: u32,
 }
 
 impl ClientAddr {
     pub(super) fn five_tuple(&self) -> FiveTuple {
+        // A connection is its own 5-tuple, whatever a proxy in front of it claims.
+        let ports = if self.transport == Transport::Udp {
+            u64::from(self.remote.port()) << 16 | u64::from(self.local.port())
+        } else {
+            u64::from(self.door)
+        };
         FiveTuple {
             remote: bits(self.remote.ip()),
             local: bits(self.local.ip()),
-            rest: u64::from(self.remote.port()) << 32
-                | u64::from(self.local.port()) << 16
-                | u64::from(self.remote.is_ipv6()) << 8
-                | self.transport as u64,
+            rest: ports << 16 | u64::from(self.remote.is_ipv6()) << 8 | self.transport as u64,
         }
     }
 }

@@ -6,7 +6,7 @@ use super::request::Request;
 use super::respond::Signer;
 use super::server::Server;
 use crate::auth::{AuthFailure, CredentialId, Identity};
-use crate::base::{Now, Transport};
+use crate::base::Now;
 use crate::metrics::{AllocationFailure, AuthFailed, allocation_failures, auth_challenges, auth_failures};
 use crate::wire::stun::{Method, attribute};
 
@@ -108,7 +108,7 @@ impl Server {
         let source = from.remote.ip();
         // A source that would get no answer gets no key derived either, and cannot spend the guesses of
         // the many users that share this table's buckets.
-        if from.transport == Transport::Udp && !self.strangers.has_budget(now, source) {
+        if !from.transport.proves_source() && !self.strangers.has_budget(now, source) {
             return Err(Reject::Unauthorized.into());
         }
         let failed = if !self.strangers.may_guess(now, source, username.as_bytes()) {

@@ -110,9 +110,10 @@ impl Server {
                 Header::written(|buffer| data_header(buffer, id, peer, length))
             }
         };
-        // STUN attributes are padded on every transport, ChannelData only on streams.
+        // STUN attributes are padded on every transport, ChannelData only on streams (section 12.5).
         let is_indication = header.is_some_and(|h| h.as_slice().len() > channel_data::HEADER_BYTES);
-        let padding = if is_indication { channel_data::padding(length) } else { 0 };
+        let is_padded = is_indication || client.transport.is_stream();
+        let padding = if is_padded { channel_data::padding(length) } else { 0 };
         let Some(header) = header.filter(|h| h.as_slice().len() + length + padding <= DATAGRAM_BYTES_MAX)
         else {
             return self.drop(Dropped::TooBig);

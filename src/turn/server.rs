@@ -12,7 +12,7 @@ use super::strangers::Strangers;
 use super::subjects::Subjects;
 use super::verdict::{Effect, Verdict};
 use crate::auth::{Authenticator, CredentialId, Nonces};
-use crate::base::{Now, Random, Timestamp, Transport, Wheel};
+use crate::base::{Now, Random, Timestamp, Wheel};
 use crate::metrics::{self, CounterSet, Dropped, MethodLabel};
 use crate::turn::AllocationId;
 use crate::wire::demux::{Kind, classify};
@@ -115,6 +115,30 @@ impl Server {
             Some(Kind::Stun) => self.on_stun(now, from, bytes, reply),
             Some(Kind::Dtls | Kind::Unknown) | None => self.drop(Dropped::UnknownProtocol),
         }
+    }
+
+    /// The connection of a client is gone, and its allocation with it (RFC 8656 section 5: a
+    /// 5-tuple ends with its connection). Returns a request that still waited for its ports: the driver must
+    /// open none for it.
+    pub fn on_closed(&mut self, now: Now, from: &ClientAddr) -> Option<AllocationId> {
+        let index = *self.by_tuple.get(&from.five_tuple())? as usize;
+        match self.allocations.get(index)? {
+            Slot::Live(_) => {
+                self.end(now, index);
+                None
+            }
+            Slot::Opening(opening) => {
+                let generation = opening.generation;
+                self.by_tuple.remove(&from.five_tuple());
+                self.allocations.remove(index);
+                Some(AllocationId { index: index as u32, generation })
+            }
+        }
+    }
+
+    /// Whether this 5-tuple has an allocation, or will have one when its ports are open.
+    pub fn has_allocation(&self, from: &ClientAddr) -> bool {
+        self.by_tuple.contains_key(&from.five_tuple())
     }
 
     /// When [`Server::on_deadline`] wants to be called next: constant time.
@@ -269,7 +293,7 @@ impl Server {
         signer: Option<Signer>,
         reply: &mut [u8],
     ) -> Verdict {
-        let budgeted = signer.is_none() && from.transport == Transport::Udp;
+        let budgeted = signer.is_none() && !from.transport.proves_source();
         if budgeted && !self.strangers.may_reply(now, from.remote.ip()) {
             return self.drop(Dropped::ReplyBudget);
         }

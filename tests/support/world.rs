@@ -184,6 +184,12 @@ impl World {
         out
     }
 
+    /// The client's connection closes.
+    pub fn close(&mut self, client: &Client) {
+        assert_eq!(self.server.on_closed(self.now, &client.address), None, "nothing waits for ports");
+        self.run_effects();
+    }
+
     /// A peer's datagram arrives at the relay socket bound to `to`.
     pub fn from_peer(&mut self, to: SocketAddr, peer: SocketAddr, payload: &[u8]) -> Vec<Out> {
         let Some(relay) = self.sockets.iter().find(|(_, socket)| socket.internal == to).map(|(id, _)| *id)
