@@ -59,7 +59,15 @@ impl Relays {
                 clock.now(),
             );
             let registry = Arc::clone(&registry);
-            let setup = Setup { index, server, doors, relay_buffers: plan.relay_buffers, registry, clock };
+            let setup = Setup {
+                index,
+                drivers: plan.workers,
+                server,
+                doors,
+                relay_buffers: plan.relay_buffers,
+                registry,
+                clock,
+            };
             let (shard, handle) =
                 Prepared::new(setup).map_err(|error| StartError::system("cannot watch sockets", &error))?;
             prepared.push(shard);

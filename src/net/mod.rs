@@ -13,9 +13,10 @@
 
 pub mod interfaces;
 mod poll;
+pub mod tcp;
 mod udp;
 
 pub use poll::{Event, Poller, Waker};
 pub use udp::{
-    Buffers, Header, IcmpError, Outgoing, Received, RecvBatch, SendReport, SendScratch, UdpSocket,
+    Buffers, Header, IcmpError, Outgoing, Payloads, Received, RecvBatch, SendReport, SendScratch, UdpSocket,
 };

@@ -1,23 +1,23 @@
-//! How anybody talks to a shard: a bounded queue and a wake-up.
+//! How anybody talks to the driver of a core (a shard, a stream runtime): a bounded queue and a wake-up.
 
 use crate::auth::{Authenticator, CredentialId};
 use crate::net::Waker;
 use crate::turn::{AllocationId, PeerPolicy, Settings};
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use std::sync::Arc;
+use tokio::sync::Notify;
 
-/// Commands that wait at once. Each of 256 shards may have asked for 16 evictions and be owed as many
-/// answers; the rest is room for what an operator does.
-const COMMANDS_MAX: usize = 2 * 256 * super::ports::WAITING_MAX;
+/// Room for what an operator does.
+const COMMANDS_OF_OPERATORS: usize = 64;
 
-/// What a shard can be told.
+/// What the driver of a core can be told.
 #[derive(Debug)]
 pub enum Command {
     /// Take over changed settings.
     Reload(ShardUpdate),
     /// Refuse new allocations, or take them again.
     Drain(bool),
-    /// End an idle allocation of this credential, since shard `asker` needs room for `allocation`.
+    /// End an idle allocation of this credential, since driver `asker` needs room for `allocation`.
     EvictIdle {
         /// Whose quota is reached.
         subject: Arc<str>,
@@ -52,26 +52,40 @@ pub struct ShardUpdate {
 #[derive(Clone, Debug)]
 pub struct Mailbox {
     sender: Sender<Command>,
-    waker: Waker,
+    wake: Wake,
+}
+
+/// How the other side is woken.
+#[derive(Clone, Debug)]
+pub(super) enum Wake {
+    /// A shard waits in its poller.
+    Poller(Waker),
+    /// A stream runtime waits in a task.
+    Task(Arc<Notify>),
 }
 
 impl Mailbox {
-    /// A mailbox of the shard whose poller `waker` wakes, and the end that the shard reads.
-    pub(super) fn new(waker: Waker) -> (Self, Receiver<Command>) {
-        let (sender, receiver) = crossbeam_channel::bounded(COMMANDS_MAX);
-        (Self { sender, waker }, receiver)
+    /// A mailbox of the driver that `wake` wakes, and the end that it reads. Each of `drivers` may have
+    /// asked for evictions and be owed as many answers.
+    pub(super) fn new(wake: Wake, drivers: usize) -> (Self, Receiver<Command>) {
+        let commands_max = 2 * drivers * super::ports::WAITING_MAX + COMMANDS_OF_OPERATORS;
+        let (sender, receiver) = crossbeam_channel::bounded(commands_max);
+        (Self { sender, wake }, receiver)
     }
 
-    /// Makes the shard's loop turn once, to show that it does.
+    /// Makes the driver's loop turn once, to show that it does.
     pub fn nudge(&self) {
-        self.waker.wake();
+        match &self.wake {
+            Wake::Poller(waker) => waker.wake(),
+            Wake::Task(notify) => notify.notify_one(),
+        }
     }
 
-    /// Hands a command over without waiting. `false` when the mailbox is full or the shard is gone.
+    /// Hands a command over without waiting. `false` when the mailbox is full or the driver is gone.
     pub fn post(&self, command: Command) -> bool {
         match self.sender.try_send(command) {
             Ok(()) => {
-                self.waker.wake();
+                self.nudge();
                 true
             }
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,

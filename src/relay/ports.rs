@@ -1,57 +1,105 @@
-//! Opens and closes relay sockets as the core wants it.
+//! Opens and closes relay sockets as a core wants it, for whoever drives one.
 
 use super::mailbox::Command;
-use super::shard::Shard;
+use super::registry::Registry;
 use crate::auth::CredentialId;
 use crate::base::{Family, Now, Timestamp};
 use crate::metrics::port_early_reuse;
-use crate::net::UdpSocket;
+use crate::net::{Buffers, UdpSocket};
 use crate::turn::{
-    AllocationId, Effect, Grant, Lease, OpenError, OpenRequest, Opened, OpenedRelay, PortParity, RelayId,
+    AllocationId, ClientAddr, Effect, Grant, Lease, OpenError, OpenRequest, Opened, OpenedRelay, PortParity,
+    REPLY_BYTES_MAX, RelayId, Server,
 };
 use crate::wire::stun::RequestedFamily;
 use std::io;
-use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Ports that are tried when the kernel says that another process holds them.
 const BIND_TRIES: usize = 16;
 
-/// One bound relay port.
+/// One bound relay port. `S`: the socket, as its driver watches it.
 #[derive(Debug)]
-pub(super) struct RelaySocket {
+pub(super) struct RelaySocket<S> {
     pub(super) id: RelayId,
-    pub(super) socket: UdpSocket,
+    pub(super) socket: S,
     /// The kernel's count of datagrams lost at this socket, as last seen.
     pub(super) overflow: u32,
 }
 
-/// Allocations of one shard that wait at once; one more gets 486.
+/// What a driver of a core does for its relay ports.
+pub(super) trait Driver {
+    /// A watched socket; it is closed and no longer watched when it is dropped.
+    type Socket;
+
+    /// Watches a relay socket, whose place is `slot` from now on.
+    fn watch(&mut self, slot: usize, socket: UdpSocket) -> io::Result<Self::Socket>;
+
+    /// Sends `reply` to a client whose request had to wait for its ports.
+    fn answer(&mut self, server: &mut Server, client: &ClientAddr, reply: &[u8]);
+}
+
+/// The relay ports of one core.
+#[derive(Debug)]
+pub(super) struct RelayPorts<S> {
+    /// The driver's number in the registry.
+    index: usize,
+    registry: Arc<Registry>,
+    buffers: Buffers,
+    sockets: Vec<Option<RelaySocket<S>>>,
+    waiting: Vec<Waiting>,
+}
+
+/// Allocations of one core that wait at once; one more gets 486.
 pub(super) const WAITING_MAX: usize = 16;
 
 /// How long one waits.
 const WAITING_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// An allocation that waits until another shard has looked for an idle predecessor.
+/// An allocation that waits until another core has looked for an idle predecessor.
 #[derive(Debug)]
 pub(super) struct Waiting {
     allocation: AllocationId,
     request: OpenRequest,
     credential: CredentialId,
-    /// Shards that were not asked yet: one after another, so that one predecessor gives way, not one each.
+    /// Cores that were not asked yet: one after another, so that one predecessor gives way, not one each.
     unasked: std::ops::Range<usize>,
     deadline: Timestamp,
 }
 
-impl Shard {
+impl<S> RelayPorts<S> {
+    /// No ports yet. `index`: the driver's number in `registry`.
+    pub(super) fn new(index: usize, registry: Arc<Registry>, buffers: Buffers) -> Self {
+        Self { index, registry, buffers, sockets: Vec::new(), waiting: Vec::new() }
+    }
+
+    /// What several cores share.
+    pub(super) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The socket in a place.
+    pub(super) fn at(&mut self, slot: usize) -> Option<&mut RelaySocket<S>> {
+        self.sockets.get_mut(slot)?.as_mut()
+    }
+
+    /// The socket of a relayed address.
+    pub(super) fn find(&self, relay: RelayId) -> Option<&RelaySocket<S>> {
+        self.sockets.get(slot_of(relay))?.as_ref().filter(|socket| socket.id == relay)
+    }
+
     /// Does what the core wants done; called after each input, before its reply is sent.
-    pub(super) fn drain_effects(&mut self, now: Now) {
-        while let Some(effect) = self.server.next_effect() {
+    pub(super) fn drain_effects(
+        &mut self,
+        now: Now,
+        server: &mut Server,
+        driver: &mut impl Driver<Socket = S>,
+    ) {
+        while let Some(effect) = server.next_effect() {
             match effect {
-                Effect::Open { allocation, request } => self.open(now, allocation, request),
+                Effect::Open { allocation, request } => self.open(now, server, driver, allocation, request),
                 Effect::ClosePort { relay, internal } => {
-                    if let Some(slot) = self.relays.get_mut(slot_of(relay)) {
+                    if let Some(slot) = self.sockets.get_mut(slot_of(relay)) {
                         *slot = None;
                     }
                     self.registry.close_port(now.at, internal);
@@ -61,45 +109,66 @@ impl Shard {
         }
     }
 
-    fn open(&mut self, now: Now, allocation: AllocationId, request: OpenRequest) {
+    fn open(
+        &mut self,
+        now: Now,
+        server: &mut Server,
+        driver: &mut impl Driver<Socket = S>,
+        allocation: AllocationId,
+        request: OpenRequest,
+    ) {
         let mut result = self.registry.open(now.at, &request);
         if result == Err(OpenError::Quota)
             && self.registry.is_one_too_many(&request)
-            && let Some(credential) = self.server.credential_of(allocation)
+            && let Some(credential) = server.credential_of(allocation)
         {
-            if self.server.evict_idle(now, &request.subject, credential) {
-                self.drain_effects(now);
+            if server.evict_idle(now, &request.subject, credential) {
+                self.drain_effects(now, server, driver);
                 result = self.registry.open(now.at, &request);
             } else if self.waiting.len() < WAITING_MAX {
-                let (unasked, deadline) = (0..self.registry.shards(), now.at.after(WAITING_TIMEOUT));
-                self.ask_next(now, Waiting { allocation, request, credential, unasked, deadline });
+                let (unasked, deadline) = (0..self.registry.drivers(), now.at.after(WAITING_TIMEOUT));
+                let waiting = Waiting { allocation, request, credential, unasked, deadline };
+                self.ask_next(now, server, driver, waiting);
                 return;
             }
         }
-        self.finish_open(now, allocation, &request, result);
+        self.finish_open(now, server, driver, allocation, &request, result);
     }
 
-    /// Asks the next shard to end an idle allocation; without one the quota stands.
-    fn ask_next(&mut self, now: Now, mut waiting: Waiting) {
-        while let Some(shard) = waiting.unasked.next() {
+    /// Asks the next core to end an idle allocation; without one the quota stands.
+    fn ask_next(
+        &mut self,
+        now: Now,
+        server: &mut Server,
+        driver: &mut impl Driver<Socket = S>,
+        mut waiting: Waiting,
+    ) {
+        while let Some(other) = waiting.unasked.next() {
             let (subject, credential) = (Arc::clone(&waiting.request.subject), waiting.credential);
             let ask =
                 Command::EvictIdle { subject, credential, asker: self.index, allocation: waiting.allocation };
-            if shard != self.index && self.registry.post(shard, ask) {
+            if other != self.index && self.registry.post(other, ask) {
                 self.waiting.push(waiting);
                 return;
             }
         }
-        self.finish_open(now, waiting.allocation, &waiting.request, Err(OpenError::Quota));
+        let Waiting { allocation, request, .. } = waiting;
+        self.finish_open(now, server, driver, allocation, &request, Err(OpenError::Quota));
     }
 
-    /// Another shard has ended an idle allocation, or found none.
-    pub(super) fn on_eviction_tried(&mut self, now: Now, allocation: AllocationId) {
+    /// Another core has ended an idle allocation, or found none.
+    pub(super) fn on_eviction_tried(
+        &mut self,
+        now: Now,
+        server: &mut Server,
+        driver: &mut impl Driver<Socket = S>,
+        allocation: AllocationId,
+    ) {
         let Some(at) = self.waiting.iter().position(|w| w.allocation == allocation) else { return };
         let waiting = self.waiting.swap_remove(at);
         match self.registry.open(now.at, &waiting.request) {
-            Err(OpenError::Quota) => self.ask_next(now, waiting),
-            result => self.finish_open(now, allocation, &waiting.request, result),
+            Err(OpenError::Quota) => self.ask_next(now, server, driver, waiting),
+            result => self.finish_open(now, server, driver, allocation, &waiting.request, result),
         }
     }
 
@@ -109,24 +178,37 @@ impl Shard {
     }
 
     /// Refuses those whose answer did not come in time.
-    pub(super) fn give_up_waiting(&mut self, now: Now) {
+    pub(super) fn give_up_waiting(
+        &mut self,
+        now: Now,
+        server: &mut Server,
+        driver: &mut impl Driver<Socket = S>,
+    ) {
         while let Some(at) = self.waiting.iter().position(|waiting| waiting.deadline <= now.at) {
-            let waiting = self.waiting.swap_remove(at);
-            self.finish_open(now, waiting.allocation, &waiting.request, Err(OpenError::Quota));
+            let Waiting { allocation, request, .. } = self.waiting.swap_remove(at);
+            self.finish_open(now, server, driver, allocation, &request, Err(OpenError::Quota));
         }
+    }
+
+    /// Forgets a request whose client is gone: no port was opened for it yet.
+    pub(super) fn forget_waiting(&mut self, allocation: AllocationId) {
+        self.waiting.retain(|waiting| waiting.allocation != allocation);
     }
 
     /// Binds what was granted, tells the core and sends its answer.
     fn finish_open(
         &mut self,
         now: Now,
+        server: &mut Server,
+        driver: &mut impl Driver<Socket = S>,
         allocation: AllocationId,
         request: &OpenRequest,
         granted: Result<Grant, OpenError>,
     ) {
-        let opened = granted.and_then(|grant| self.bind(now, allocation, request, grant));
-        if let Some(reply) = self.server.on_opened(now, allocation, opened, &mut self.reply[..]) {
-            self.send_reply(&reply.client, reply.length);
+        let opened = granted.and_then(|grant| self.bind(now, server, driver, allocation, request, grant));
+        let mut reply = [0; REPLY_BYTES_MAX];
+        if let Some(told) = server.on_opened(now, allocation, opened, &mut reply) {
+            driver.answer(server, &told.client, &reply[..told.length]);
         }
     }
 
@@ -135,13 +217,15 @@ impl Shard {
     fn bind(
         &mut self,
         now: Now,
+        server: &mut Server,
+        driver: &mut impl Driver<Socket = S>,
         allocation: AllocationId,
         request: &OpenRequest,
         mut grant: Grant,
     ) -> Result<Opened, OpenError> {
         let total = grant.total.clone();
         for _ in 0..BIND_TRIES {
-            let opened = self.bind_granted(now, allocation, request, &grant);
+            let opened = self.bind_granted(now, server, driver, allocation, request, &grant);
             if opened.relays.iter().any(Option::is_some) {
                 return Ok(Opened { total, ..opened });
             }
@@ -162,6 +246,8 @@ impl Shard {
     fn bind_granted(
         &mut self,
         now: Now,
+        server: &mut Server,
+        driver: &mut impl Driver<Socket = S>,
         allocation: AllocationId,
         request: &OpenRequest,
         grant: &Grant,
@@ -174,7 +260,7 @@ impl Shard {
         for family in Family::ALL {
             let Some(lease) = grant.leases[family as usize] else { continue };
             let relay = RelayId { allocation, family };
-            match self.bind_one(now, relay, request, lease) {
+            match self.bind_one(now, server, driver, relay, request, lease) {
                 Some(bound) => opened.relays[family as usize] = Some(bound),
                 None => opened.missing = Some(missing(family, OpenError::NoPort)),
             }
@@ -186,6 +272,8 @@ impl Shard {
     fn bind_one(
         &mut self,
         now: Now,
+        server: &mut Server,
+        driver: &mut impl Driver<Socket = S>,
         relay: RelayId,
         request: &OpenRequest,
         mut lease: Lease,
@@ -193,8 +281,8 @@ impl Shard {
         let exchangeable = request.token.is_none() && request.parity != PortParity::EvenAndReserveNext;
         let even = request.parity == PortParity::Even;
         for _ in 0..BIND_TRIES {
-            match UdpSocket::relay(lease.internal.ip(), lease.internal.port(), self.relay_buffers) {
-                Ok(socket) => return self.install(now, relay, lease, socket),
+            match UdpSocket::relay(lease.internal.ip(), lease.internal.port(), self.buffers) {
+                Ok(socket) => return self.install(now, server, driver, relay, lease, socket),
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse && exchangeable => {
                     match self.registry.exchange(now.at, lease, even) {
                         Some(other) => lease = other,
@@ -208,33 +296,41 @@ impl Shard {
         None
     }
 
-    fn install(&mut self, now: Now, relay: RelayId, lease: Lease, socket: UdpSocket) -> Option<OpenedRelay> {
+    fn install(
+        &mut self,
+        now: Now,
+        server: &mut Server,
+        driver: &mut impl Driver<Socket = S>,
+        relay: RelayId,
+        lease: Lease,
+        socket: UdpSocket,
+    ) -> Option<OpenedRelay> {
         let slot = slot_of(relay);
-        if self.poller.add(socket.as_fd(), relay_token(slot)).is_err() {
+        let Ok(socket) = driver.watch(slot, socket) else {
             self.registry.close_port(now.at, lease.internal);
             return None;
+        };
+        if slot >= self.sockets.len() {
+            self.sockets.resize_with(slot + 1, || None);
         }
-        if slot >= self.relays.len() {
-            self.relays.resize_with(slot + 1, || None);
-        }
-        self.relays[slot] = Some(RelaySocket { id: relay, socket, overflow: 0 });
+        self.sockets[slot] = Some(RelaySocket { id: relay, socket, overflow: 0 });
         self.registry.bound(&lease);
         if lease.early {
-            self.server.counters().increment(port_early_reuse());
+            server.counters().increment(port_early_reuse());
         }
         Some(OpenedRelay { internal: lease.internal, external: lease.external })
     }
 }
 
 /// Two places for each allocation, one per family.
-fn slot_of(relay: RelayId) -> usize {
+pub(super) fn slot_of(relay: RelayId) -> usize {
     relay.allocation.index as usize * 2 + relay.family as usize
 }
 
 /// Tokens below are doors.
 const RELAY_TOKENS: u64 = 1 << 32;
 
-fn relay_token(slot: usize) -> u64 {
+pub(super) fn relay_token(slot: usize) -> u64 {
     RELAY_TOKENS + slot as u64
 }
 

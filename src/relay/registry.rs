@@ -1,4 +1,4 @@
-//! What all shards share, behind one lock that is taken when an allocation is made or ends.
+//! What all drivers of a core share, behind one lock that is taken when an allocation is made or ends.
 
 use super::mailbox::{Command, Mailbox};
 use crate::base::Timestamp;
@@ -6,7 +6,7 @@ use crate::turn::{Grant, Lease, Ledger, LivePorts, OpenError, OpenRequest, PortU
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// The ledger, and the way to each shard.
+/// The ledger, and the way to each driver.
 #[derive(Debug)]
 pub struct Registry {
     ledger: Mutex<Ledger>,
@@ -19,12 +19,12 @@ impl Registry {
         Self { ledger: Mutex::new(ledger), mailboxes: OnceLock::new() }
     }
 
-    /// Makes the shards known to each other; once, when all of them exist.
+    /// Makes the drivers known to each other; once, when all of them exist.
     pub fn connect(&self, mailboxes: Vec<Mailbox>) {
         let _already_connected = self.mailboxes.set(mailboxes);
     }
 
-    /// Allocations that live, on all shards.
+    /// Allocations that live, on all of them.
     pub fn allocations(&self) -> u32 {
         self.ledger().allocations()
     }
@@ -44,19 +44,19 @@ impl Registry {
         self.ledger().set_limits(allocations_per_user, allocations_total);
     }
 
-    /// Posts a command to every shard. Returns whether all took it.
+    /// Posts a command to every driver. Returns whether all took it.
     pub fn broadcast(&self, command: impl Fn() -> Command) -> bool {
         let refused = self.mailboxes().iter().filter(|mailbox| !mailbox.post(command()));
         refused.count() == 0
     }
 
-    /// Posts a command to one shard. Returns whether it took it.
-    pub(super) fn post(&self, shard: usize, command: Command) -> bool {
-        self.mailboxes().get(shard).is_some_and(|mailbox| mailbox.post(command))
+    /// Posts a command to one driver. Returns whether it took it.
+    pub(super) fn post(&self, driver: usize, command: Command) -> bool {
+        self.mailboxes().get(driver).is_some_and(|mailbox| mailbox.post(command))
     }
 
-    /// How many shards there are.
-    pub(super) fn shards(&self) -> usize {
+    /// How many drivers of a core there are.
+    pub(super) fn drivers(&self) -> usize {
         self.mailboxes().len()
     }
 
@@ -97,7 +97,7 @@ impl Registry {
         self.mailboxes.get().map_or(&[], Vec::as_slice)
     }
 
-    /// A panic of one shard must not take the others along: the books are sound after each call.
+    /// A panic of one driver must not take the others along: the books are sound after each call.
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -2,13 +2,13 @@
 
 use super::clock::Clock;
 use super::door::Door;
-use super::mailbox::{Command, Mailbox};
-use super::ports::{RelaySocket, Waiting, place_of};
+use super::mailbox::{Command, Mailbox, Wake};
+use super::ports::{Driver, RelayPorts, place_of, relay_token};
 use super::registry::Registry;
 use crate::base::{Now, Timestamp};
-use crate::metrics::{Published, busy_nanos};
-use crate::net::{Buffers, Event, Outgoing, Poller, RecvBatch, SendScratch};
-use crate::turn::{REPLY_BYTES_MAX, RelayId, Server};
+use crate::metrics::{CounterSet, Dropped, Published, busy_nanos, dropped};
+use crate::net::{Buffers, Event, Outgoing, Poller, RecvBatch, SendScratch, UdpSocket};
+use crate::turn::{ClientAddr, REPLY_BYTES_MAX, RelayId, Server};
 use crossbeam_channel::{Receiver, Sender};
 use std::io;
 use std::os::fd::AsFd;
@@ -31,6 +31,8 @@ const SLOT_BYTES: usize = 65_536;
 pub struct Setup {
     /// Number of the shard.
     pub index: usize,
+    /// How many cores are driven in all, by shards and stream runtimes.
+    pub drivers: usize,
     /// The core, without allocations.
     pub server: Server,
     /// This shard's socket of each listener.
@@ -45,14 +47,10 @@ pub struct Setup {
 
 /// A shard while it runs.
 pub(super) struct Shard {
-    pub(super) index: usize,
     pub(super) server: Server,
     pub(super) poller: Poller,
     pub(super) doors: Vec<Door>,
-    pub(super) relays: Vec<Option<RelaySocket>>,
-    pub(super) relay_buffers: Buffers,
-    pub(super) registry: Arc<Registry>,
-    pub(super) waiting: Vec<Waiting>,
+    pub(super) ports: RelayPorts<UdpSocket>,
     pub(super) batch: RecvBatch,
     pub(super) scratch: SendScratch,
     pub(super) run: Vec<Outgoing>,
@@ -101,7 +99,7 @@ impl Prepared {
         for (token, door) in setup.doors.iter().enumerate() {
             poller.add(door.socket.as_fd(), token as u64)?;
         }
-        let (sender, mailbox) = Mailbox::new(poller.waker());
+        let (sender, mailbox) = Mailbox::new(Wake::Poller(poller.waker()), setup.drivers);
         let (published, beats) = (Arc::<Published>::default(), Arc::<AtomicU64>::default());
         let handle = Handle { mailbox: sender, published: Arc::clone(&published), beats: Arc::clone(&beats) };
         Ok((Self { setup, poller, mailbox, published, beats }, handle))
@@ -130,14 +128,10 @@ impl Shard {
     fn assemble(prepared: Prepared) -> Self {
         let Prepared { setup, poller, mailbox, published, beats } = prepared;
         Self {
-            index: setup.index,
             server: setup.server,
             poller,
             doors: setup.doors,
-            relays: Vec::new(),
-            relay_buffers: setup.relay_buffers,
-            registry: setup.registry,
-            waiting: Vec::new(),
+            ports: RelayPorts::new(setup.index, setup.registry, setup.relay_buffers),
             batch: RecvBatch::new(SLOT_BYTES),
             scratch: SendScratch::new(),
             run: Vec::with_capacity(RecvBatch::DATAGRAMS_MAX),
@@ -169,7 +163,7 @@ impl Shard {
         self.server.on_deadline(now);
         self.drain_effects(now);
         self.read_mailbox(now);
-        self.give_up_waiting(now);
+        self.drive(|ports, server, side| ports.give_up_waiting(now, server, side));
         self.beats.fetch_add(1, Ordering::Relaxed);
         let slept = self.clock.monotonic();
         self.server.counters().add_quietly(busy_nanos(), slept.since(woke).as_nanos() as u64);
@@ -191,13 +185,23 @@ impl Shard {
         }
     }
 
+    /// Does what the core wants done; called after each input, before its reply is sent.
+    pub(super) fn drain_effects(&mut self, now: Now) {
+        self.drive(|ports, server, side| ports.drain_effects(now, server, side));
+    }
+
+    fn drive(&mut self, work: impl FnOnce(&mut RelayPorts<UdpSocket>, &mut Server, &mut Side<'_>)) {
+        let mut side = Side { poller: &self.poller, doors: &self.doors };
+        work(&mut self.ports, &mut self.server, &mut side);
+    }
+
     /// Until the next timer, or until counters that moved are due to be published; else for ever.
     fn timeout(&mut self) -> Option<Duration> {
         let now = self.clock.monotonic();
         let timer = self.server.next_deadline().map(|deadline| deadline.since(now));
         let dirty = self.server.counters().is_dirty();
         let publish = dirty.then(|| self.published_at.after(PUBLISH_EVERY).since(now));
-        let waiting = self.waiting_deadline().map(|deadline| deadline.since(now));
+        let waiting = self.ports.waiting_deadline().map(|deadline| deadline.since(now));
         [timer, publish, waiting].into_iter().flatten().min()
     }
 
@@ -228,13 +232,43 @@ impl Shard {
                 self.server.evict_idle(now, &subject, credential);
                 self.drain_effects(now);
                 // The asker gives up by itself when this cannot be delivered.
-                let _delivered = self.registry.post(asker, Command::EvictionTried { allocation });
+                let _delivered = self.ports.registry().post(asker, Command::EvictionTried { allocation });
             }
-            Command::EvictionTried { allocation } => self.on_eviction_tried(now, allocation),
+            Command::EvictionTried { allocation } => {
+                self.drive(|ports, server, side| ports.on_eviction_tried(now, server, side, allocation));
+            }
             Command::Stop => {
                 self.server.counters().publish(&self.published);
                 self.stopping = true;
             }
         }
+    }
+}
+
+/// A shard's own side of its relay ports.
+struct Side<'a> {
+    poller: &'a Poller,
+    doors: &'a [Door],
+}
+
+impl Driver for Side<'_> {
+    type Socket = UdpSocket;
+
+    fn watch(&mut self, slot: usize, socket: UdpSocket) -> io::Result<UdpSocket> {
+        self.poller.add(socket.as_fd(), relay_token(slot))?;
+        Ok(socket)
+    }
+
+    fn answer(&mut self, server: &mut Server, client: &ClientAddr, reply: &[u8]) {
+        send_reply(self.doors, server.counters(), client, reply);
+    }
+}
+
+/// Sends a reply through the door that its client came by.
+pub(super) fn send_reply(doors: &[Door], counters: &mut CounterSet, client: &ClientAddr, reply: &[u8]) {
+    let Some(door) = doors.get(client.door as usize) else { return };
+    let source = door.source(client.local.ip());
+    if door.socket.send_to(client.remote, source, 0, reply).is_err() {
+        counters.increment(dropped(Dropped::Socket));
     }
 }

@@ -1,7 +1,6 @@
 //! The packet path: receive a batch, ask the core about each datagram, send what it says.
 
-use super::ports::RelaySocket;
-use super::shard::Shard;
+use super::shard::{Shard, send_reply};
 use crate::base::{Now, Transport};
 use crate::metrics::{
     BatchOp, CounterSet, Direction, Dropped, dropped, relay_bytes, relay_packets, socket_receive_drops,
@@ -45,7 +44,7 @@ impl Shard {
 
     pub(super) fn serve_relay(&mut self, slot: usize) {
         for _ in 0..BATCHES_PER_TURN {
-            let Some(Some(relay)) = self.relays.get_mut(slot) else { return };
+            let Some(relay) = self.ports.at(slot) else { return };
             let count = relay.socket.recv(&mut self.batch).unwrap_or(0);
             let id = relay.id;
             let full = count == RecvBatch::DATAGRAMS_MAX;
@@ -72,7 +71,7 @@ impl Shard {
     pub(super) fn drain_errors(&mut self, slot: usize) {
         let now = self.clock.now();
         for _ in 0..ERRORS_PER_TURN {
-            let Some(Some(relay)) = self.relays.get(slot) else { return };
+            let Some(relay) = self.ports.at(slot) else { return };
             let Ok(Some(error)) = relay.socket.recv_error() else {
                 // The queue may have had no room for the details, while the error itself is pending.
                 let _detail_is_lost = relay.socket.take_error();
@@ -88,11 +87,7 @@ impl Shard {
 
     /// Sends the first `length` bytes of the reply buffer to a client.
     pub(super) fn send_reply(&mut self, client: &ClientAddr, length: usize) {
-        let Some(door) = self.doors.get(client.door as usize) else { return };
-        let source = door.source(client.local.ip());
-        if door.socket.send_to(client.remote, source, 0, &self.reply[..length]).is_err() {
-            self.server.counters().increment(dropped(Dropped::Socket));
-        }
+        send_reply(&self.doors, self.server.counters(), client, &self.reply[..length]);
     }
 
     fn on_client_datagram(&mut self, now: Now, door: usize, i: usize) {
@@ -112,7 +107,7 @@ impl Shard {
                     ecn: datagram.ecn,
                     header: Header::EMPTY,
                     slot: datagram.slot,
-                    payload: start + payload.start as u16..start + payload.end as u16,
+                    payload: start + payload.start as u32..start + payload.end as u32,
                     pad: 0,
                 };
                 self.push_to_peer(relay, outgoing, dont_fragment);
@@ -152,7 +147,7 @@ impl Shard {
         if let Some(relay) = self.run_relay.take()
             && !self.run.is_empty()
         {
-            match find(&self.relays, relay) {
+            match self.ports.find(relay) {
                 Some(socket) => {
                     let report = socket.socket.send_run(&mut self.scratch, &self.batch, &self.run);
                     count_sent(self.server.counters(), Direction::ToPeer, &self.run, &report);
@@ -165,7 +160,7 @@ impl Shard {
 
     fn send_unfragmented(&mut self) {
         if let Some(relay) = self.run_relay.take()
-            && let Some(socket) = find(&self.relays, relay)
+            && let Some(socket) = self.ports.find(relay)
             && let Some(one) = self.run.first()
         {
             let mut report = SendReport::default();
@@ -194,7 +189,7 @@ impl Shard {
             ecn: datagram.ecn,
             header,
             slot: datagram.slot,
-            payload: datagram.start..datagram.start + datagram.bytes.len() as u16,
+            payload: datagram.start..datagram.start + datagram.bytes.len() as u32,
             pad: padding,
         });
         // A relay socket has one client, so the whole batch is one run.
@@ -233,11 +228,6 @@ impl Shard {
 fn client_of(door: &std::net::SocketAddr, index: usize, datagram: &Received<'_>) -> ClientAddr {
     let local = std::net::SocketAddr::new(datagram.local_ip.unwrap_or(door.ip()), door.port());
     ClientAddr { remote: datagram.from, local, transport: Transport::Udp, door: index as u32 }
-}
-
-fn find(relays: &[Option<RelaySocket>], id: RelayId) -> Option<&RelaySocket> {
-    let slot = id.allocation.index as usize * 2 + id.family as usize;
-    relays.get(slot)?.as_ref().filter(|relay| relay.id == id)
 }
 
 /// Counts a run that was sent. Which datagrams failed is not told; their share of the bytes is taken

@@ -7,6 +7,7 @@ use std::os::fd::BorrowedFd;
 
 use super::address::RawAddress;
 use super::cmsg::{Ancillary, RecvControl};
+use super::outgoing::Payloads;
 use super::sys::{self, Headers};
 
 /// Up to 32 received datagrams and the memory for them, reused by every receive.
@@ -42,7 +43,7 @@ pub struct Received<'a> {
     /// The slot that `bytes` lie in, for [`Outgoing::slot`](super::Outgoing::slot).
     pub slot: u16,
     /// Where `bytes` start in the slot, for [`Outgoing::payload`](super::Outgoing::payload).
-    pub start: u16,
+    pub start: u32,
 }
 
 /// What is kept of a datagram; its bytes are in the slot.
@@ -51,8 +52,17 @@ struct Datagram {
     local_ip: Option<IpAddr>,
     ecn: u8,
     slot: u16,
-    range: Range<u16>,
+    range: Range<u32>,
     truncated: bool,
+}
+
+impl Payloads for RecvBatch {
+    fn payload(&self, slot: u16, range: &Range<u32>) -> Option<&[u8]> {
+        let slot = usize::from(slot);
+        let start = slot * self.slot_bytes;
+        let filled = usize::from(*self.slots_filled.get(slot)?);
+        self.slots[start..start + filled].get(range.start as usize..range.end as usize)
+    }
 }
 
 impl RecvBatch {
@@ -102,14 +112,6 @@ impl RecvBatch {
         self.overflow
     }
 
-    /// Bytes `range` of what the last receive put into `slot`, or `None` if it did not put that much.
-    pub(super) fn payload(&self, slot: u16, range: &Range<u16>) -> Option<&[u8]> {
-        let slot = usize::from(slot);
-        let start = slot * self.slot_bytes;
-        let filled = usize::from(*self.slots_filled.get(slot)?);
-        self.slots[start..start + filled].get(usize::from(range.start)..usize::from(range.end))
-    }
-
     /// Replaces the content by what `fd` has ready. Returns [`Self::len`].
     pub(super) fn fill(&mut self, fd: BorrowedFd<'_>) -> io::Result<usize> {
         self.datagrams.clear();
@@ -142,7 +144,7 @@ impl RecvBatch {
             local_ip: ancillary.local_ip,
             ecn: ancillary.ecn,
             slot: slot as u16,
-            range: 0..len,
+            range: 0..u32::from(len),
             truncated: filled.truncated,
         });
     }

@@ -13,6 +13,6 @@ mod testing;
 
 pub use batch::{Received, RecvBatch};
 pub use icmp::IcmpError;
-pub use outgoing::{Header, Outgoing};
+pub use outgoing::{Header, Outgoing, Payloads};
 pub use send::{SendReport, SendScratch};
 pub use socket::{Buffers, UdpSocket};

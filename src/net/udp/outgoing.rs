@@ -7,7 +7,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
-/// One datagram to send, with its payload still in the [`RecvBatch`](super::RecvBatch).
+/// One datagram to send, with its payload still where it was received.
 #[derive(Clone, Debug)]
 pub struct Outgoing {
     /// Where to.
@@ -21,7 +21,7 @@ pub struct Outgoing {
     /// The slot with the payload, from [`Received::slot`](super::Received::slot).
     pub slot: u16,
     /// The payload's bytes in that slot, counted from the start of the slot.
-    pub payload: Range<u16>,
+    pub payload: Range<u32>,
     /// Zero bytes after the payload, 0 to 3; more are taken as 3.
     pub pad: u8,
 }
@@ -31,6 +31,19 @@ impl Outgoing {
     pub(super) fn padding(&self) -> &'static [u8] {
         const ZEROS: [u8; 3] = [0; 3];
         &ZEROS[..usize::from(self.pad).min(ZEROS.len())]
+    }
+}
+
+/// Memory that the payloads of a run lie in: a [`RecvBatch`](super::RecvBatch), or the bytes of a stream as the
+/// one slot 0.
+pub trait Payloads {
+    /// Bytes `range` of what was received into `slot`, or `None` if that is not so much.
+    fn payload(&self, slot: u16, range: &Range<u32>) -> Option<&[u8]>;
+}
+
+impl Payloads for [u8] {
+    fn payload(&self, slot: u16, range: &Range<u32>) -> Option<&[u8]> {
+        self.get(range.start as usize..range.end as usize).filter(|_| slot == 0)
     }
 }
 

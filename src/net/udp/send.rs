@@ -5,10 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 
 use super::address::RawAddress;
-use super::batch::RecvBatch;
 use super::cmsg::SendControl;
 use super::icmp::may_come_from_icmp;
-use super::outgoing::Outgoing;
+use super::outgoing::{Outgoing, Payloads};
 use super::socket::{Fragmentation, UdpSocket};
 use super::sys::{self, Headers, Message};
 
@@ -59,7 +58,12 @@ impl UdpSocket {
     ///
     /// One that cannot be sent is counted and skipped. A full send buffer ends the run: media that
     /// would have to wait is dropped.
-    pub fn send_run(&self, scratch: &mut SendScratch, received: &RecvBatch, run: &[Outgoing]) -> SendReport {
+    pub fn send_run(
+        &self,
+        scratch: &mut SendScratch,
+        received: &(impl Payloads + ?Sized),
+        run: &[Outgoing],
+    ) -> SendReport {
         let mut report = SendReport::default();
         if let [one] = run {
             match self.send_outgoing(received, one) {
@@ -87,7 +91,7 @@ impl UdpSocket {
     pub fn send_unfragmented(
         &self,
         _scratch: &mut SendScratch,
-        received: &RecvBatch,
+        received: &(impl Payloads + ?Sized),
         one: &Outgoing,
     ) -> io::Result<usize> {
         self.set_fragmentation(Fragmentation::Forbidden)?;
@@ -100,7 +104,7 @@ impl UdpSocket {
     fn send_chunk(
         &self,
         scratch: &mut SendScratch,
-        received: &RecvBatch,
+        received: &(impl Payloads + ?Sized),
         chunk: &[Outgoing],
         report: &mut SendReport,
     ) -> bool {
@@ -134,7 +138,7 @@ impl UdpSocket {
         !full
     }
 
-    fn send_outgoing(&self, received: &RecvBatch, one: &Outgoing) -> io::Result<usize> {
+    fn send_outgoing(&self, received: &(impl Payloads + ?Sized), one: &Outgoing) -> io::Result<usize> {
         let to = one.to.into();
         let control = SendControl::new(self.is_v4(), one.source, one.ecn);
         let message = message(received, one, &to, &control).ok_or(io::ErrorKind::InvalidInput)?;
@@ -200,7 +204,7 @@ impl Retry {
 /// The pieces of `one`, or `None` if its payload is not in `received`: sending something else instead could
 /// show one client what another one received.
 fn message<'a>(
-    received: &'a RecvBatch,
+    received: &'a (impl Payloads + ?Sized),
     one: &'a Outgoing,
     to: &'a RawAddress,
     control: &'a SendControl,
@@ -216,9 +220,9 @@ mod tests {
 
     use super::super::testing::{LOCAL, TIMEOUT, filled, in_namespace, listener, peer, receive, relay};
     use super::*;
-    use crate::net::{Buffers, Header};
+    use crate::net::{Buffers, Header, RecvBatch};
 
-    fn outgoing(to: SocketAddr, len: u16) -> Outgoing {
+    fn outgoing(to: SocketAddr, len: u32) -> Outgoing {
         Outgoing { to, source: None, ecn: 0, header: Header::EMPTY, slot: 0, payload: 0..len, pad: 0 }
     }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use rustix::net::sockopt::{self, Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -11,6 +11,9 @@ use super::batch::RecvBatch;
 use super::cmsg::SO_RXQ_OVFL;
 use super::icmp::may_come_from_icmp;
 use super::sys;
+
+/// From `asm-generic/socket.h`; the libc crate has no name for it.
+const SO_SELECT_ERR_QUEUE: i32 = 45;
 
 /// How many pending ICMP errors one receive looks past before it leaves the rest to the next loop turn.
 const PENDING_ERRORS_MAX: usize = 4;
@@ -75,6 +78,9 @@ impl UdpSocket {
         let address = SocketAddr::new(ip, port);
         let socket = Self::open(address, buffers)?;
         socket.option((libc::SOL_IP, libc::IP_RECVERR), (libc::SOL_IPV6, libc::IPV6_RECVERR))?;
+        // Reports the error queue as priority data too: an edge that an async runtime can wait for.
+        let select_errors = (libc::SOL_SOCKET, SO_SELECT_ERR_QUEUE);
+        socket.option(select_errors, select_errors)?;
         socket.socket.bind(&address.into())?;
         Ok(socket)
     }
@@ -162,6 +168,12 @@ impl UdpSocket {
     fn option(&self, v4: (i32, i32), v6: (i32, i32)) -> io::Result<()> {
         let (level, name) = if self.v4 { v4 } else { v6 };
         sys::set_option(self.as_fd(), level, name, 1)
+    }
+}
+
+impl AsRawFd for UdpSocket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
     }
 }
 

@@ -1,0 +1,111 @@
+//! TCP listeners, one per stream runtime on a shared port.
+
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 1024;
+
+/// Bytes that the kernel keeps for a client that reads slowly, before it doubles them for its
+/// bookkeeping: 250 ms at 8 Mbit/s. More would only be old media.
+const SEND_BYTES: usize = 256 << 10;
+
+/// A silent client is asked after this long, then this often, and is given up after so many silent
+/// answers: a connection whose client vanished ends within two minutes.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
+const KEEPALIVE_TRIES: u32 = 4;
+
+/// Listens on `address`, one of several that share the port (`SO_REUSEPORT`): the kernel spreads
+/// connections over them. IPv6 listeners carry no IPv4.
+///
+/// # Errors
+/// As `bind` and `listen`: `AddrInUse`, `AddrNotAvailable`, `PermissionDenied` below port 1024.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = open(address)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Finds out whether `address` can be bound and is nobody's. Returns it, with the port that the system
+/// chose for port 0.
+///
+/// # Errors
+/// As [`listen`]; `AddrInUse` also when another process would share its port as we do.
+pub fn probe(address: SocketAddr) -> io::Result<SocketAddr> {
+    // Listening is what finds a bound port that SO_REUSEADDR would overlook.
+    let socket = open(address)?;
+    socket.bind(&address.into())?;
+    socket.listen(1)?;
+    socket.local_addr()?.as_socket().ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// Sets what a connection with media needs: no delay for small writes, a bounded send queue in the
+/// kernel, and probes for a client that vanished.
+///
+/// # Errors
+/// The connection is gone already.
+pub fn tune(stream: &TcpStream) -> io::Result<()> {
+    let socket = socket2::SockRef::from(stream);
+    socket.set_tcp_nodelay(true)?;
+    socket.set_send_buffer_size(SEND_BYTES)?;
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_AFTER)
+        .with_interval(KEEPALIVE_EVERY)
+        .with_retries(KEEPALIVE_TRIES);
+    socket.set_tcp_keepalive(&keepalive)
+}
+
+/// Makes the close of `stream` a reset, which leaves no state behind here.
+pub fn reset_on_close(stream: &impl AsFd) {
+    // Without it the close is a normal one, which is as good.
+    let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
+}
+
+fn open(address: SocketAddr) -> io::Result<Socket> {
+    let kind = Type::STREAM.nonblocking().cloexec();
+    let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // A restart must not wait for connections of the one before to leave TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+    #[test]
+    fn several_listeners_share_a_port_that_is_then_nobody_elses() {
+        for ip in [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)] {
+            let address = probe(SocketAddr::new(ip, 0)).expect("a free port");
+            let held = [listen(address).expect("first"), listen(address).expect("second")];
+            assert_eq!(probe(address).expect_err("ours").kind(), io::ErrorKind::AddrInUse);
+            drop(held);
+            assert_eq!(probe(address).expect("free again"), address);
+        }
+    }
+
+    #[test]
+    fn a_reset_is_seen_by_the_other_side() {
+        let listener =
+            listen(probe(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("free")).expect("ours");
+        listener.set_nonblocking(false).expect("a listener");
+        let mut client = TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
+        let (stream, _) = listener.accept().expect("accepted");
+        tune(&stream).expect("options of a live connection");
+        reset_on_close(&stream);
+        drop(stream);
+        let error = client.read(&mut [0]).expect_err("no orderly end");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    }
+}
