@@ -3,6 +3,7 @@
 
 pub mod channel_data;
 pub mod demux;
+pub mod proxy_protocol;
 pub mod stun;
 
 /// Why bytes are not a message of the protocol: dropped in silence, counted, never answered
@@ -25,4 +26,8 @@ pub enum Malformed {
     BadFingerprint,
     /// A channel number outside 0x4000-0x7FFF.
     NotAChannel,
+    /// A connection that should begin with a PROXY protocol header and does not.
+    NotProxyProtocol,
+    /// A PROXY protocol header that breaks its format or a bound.
+    BadProxyHeader,
 }

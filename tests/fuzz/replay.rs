@@ -9,6 +9,8 @@ mod channel_data;
 mod core_seeds;
 #[path = "bodies/peer_policy.rs"]
 mod peer_policy;
+#[path = "bodies/proxy_protocol.rs"]
+mod proxy_protocol;
 #[path = "seeds.rs"]
 mod seeds;
 #[path = "bodies/state_machine.rs"]
@@ -27,6 +29,7 @@ type Body = fn(&[u8]);
 const TARGETS: &[(&str, Body)] = &[
     ("channel_data", channel_data::run),
     ("peer_policy", peer_policy::run),
+    ("proxy_protocol", proxy_protocol::run),
     ("state_machine", state_machine::run),
     ("stun_decode", stun_decode::run),
 ];
@@ -68,6 +71,7 @@ fn the_handmade_seeds_are_in_the_corpus() {
     for (target, seeds) in [
         ("channel_data", seeds::channel_data()),
         ("peer_policy", core_seeds::peer_policy()),
+        ("proxy_protocol", seeds::proxy_protocol()),
         ("state_machine", core_seeds::state_machine()),
         ("stun_decode", seeds::stun_decode()),
     ] {

@@ -69,6 +69,48 @@ pub(crate) fn channel_data() -> Seeds {
     ]
 }
 
+/// Seeds of `proxy_protocol`: headers of both versions, and what comes instead of one.
+pub(crate) fn proxy_protocol() -> Seeds {
+    let v2 = |command: u8, family: u8, length: u16, block: &[u8]| {
+        [b"\r\n\r\n\0\r\nQUIT\n", &[command, family][..], &length.to_be_bytes(), block].concat()
+    };
+    let v4 = [192, 0, 2, 1, 192, 0, 2, 2, 0xDC, 4, 1, 0xBB];
+    let v6 = [&[0x20, 1, 0xD, 0xB8][..], &[0; 28], &v4[8..]].concat();
+    let crc = [&v4[..], &[3, 0, 4, 1, 2, 3, 4, 0xE0, 0, 0]].concat();
+    let lines: [(&'static str, &[u8]); 12] = [
+        ("v1-tcp4", b"PROXY TCP4 192.168.0.1 192.168.0.11 56324 443\r\nGET / HTTP/1.1\r\n"),
+        ("v1-tcp6", b"PROXY TCP6 2001:db8::1 2001:DB8::2 56324 443\r\n\x16\x03\x01"),
+        ("v1-tcp6-mapped", b"PROXY TCP6 ::ffff:192.0.2.1 ::ffff:c000:202 1 2\r\n"),
+        ("v1-unknown", b"PROXY UNKNOWN\r\n\0\x01\0\0"),
+        ("v1-unknown-with-more", b"PROXY UNKNOWN ffff::ffff whatever 65535\r\n"),
+        ("v1-cut", b"PROXY TCP4 192.168.0.1 192.168"),
+        ("v1-cut-before-lf", b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r"),
+        ("v1-lone-lf", b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\n"),
+        ("v1-leading-zero", b"PROXY TCP4 192.0.2.1 192.0.2.2 01 2\r\n"),
+        ("v1-endless", &[b"PROXY UNKNOWN ".as_slice(), &[b'f'; 200]].concat()),
+        ("http", b"POST / HTTP/1.1\r\nHost: turn\r\n\r\n"),
+        ("stun", b"\0\x01\0\0\x21\x12\xA4\x42abcdefghijkl"),
+    ];
+    let mut seeds = vec![
+        ("empty", Vec::new()),
+        ("v2-tcp4", v2(0x21, 0x11, 12, &[&v4[..], b"\0\x01"].concat())),
+        ("v2-tcp6", v2(0x21, 0x21, 36, &v6)),
+        ("v2-tcp4-with-tlvs", v2(0x21, 0x11, 22, &crc)),
+        ("v2-tcp4-torn-tlv", v2(0x21, 0x11, 21, &crc)),
+        ("v2-local", v2(0x20, 0, 0, b"")),
+        ("v2-local-with-family", v2(0x20, 0xFF, 3, b"abc")),
+        ("v2-unspecified", v2(0x21, 0, 3, b"abc")),
+        ("v2-unix", v2(0x21, 0x31, 216, &[b'/'; 216])),
+        ("v2-udp4", v2(0x21, 0x12, 12, &v4)),
+        ("v2-version-1", v2(0x11, 0x11, 12, &v4)),
+        ("v2-too-short-for-its-family", v2(0x21, 0x21, 12, &v4)),
+        ("v2-length-maximum", v2(0x21, 0x11, 0xFFFF, &v4)),
+        ("v2-cut", v2(0x21, 0x11, 12, &v4[..5])),
+    ];
+    seeds.extend(lines.map(|(name, bytes)| (name, bytes.to_vec())));
+    seeds
+}
+
 fn turn_requests() -> Seeds {
     let peers = ["192.0.2.1:0", "[2001:db8::1]:65535", "[::ffff:127.0.0.1]:80"];
     vec![

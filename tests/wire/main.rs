@@ -1,9 +1,11 @@
-//! The codec against published vectors, against the `stun` crate, and ChannelData against itself.
+//! The codec against published vectors, against the `stun` and `proxy-header` crates, and ChannelData
+//! against itself.
 #![allow(clippy::unwrap_used)]
 
 mod arbitrary;
 mod channel_data;
 mod differential;
+mod proxy_protocol;
 mod published;
 mod values;
 #[path = "../vectors/mod.rs"]
