@@ -69,7 +69,7 @@ section! {
         address: SocketAddr = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 3478));
         /// Not empty, none twice.
         transports: Vec<Transport> = vec![Transport::Udp, Transport::Tcp];
-        /// Sources whose PROXY protocol header is believed.
+        /// Sources whose connections must begin with a PROXY protocol header, which is believed.
         proxy_protocol_from: Vec<IpNet> = Vec::new();
         /// Second address and port for NAT discovery (RFC 5780).
         alternate: Option<SocketAddr> = None;
@@ -81,6 +81,11 @@ impl Listen {
     fn defaults() -> Vec<Self> {
         let address = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 3478));
         vec![Self { address, ..Self::default() }, Self::default()]
+    }
+
+    /// Whether one of its transports is a stream.
+    pub fn takes_connections(&self) -> bool {
+        self.transports.iter().any(|kind| matches!(kind, Transport::Tcp | Transport::Tls))
     }
 }
 

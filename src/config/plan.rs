@@ -3,6 +3,8 @@
 use crate::auth;
 use crate::net::Buffers;
 use crate::turn::{LedgerSettings, PeerRules, Settings};
+use ipnet::IpNet;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 /// A config, resolved.
@@ -10,6 +12,9 @@ use std::net::{IpAddr, SocketAddr};
 pub struct Plan {
     /// UDP listeners.
     pub doors: Vec<SocketAddr>,
+    /// Sources whose connections must begin with a PROXY protocol header, by the TCP or TLS listener.
+    /// Any other source, and any to a listener that is not here, must not send one.
+    pub proxies: BTreeMap<SocketAddr, Vec<IpNet>>,
     /// Admin HTTP, unless it is off.
     pub admin: Option<SocketAddr>,
     /// Names by which admin HTTP may be asked for.
@@ -82,6 +87,7 @@ impl Plan {
         };
         Self {
             doors: bound.doors.clone(),
+            proxies: bound.proxies.clone(),
             admin: bound.admin,
             workers: bound.workers,
             listener_buffers: bound.listener_buffers,
@@ -104,7 +110,7 @@ impl Plan {
                 keys.push(key);
             }
         };
-        differ("listen", self.doors == other.doors);
+        differ("listen", self.doors == other.doors && self.proxies == other.proxies);
         differ("http.admin", self.admin == other.admin);
         differ("relay.workers", self.workers == other.workers);
         differ("relay.addresses or server.public_address", self.ledger.addresses == other.ledger.addresses);

@@ -6,6 +6,8 @@ use super::{ByteSize, Config, EventRate, Limits, PublicAddress, PublicMapping, R
 use crate::base::{Family, Rate};
 use crate::net::Buffers;
 use crate::turn::{self, LedgerSettings, PeerRules, PortRange, ReplyBudget, Settings};
+use ipnet::IpNet;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Resolves every "auto" of `config` on `host`.
@@ -47,6 +49,7 @@ pub fn resolve(config: &Config, host: &Host) -> Result<Plan, Unfit> {
             min_port: config.relay.peers.min_port.get(),
         },
         drain_timeout: config.server.drain_timeout,
+        proxies: proxies(config),
         doors,
     })
 }
@@ -76,11 +79,29 @@ fn doors(config: &Config, host: &Host) -> Vec<SocketAddr> {
         if !is_wildcard || host.has_ipv6 {
             doors.push(*address);
         }
-        if is_wildcard && !listed.iter().any(|other| other.is_ipv4() && other.port() == address.port()) {
-            doors.push(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port()));
-        }
+        doors.extend(ipv4_side(*address, &listed));
     }
     doors
+}
+
+/// The IPv4 wildcard for which `[::]` stands too, unless `listed` has an IPv4 listener on its port.
+fn ipv4_side(address: SocketAddr, listed: &[SocketAddr]) -> Option<SocketAddr> {
+    let is_wildcard = address.is_ipv6() && address.ip().is_unspecified();
+    let has_own = listed.iter().any(|other| other.is_ipv4() && other.port() == address.port());
+    (is_wildcard && !has_own).then(|| SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port()))
+}
+
+/// Whose PROXY protocol header is believed where; sections with one address add up.
+fn proxies(config: &Config) -> BTreeMap<SocketAddr, Vec<IpNet>> {
+    let streams: Vec<_> = config.listen.iter().filter(|listen| listen.takes_connections()).collect();
+    let listed: Vec<SocketAddr> = streams.iter().map(|listen| listen.address).collect();
+    let mut proxies = BTreeMap::<_, Vec<_>>::new();
+    for listen in streams.iter().filter(|listen| !listen.proxy_protocol_from.is_empty()) {
+        for address in [Some(listen.address), ipv4_side(listen.address, &listed)].into_iter().flatten() {
+            proxies.entry(address).or_default().extend(&listen.proxy_protocol_from);
+        }
+    }
+    proxies
 }
 
 /// Everything that the config says is listened on, built or not: none of it is a peer.
@@ -238,10 +259,12 @@ mod tests {
         let mut file = plan("realm = \"new\"", "addresses = [\"127.0.0.1\"]\nworkers = 7").expect("resolves");
         file.doors = vec!["127.0.0.1:9999".parse().expect("literal")];
         file.endpoints = file.doors.clone();
+        file.proxies.insert(file.doors[0], Vec::new());
         file.ledger.allocations_per_user = 3;
         assert_eq!(bound.needs_restart(&file), ["listen", "relay.workers", "server.realm"]);
         let kept = file.clone().within(&bound);
         assert_eq!((&kept.doors, kept.workers, &*kept.turn.realm), (&bound.doors, 2, "turn"));
+        assert_eq!(kept.proxies, bound.proxies);
         assert_eq!(kept.turn.shards, bound.turn.shards);
         assert_eq!(kept.ledger.allocations_per_user, 3);
         for endpoint in ["127.0.0.1:3478", "127.0.0.1:9999"] {
@@ -284,6 +307,26 @@ mod tests {
             let found: Vec<String> = plan.doors.iter().map(ToString::to_string).collect();
             assert_eq!(found.join(" "), doors);
         }
+    }
+
+    #[test]
+    fn proxies_are_believed_where_they_are_listed() {
+        let from = |address: &str, more: &str| {
+            format!("[[listen]]\naddress = \"{address}\"\nproxy_protocol_from = [\"10.0.0.0/24\"]\n{more}\n")
+        };
+        let text = [
+            from("[::]:1", ""),
+            from("[::]:2", ""),
+            "[[listen]]\naddress = \"0.0.0.0:2\"\n".to_owned(),
+            from("[::1]:3", ""),
+            from("[::1]:4", "transports = [\"udp\"]"),
+            "[auth.users]\nu = \"p\"\n".to_owned(),
+        ];
+        let loaded = super::super::parse("test.toml", &text.concat(), []).expect("a good config");
+        let found = proxies(&loaded.config);
+        let places: Vec<String> = found.keys().map(ToString::to_string).collect();
+        assert_eq!(places, ["0.0.0.0:1", "[::]:1", "[::]:2", "[::1]:3"]);
+        assert!(found.values().all(|nets| nets[..] == ["10.0.0.0/24".parse().expect("literal")]));
     }
 
     #[test]

@@ -70,6 +70,7 @@ fn listener(
         let help = "write transports = [\"udp\"], or delete the whole [[listen]]";
         report.error_at(&transports, format!("`{transports}` is empty"), help);
     }
+    proxies(&key, listen, report);
     for (i, transport) in listen.transports.iter().enumerate() {
         let place = format!("{transports}[{i}]");
         if let Some(first) = keys.get(&(listen.address, *transport)) {
@@ -78,6 +79,21 @@ fn listener(
             report.error_at(&place, message, "delete one of them, or change its port");
         } else {
             keys.insert((listen.address, *transport), place);
+        }
+    }
+}
+
+/// Who may say in whose name it connects.
+fn proxies(listener: &str, listen: &Listen, report: &mut Report) {
+    let key = format!("{listener}.proxy_protocol_from");
+    if !listen.proxy_protocol_from.is_empty() && !listen.takes_connections() {
+        let help = "add \"tcp\" or \"tls\" to its transports, or delete the line";
+        report.warn_at(&key, format!("`{key}` is without effect: only connections bring the header"), help);
+    }
+    for (i, net) in listen.proxy_protocol_from.iter().enumerate() {
+        if net.prefix_len() == 0 {
+            let (key, help) = (format!("{key}[{i}]"), "list the addresses of your load balancers");
+            report.warn_at(&key, format!("`{key}`: {net} lets everybody claim any address"), help);
         }
     }
 }

@@ -17,10 +17,6 @@ static ROWS: &[Row] = &[
     Row { what: "the `tls` transport", asked_at: |config| transport(config, Transport::Tls) },
     Row { what: "the `dtls` transport", asked_at: |config| transport(config, Transport::Dtls) },
     Row {
-        what: "PROXY protocol (`listen.proxy_protocol_from`)",
-        asked_at: |config| listener(config, "proxy_protocol_from", |l| !l.proxy_protocol_from.is_empty()),
-    },
-    Row {
         what: "NAT discovery (`listen.alternate`)",
         asked_at: |config| listener(config, "alternate", |l| l.alternate.is_some()),
     },

@@ -64,6 +64,27 @@ fn switching_the_recommended_set_off_is_warned_of() {
 }
 
 #[test]
+fn proxies_without_a_stream_and_proxies_everywhere_are_warned_of() {
+    let warned = |lines: &str| -> Vec<(Option<String>, String)> {
+        let text = with_auth(&format!("[[listen]]\naddress = \"0.0.0.0:1\"\n{lines}"));
+        let about =
+            accept(&text).warnings.into_iter().filter(|found| found.message.contains("proxy_protocol"));
+        about.map(|found| (found.key, found.message)).collect()
+    };
+    assert_eq!(warned("proxy_protocol_from = [\"10.0.0.9\"]"), []);
+    let [(key, message)] = &warned("transports = [\"udp\"]\nproxy_protocol_from = [\"10.0.0.9\"]")[..] else {
+        panic!("one warning");
+    };
+    assert_eq!(key.as_deref(), Some("listen[0].proxy_protocol_from"));
+    assert!(message.contains("without effect"), "{message}");
+    let [(key, message)] = &warned("proxy_protocol_from = [\"10.0.0.9\", \"::/0\"]")[..] else {
+        panic!("one warning");
+    };
+    assert_eq!(key.as_deref(), Some("listen[0].proxy_protocol_from[1]"));
+    assert!(message.contains("everybody"), "{message}");
+}
+
+#[test]
 fn a_public_address_may_be_one_or_a_list_or_pairs() {
     let read = |value: &str| {
         accept(&with_auth(&format!("[server]\npublic_address = {value}"))).config.server.public_address
