@@ -81,7 +81,7 @@ async fn guard(State(admin): State<Arc<Admin>>, request: Request, next: Next) ->
 }
 
 /// Keeps browsers from caching, guessing types, framing and embedding what we answer.
-fn protect(headers: &mut HeaderMap) {
+pub(super) fn protect(headers: &mut HeaderMap) {
     const SHARED: [(HeaderName, &str); 4] = [
         (header::CACHE_CONTROL, "no-store"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -93,17 +93,22 @@ fn protect(headers: &mut HeaderMap) {
     }
 }
 
-async fn healthz() -> &'static str {
+/// The answer of `/healthz`: this process serves.
+pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
 async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
-    let readiness = admin.sources.readiness();
+    told(&admin.sources.readiness())
+}
+
+/// The answer of `/readyz`.
+pub(super) fn told(readiness: &Readiness) -> Response {
     let status = match readiness.is_ready() {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,
     };
-    let body = json!({ "ready": readiness.is_ready(), "reasons": reasons(&readiness) });
+    let body = json!({ "ready": readiness.is_ready(), "reasons": reasons(readiness) });
     (status, [(header::CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()
 }
 
@@ -132,7 +137,7 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
 
 /// An error answer (RFC 9457).
 #[derive(Clone, Copy, Debug)]
-enum Problem {
+pub(super) enum Problem {
     BadHost,
     NotFound,
     MethodNotAllowed,
@@ -286,9 +291,10 @@ mod tests {
     }
 
     /// Families beyond those that the workers count.
-    const REST: [&str; 15] = [
+    const REST: [&str; 16] = [
         "turnstone_build_info",
         "turnstone_allocations",
+        "turnstone_connections",
         "turnstone_relay_ports",
         "turnstone_draining",
         "turnstone_config_last_reload_successful",

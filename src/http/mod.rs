@@ -9,13 +9,15 @@ mod exposition;
 mod host;
 mod ice_servers;
 mod process;
+mod public;
 mod requests;
 mod server;
 #[cfg(test)]
 mod testing;
 
 pub use admin::serve_admin;
-pub use ice_servers::ice_servers;
+pub use ice_servers::{Advertised, ice_servers};
+pub use public::serve_public;
 
 use crate::metrics::Published;
 use std::io;

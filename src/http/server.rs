@@ -3,6 +3,7 @@
 //! `hyper` directly rather than `axum::serve`, which sets no header deadline, no cap on connections
 //! and no limit on how long a peer may take to read an answer.
 
+use crate::net::tls::HandedOver;
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -11,8 +12,9 @@ use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -80,6 +82,43 @@ pub(super) async fn serve(
         }
     }
     drop(listener);
+    finish(connections, &stop, bounds).await;
+}
+
+/// As [`serve`], for connections that somebody else has accepted. One more than there may be waits in `incoming`,
+/// which refuses what does not fit it.
+pub(super) async fn serve_handed_over(
+    mut incoming: mpsc::Receiver<HandedOver>,
+    router: Router,
+    bounds: Bounds,
+    shutdown: impl Future<Output = ()>,
+) {
+    let (stop, stopped) = watch::channel(false);
+    let mut connections = JoinSet::new();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let has_room = connections.len() < bounds.connections;
+        tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            Some(_) = connections.join_next() => {}
+            received = incoming.recv(), if has_room => match received {
+                // One that the runtime cannot watch is closed, as one over a limit would be.
+                Some(one) => {
+                    if let Ok(stream) = one.open() {
+                        connections.spawn(connection(stream, router.clone(), bounds, stopped.clone()));
+                    }
+                }
+                None => break,
+            }
+        }
+    }
+    drop(incoming);
+    finish(connections, &stop, bounds).await;
+}
+
+/// Lets requests under way finish.
+async fn finish(mut connections: JoinSet<()>, stop: &watch::Sender<bool>, bounds: Bounds) {
     stop.send_replace(true);
     let all_ended = async { while connections.join_next().await.is_some() {} };
     // Each connection bounds itself by `finish`; the second one is for the scheduler.
@@ -89,7 +128,10 @@ pub(super) async fn serve(
 }
 
 /// Errors of a connection go nowhere: whoever can reach the port can cause them at will.
-async fn connection(stream: TcpStream, router: Router, bounds: Bounds, mut stopped: watch::Receiver<bool>) {
+async fn connection<S>(stream: S, router: Router, bounds: Bounds, mut stopped: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(bounds.header_read)
@@ -116,6 +158,7 @@ mod tests {
     use super::super::testing::{Answer, Running};
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
 
     /// Below hyper's own default deadline and below that of [`Bounds`], so that neither passes a test.
     const PATIENCE: Duration = Duration::from_secs(8);

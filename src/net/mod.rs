@@ -8,15 +8,18 @@
 //! a range of a slot in an [`Outgoing`], and [`UdpSocket::send_run`] gathers header, payload and padding
 //! in the kernel. Nothing is allocated between construction and drop on either path.
 //!
-//! All unsafe code of the relay sits in `udp/sys.rs`. Addresses and control messages are encoded as plain
+//! All unsafe code of the relay sits in `udp/sys.rs` and `watched.rs`. Addresses and control messages are encoded as plain
 //! bytes by safe code beside it.
 
 pub mod interfaces;
 mod poll;
 pub mod tcp;
+pub mod tls;
 mod udp;
+mod watched;
 
 pub use poll::{Event, Poller, Waker};
 pub use udp::{
     Buffers, Header, IcmpError, Outgoing, Payloads, Received, RecvBatch, SendReport, SendScratch, UdpSocket,
 };
+pub use watched::WatchedSocket;

@@ -2,16 +2,16 @@
 
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
 
-/// Bytes that the kernel keeps for a client that reads slowly, before it doubles them for its
-/// bookkeeping: 250 ms at 8 Mbit/s. More would only be old media.
-const SEND_BYTES: usize = 256 << 10;
+/// Bytes that the kernel keeps each way for a connection, before it doubles them for its bookkeeping: 20 Mbit/s
+/// over a path of 100 ms. More would only be old media.
+pub const BUFFER_BYTES: usize = 256 << 10;
 
 /// A silent client is asked after this long, then this often, and is given up after so many silent
 /// answers: a connection whose client vanished ends within two minutes.
@@ -45,15 +45,16 @@ pub fn probe(address: SocketAddr) -> io::Result<SocketAddr> {
     socket.local_addr()?.as_socket().ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-/// Sets what a connection with media needs: no delay for small writes, a bounded send queue in the
-/// kernel, and probes for a client that vanished.
+/// Sets what a connection with media needs: no delay for small writes, bounded queues in the kernel,
+/// and probes for a client that vanished.
 ///
 /// # Errors
 /// The connection is gone already.
-pub fn tune(stream: &TcpStream) -> io::Result<()> {
+pub fn tune(stream: &impl AsFd) -> io::Result<()> {
     let socket = socket2::SockRef::from(stream);
     socket.set_tcp_nodelay(true)?;
-    socket.set_send_buffer_size(SEND_BYTES)?;
+    socket.set_send_buffer_size(BUFFER_BYTES)?;
+    socket.set_recv_buffer_size(BUFFER_BYTES)?;
     let keepalive = TcpKeepalive::new()
         .with_time(KEEPALIVE_AFTER)
         .with_interval(KEEPALIVE_EVERY)
@@ -82,7 +83,7 @@ fn open(address: SocketAddr) -> io::Result<Socket> {
 mod tests {
     use super::*;
     use std::io::Read;
-    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpStream};
 
     #[test]
     fn several_listeners_share_a_port_that_is_then_nobody_elses() {
