@@ -1,6 +1,7 @@
 //! Token buckets, alone and in a table of fixed size for sources that nobody has authenticated.
 
 use crate::base::Timestamp;
+use std::net::IpAddr;
 
 /// How many events a second, and how many at once after a rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +90,14 @@ impl BudgetTable {
 
     fn slot(&self, key: impl std::hash::Hash) -> usize {
         self.hasher.hash_one(key) as usize & (self.buckets.len() - 1)
+    }
+}
+
+/// What one subscriber has, as a number: the whole IPv4 address, or the /64 of an IPv6 one.
+pub fn subscriber(source: IpAddr) -> u64 {
+    match source {
+        IpAddr::V4(ip) => u64::from(ip.to_bits()),
+        IpAddr::V6(ip) => (ip.to_bits() >> 64) as u64 | 1 << 63,
     }
 }
 

@@ -11,7 +11,7 @@ mod time;
 mod transport;
 mod wheel;
 
-pub use budget::{BudgetTable, Rate, TokenBucket};
+pub use budget::{BudgetTable, Rate, TokenBucket, subscriber};
 pub use exit::Exit;
 pub use random::Random;
 pub use time::{Now, Timestamp, UnixTime};

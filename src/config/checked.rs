@@ -297,6 +297,10 @@ section! {
         allocations_per_user: u32 = 16;
         /// Live allocations of all; 0 for as many as there are ports.
         allocations_total: u32 = 0;
+        /// Open TCP and TLS connections of one IPv4 address or IPv6 /64; 0 for no limit.
+        connections_per_source: u32 = 256;
+        /// Open TCP and TLS connections of all; 0 for as many as there are descriptors.
+        connections_total: u32 = 16_384;
         /// Relayed payload of one allocation.
         bandwidth_per_allocation: Limit<BitRate> = Limit(None);
         /// Relayed payload of one subject.

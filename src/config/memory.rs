@@ -1,7 +1,8 @@
 //! How much memory the daemon can use at most with a configuration: the sum that `check-config` prints.
 
 use super::addresses::RelayAddress;
-use super::checked::{Config, Transport};
+use super::checked::{Config, Listen, Transport};
+use crate::net::tcp;
 use crate::turn::{PEER_BYTES, Settings};
 use std::net::SocketAddr;
 
@@ -69,6 +70,10 @@ pub struct ItemSizes {
     pub shard_buffers: u64,
     /// Budget tables of a shard: replies to strangers, and guesses.
     pub shard_budgets: u64,
+    /// A TCP or TLS connection: what is incomplete, and what waits to be sent.
+    pub connection: u64,
+    /// The same in the kernel.
+    pub connection_sockets: u64,
     /// Threads, code, metrics, HTTP: all that does not grow.
     pub fixed: u64,
 }
@@ -82,6 +87,8 @@ impl Default for ItemSizes {
             port: 16,
             shard_buffers: 2 << 20,
             shard_budgets: 1 << 20,
+            connection: 128 << 10,
+            connection_sockets: 2 * KERNEL_FACTOR * tcp::BUFFER_BYTES as u64,
             fixed: 32 << 20,
         }
     }
@@ -107,11 +114,14 @@ impl Config {
                 row("peers of those", allocations.saturating_mul(Settings::PEERS_MAX as u64), sizes.peer),
                 row("subjects", allocations, sizes.subject),
                 row("ports of the pool", ports, sizes.port),
-                row("shard buffers", shards, sizes.shard_buffers),
-                row("shard budgets", shards, sizes.shard_budgets),
+                // A stream runtime beside each shard has the same.
+                row("shard buffers", 2 * shards, sizes.shard_buffers),
+                row("shard budgets", 2 * shards, sizes.shard_budgets),
+                row("connections", self.connections_max(), sizes.connection),
                 row("fixed", 1, sizes.fixed),
                 // A dual allocation has two ports, so the pool bounds the sockets and not the allocations.
                 sockets("relay sockets", self.relay_sockets_max(), self.relay_socket_bytes()),
+                sockets("connections", self.connections_max(), sizes.connection_sockets),
                 sockets("UDP listeners", self.udp_listeners() * shards, self.listener_bytes()),
             ],
         }
@@ -123,6 +133,16 @@ impl Config {
         match u64::from(self.limits.allocations_total) {
             0 => ports,
             total => total.min(ports),
+        }
+    }
+
+    /// Open connections at most; without doors for them there are none.
+    fn connections_max(&self) -> u64 {
+        let takes_some = self.listen.iter().any(Listen::takes_connections);
+        match (takes_some, self.limits.connections_total) {
+            (false, _) => 0,
+            (true, 0) => DESCRIPTORS,
+            (true, total) => u64::from(total),
         }
     }
 
@@ -161,6 +181,9 @@ impl Config {
     }
 }
 
+/// Descriptors of the service, which bound connections when nothing else does.
+const DESCRIPTORS: u64 = 1 << 20;
+
 /// The kernel doubles SO_RCVBUF and SO_SNDBUF for its own overhead (socket(7)).
 const KERNEL_FACTOR: u64 = 2;
 
@@ -183,10 +206,11 @@ mod tests {
         let mut config = Config::default();
         config.limits.allocations_total = 100;
         let sum = config.worst_case_memory_of(2, &ItemSizes::default());
-        let process = 100 * 3_072 + 100 * 1_024 + 32_768 * 16 + 2 * (2 << 20) + 2 * (1 << 20) + (32 << 20);
+        let shards = 4 * (2 << 20) + 4 * (1 << 20);
+        let process = 100 * 3_072 + 100 * 1_024 + 32_768 * 16 + shards + 16_384 * (128 << 10) + (32 << 20);
         assert_eq!(sum.process_bytes(), process + 100 * 256 * PEER_BYTES as u64);
-        // 200 relay sockets of 2 x 512 KiB; 2 listeners on 2 shards of 2 x 8 MiB.
-        assert_eq!(sum.kernel_bytes(), 200 * (1 << 20) + 4 * (16 << 20));
+        // 200 relay sockets of 2 x 512 KiB; 2 listeners on 2 shards of 2 x 8 MiB; 16,384 connections of 2 x 512 KiB.
+        assert_eq!(sum.kernel_bytes(), 200 * (1 << 20) + 4 * (16 << 20) + 16_384 * (1 << 20));
         assert_eq!(sum.bytes(), sum.rows.iter().map(MemoryRow::bytes).sum::<u64>());
     }
 }

@@ -1,20 +1,25 @@
 //! A config on one very host: every "auto" is an address here, every module has its settings.
 
 use crate::auth;
+use crate::base::Transport;
+use crate::http::Advertised;
 use crate::net::Buffers;
+use crate::relay::ConnectionLimits;
+use crate::relay::stream::StreamDoorSettings;
 use crate::turn::{LedgerSettings, PeerRules, Settings};
-use ipnet::IpNet;
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 /// A config, resolved.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// Host name of the server, when it has one.
+    pub name: Option<String>,
     /// UDP listeners.
     pub doors: Vec<SocketAddr>,
-    /// Sources whose connections must begin with a PROXY protocol header, by the TCP or TLS listener.
-    /// Any other source, and any to a listener that is not here, must not send one.
-    pub proxies: BTreeMap<SocketAddr, Vec<IpNet>>,
+    /// TCP and TLS listeners.
+    pub streams: Vec<StreamDoorSettings>,
+    /// How many connections there may be.
+    pub connections: ConnectionLimits,
     /// Admin HTTP, unless it is off.
     pub admin: Option<SocketAddr>,
     /// Names by which admin HTTP may be asked for.
@@ -53,24 +58,33 @@ pub struct Unfit {
 }
 
 impl Plan {
-    /// UDP servers as clients reach them: a wildcard listener stands for every public relay address of
-    /// its family.
-    pub fn advertised_servers(&self) -> Vec<SocketAddr> {
+    /// Every door as clients reach it: by the server's name where it has one, else a wildcard listener stands
+    /// for every public relay address of its family.
+    pub fn advertised_servers(&self) -> Vec<Advertised> {
+        let udp = self.doors.iter().map(|door| (Transport::Udp, *door));
+        let streams = self.streams.iter().flat_map(|door| door.transports().map(|t| (t, door.address)));
         let mut servers = Vec::new();
-        for door in &self.doors {
-            let of_family = self.ledger.addresses.iter().filter(|r| r.external.is_ipv4() == door.is_ipv4());
-            let reached: Vec<IpAddr> = match door.ip().is_unspecified() {
-                true => of_family.map(|relay| relay.external).collect(),
-                false => vec![door.ip()],
-            };
-            for ip in reached {
-                let server = SocketAddr::new(ip, door.port());
+        for (transport, address) in udp.chain(streams) {
+            for server in self.advertised(transport, address) {
                 if !servers.contains(&server) {
                     servers.push(server);
                 }
             }
         }
         servers
+    }
+
+    fn advertised(&self, transport: Transport, door: SocketAddr) -> Vec<Advertised> {
+        let of_family = self.ledger.addresses.iter().filter(|r| r.external.is_ipv4() == door.is_ipv4());
+        match &self.name {
+            Some(name) if !door.ip().is_loopback() => {
+                vec![Advertised::named(transport, name, door.port())]
+            }
+            _ if door.ip().is_unspecified() => of_family
+                .map(|relay| Advertised::literal(transport, SocketAddr::new(relay.external, door.port())))
+                .collect(),
+            _ => vec![Advertised::literal(transport, door)],
+        }
     }
 
     /// This plan as far as a daemon can follow it whose sockets were bound by `bound`: those and what
@@ -87,7 +101,7 @@ impl Plan {
         };
         Self {
             doors: bound.doors.clone(),
-            proxies: bound.proxies.clone(),
+            streams: bound.streams.clone(),
             admin: bound.admin,
             workers: bound.workers,
             listener_buffers: bound.listener_buffers,
@@ -110,7 +124,7 @@ impl Plan {
                 keys.push(key);
             }
         };
-        differ("listen", self.doors == other.doors && self.proxies == other.proxies);
+        differ("listen", self.doors == other.doors && self.streams == other.streams);
         differ("http.admin", self.admin == other.admin);
         differ("relay.workers", self.workers == other.workers);
         differ("relay.addresses or server.public_address", self.ledger.addresses == other.ledger.addresses);

@@ -1,14 +1,14 @@
 //! From a config to a plan for a host.
 
+use super::doors;
 use super::host::Host;
 use super::plan::{Plan, Unfit};
-use super::{ByteSize, Config, EventRate, Limits, PublicAddress, PublicMapping, RelayAddress, Transport};
+use super::{ByteSize, Config, EventRate, Limits, PublicAddress, PublicMapping, RelayAddress};
 use crate::base::{Family, Rate};
 use crate::net::Buffers;
+use crate::relay::ConnectionLimits;
 use crate::turn::{self, LedgerSettings, PeerRules, PortRange, ReplyBudget, Settings};
-use ipnet::IpNet;
-use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 /// Resolves every "auto" of `config` on `host`.
 ///
@@ -16,7 +16,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 /// An address that is not on this host, or none to relay on.
 pub fn resolve(config: &Config, host: &Host) -> Result<Plan, Unfit> {
     let addresses = relay_addresses(config, host)?;
-    let doors = doors(config, host);
+    let doors = doors::datagram(config, host);
+    let streams = doors::streams(config, host);
     let workers = config.relay.workers.on(host.cores);
     let admin = config.http.admin.0;
     let bound: Vec<SocketAddr> = doors.iter().copied().chain(listeners(config)).chain(admin).collect();
@@ -34,10 +35,7 @@ pub fn resolve(config: &Config, host: &Host) -> Result<Plan, Unfit> {
             addresses,
             ports: PortRange { first: config.relay.ports.first(), last: config.relay.ports.last() },
             quarantine: config.relay.port_quarantine,
-            allocations_per_user: match config.limits.allocations_per_user {
-                0 => u32::MAX,
-                limit => limit,
-            },
+            allocations_per_user: or_all(config.limits.allocations_per_user),
             allocations_total: config.limits.allocations_total,
         },
         turn: turn_settings(config, workers),
@@ -49,7 +47,12 @@ pub fn resolve(config: &Config, host: &Host) -> Result<Plan, Unfit> {
             min_port: config.relay.peers.min_port.get(),
         },
         drain_timeout: config.server.drain_timeout,
-        proxies: proxies(config),
+        name: config.server.name.clone(),
+        streams,
+        connections: ConnectionLimits {
+            per_source: or_all(config.limits.connections_per_source),
+            total: or_all(config.limits.connections_total),
+        },
         doors,
     })
 }
@@ -64,44 +67,6 @@ fn seen_from_outside<'a>(
         at.map(|relay| SocketAddr::new(relay.external, door.port()))
     };
     bound.iter().flat_map(outside)
-}
-
-/// UDP listeners as sockets: each has one family, so no address is ever seen in IPv4-mapped form.
-///
-/// `[::]` means IPv4 too, as it does elsewhere, unless the port has an IPv4 listener of its own; on a
-/// host without IPv6 it means IPv4 only.
-fn doors(config: &Config, host: &Host) -> Vec<SocketAddr> {
-    let udp = config.listen.iter().filter(|listen| listen.transports.contains(&Transport::Udp));
-    let listed: Vec<SocketAddr> = udp.map(|listen| listen.address).collect();
-    let mut doors = Vec::new();
-    for address in &listed {
-        let is_wildcard = address.is_ipv6() && address.ip().is_unspecified();
-        if !is_wildcard || host.has_ipv6 {
-            doors.push(*address);
-        }
-        doors.extend(ipv4_side(*address, &listed));
-    }
-    doors
-}
-
-/// The IPv4 wildcard for which `[::]` stands too, unless `listed` has an IPv4 listener on its port.
-fn ipv4_side(address: SocketAddr, listed: &[SocketAddr]) -> Option<SocketAddr> {
-    let is_wildcard = address.is_ipv6() && address.ip().is_unspecified();
-    let has_own = listed.iter().any(|other| other.is_ipv4() && other.port() == address.port());
-    (is_wildcard && !has_own).then(|| SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port()))
-}
-
-/// Whose PROXY protocol header is believed where; sections with one address add up.
-fn proxies(config: &Config) -> BTreeMap<SocketAddr, Vec<IpNet>> {
-    let streams: Vec<_> = config.listen.iter().filter(|listen| listen.takes_connections()).collect();
-    let listed: Vec<SocketAddr> = streams.iter().map(|listen| listen.address).collect();
-    let mut proxies = BTreeMap::<_, Vec<_>>::new();
-    for listen in streams.iter().filter(|listen| !listen.proxy_protocol_from.is_empty()) {
-        for address in [Some(listen.address), ipv4_side(listen.address, &listed)].into_iter().flatten() {
-            proxies.entry(address).or_default().extend(&listen.proxy_protocol_from);
-        }
-    }
-    proxies
 }
 
 /// Everything that the config says is listened on, built or not: none of it is a peer.
@@ -194,6 +159,11 @@ fn on_host(ip: IpAddr, host: &Host) -> bool {
     host.addresses.contains(&ip) || ip.is_loopback()
 }
 
+/// A limit in which 0 means none.
+fn or_all(limit: u32) -> u32 {
+    if limit == 0 { u32::MAX } else { limit }
+}
+
 fn turn_settings(config: &Config, shards: usize) -> Settings {
     let limits = &config.limits;
     Settings {
@@ -231,6 +201,9 @@ fn buffers(receive: ByteSize, send: ByteSize) -> Buffers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Transport::{Tls, Udp};
+    use crate::http::Advertised;
+    use crate::relay::stream::StreamDoorSettings;
 
     #[test]
     fn a_public_address_stands_for_the_internal_one_of_its_family() {
@@ -259,12 +232,12 @@ mod tests {
         let mut file = plan("realm = \"new\"", "addresses = [\"127.0.0.1\"]\nworkers = 7").expect("resolves");
         file.doors = vec!["127.0.0.1:9999".parse().expect("literal")];
         file.endpoints = file.doors.clone();
-        file.proxies.insert(file.doors[0], Vec::new());
+        file.streams.clear();
         file.ledger.allocations_per_user = 3;
         assert_eq!(bound.needs_restart(&file), ["listen", "relay.workers", "server.realm"]);
         let kept = file.clone().within(&bound);
         assert_eq!((&kept.doors, kept.workers, &*kept.turn.realm), (&bound.doors, 2, "turn"));
-        assert_eq!(kept.proxies, bound.proxies);
+        assert_eq!(kept.streams, bound.streams);
         assert_eq!(kept.turn.shards, bound.turn.shards);
         assert_eq!(kept.ledger.allocations_per_user, 3);
         for endpoint in ["127.0.0.1:3478", "127.0.0.1:9999"] {
@@ -289,47 +262,6 @@ mod tests {
     }
 
     #[test]
-    fn the_ipv6_wildcard_means_ipv4_too_unless_that_is_listed() {
-        for (listen, doors) in [("\"[::]:3478\"", "[::]:3478 0.0.0.0:3478"), ("\"[::1]:3478\"", "[::1]:3478")]
-        {
-            let text = format!(
-                "[[listen]]\naddress = {listen}\ntransports = [\"udp\"]\n\
-                 [auth]\nsecrets = [\"a-secret-of-at-least-32-characters-00001\"]\n"
-            );
-            let loaded = super::super::parse("test.toml", &text, []).expect("a good config");
-            let host = Host {
-                addresses: Vec::new(),
-                primary: [Some("10.0.0.5".parse().expect("literal")), None],
-                cores: 1,
-                has_ipv6: true,
-            };
-            let plan = resolve(&loaded.config, &host).expect("resolves");
-            let found: Vec<String> = plan.doors.iter().map(ToString::to_string).collect();
-            assert_eq!(found.join(" "), doors);
-        }
-    }
-
-    #[test]
-    fn proxies_are_believed_where_they_are_listed() {
-        let from = |address: &str, more: &str| {
-            format!("[[listen]]\naddress = \"{address}\"\nproxy_protocol_from = [\"10.0.0.0/24\"]\n{more}\n")
-        };
-        let text = [
-            from("[::]:1", ""),
-            from("[::]:2", ""),
-            "[[listen]]\naddress = \"0.0.0.0:2\"\n".to_owned(),
-            from("[::1]:3", ""),
-            from("[::1]:4", "transports = [\"udp\"]"),
-            "[auth.users]\nu = \"p\"\n".to_owned(),
-        ];
-        let loaded = super::super::parse("test.toml", &text.concat(), []).expect("a good config");
-        let found = proxies(&loaded.config);
-        let places: Vec<String> = found.keys().map(ToString::to_string).collect();
-        assert_eq!(places, ["0.0.0.0:1", "[::]:1", "[::]:2", "[::1]:3"]);
-        assert!(found.values().all(|nets| nets[..] == ["10.0.0.0/24".parse().expect("literal")]));
-    }
-
-    #[test]
     fn auto_is_the_primary_address_and_a_wildcard_is_advertised_by_it() {
         let plan = plan("public_address = \"203.0.113.4\"", "").expect("resolves");
         let relay = plan.ledger.addresses[0];
@@ -337,8 +269,18 @@ mod tests {
             (relay.internal.to_string(), relay.external.to_string()),
             ("10.0.0.5".into(), "203.0.113.4".into())
         );
-        let wildcard = Plan { doors: vec!["0.0.0.0:3478".parse().expect("literal")], ..plan };
-        assert_eq!(wildcard.advertised_servers(), ["203.0.113.4:3478".parse().expect("literal")]);
+        let door = |text: &str| text.parse().expect("literal");
+        let doors = vec![door("0.0.0.0:3478"), door("127.0.0.1:3478")];
+        let stream =
+            StreamDoorSettings { address: door("0.0.0.0:443"), tcp: false, tls: true, proxies: Vec::new() };
+        let wildcard = Plan { doors, streams: vec![stream], ..plan };
+        let literal = |transport, text| Advertised::literal(transport, door(text));
+        let loopback = literal(Udp, "127.0.0.1:3478");
+        let unnamed = [literal(Udp, "203.0.113.4:3478"), loopback.clone(), literal(Tls, "203.0.113.4:443")];
+        assert_eq!(wildcard.advertised_servers(), unnamed);
+        let named = Plan { name: Some("turn.example.org".into()), ..wildcard };
+        let name = |transport, port| Advertised::named(transport, "turn.example.org", port);
+        assert_eq!(named.advertised_servers(), [name(Udp, 3478), loopback, name(Tls, 443)]);
     }
 
     #[test]

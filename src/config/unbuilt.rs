@@ -13,7 +13,6 @@ struct Row {
 
 /// The table. A row counts only when the user wrote its key; defaults say nothing.
 static ROWS: &[Row] = &[
-    Row { what: "the `tcp` transport", asked_at: |config| transport(config, Transport::Tcp) },
     Row { what: "the `tls` transport", asked_at: |config| transport(config, Transport::Tls) },
     Row { what: "the `dtls` transport", asked_at: |config| transport(config, Transport::Dtls) },
     Row {

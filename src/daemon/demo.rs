@@ -4,9 +4,9 @@ use super::life::Daemon;
 use super::log::{self, LogSettings};
 use super::{StartError, entropy, run, runtime};
 use crate::auth::{MintRequest, Variant, mint};
-use crate::base::{Exit, Family, Random, UnixTime};
+use crate::base::{Exit, Family, Random, Transport, UnixTime};
 use crate::config;
-use crate::http::ice_servers;
+use crate::http::{Advertised, ice_servers};
 use crate::net::interfaces;
 use crate::probe::check_relay;
 use base64::Engine;
@@ -40,7 +40,7 @@ fn start() -> Result<Exit, StartError> {
     let auth = plan.auth.clone();
     let admin = plan.admin;
     let daemon = Daemon::start(plan, random)?;
-    let servers = daemon.relays().addresses().to_vec();
+    let doors = daemon.relays().addresses().to_vec();
     let secret = auth.secrets.first().ok_or_else(|| StartError::new("demo", "no secret", "a defect"))?;
     let request = MintRequest::new(unix_now(), CREDENTIAL_LIFETIME, "demo");
     let credential = mint(secret, Variant::Sha1, &request)
@@ -49,7 +49,8 @@ fn start() -> Result<Exit, StartError> {
     let runtime = runtime().map_err(|error| StartError::system("cannot start", &error))?;
     runtime.block_on(async {
         let password = credential.password.expose();
-        for server in &servers {
+        // The independent client speaks UDP.
+        for (_, server) in doors.iter().filter(|(transport, _)| *transport == Transport::Udp) {
             let relayed =
                 check_relay(*server, &auth.realm, &credential.username, password).await.map_err(|why| {
                     StartError::new(
@@ -65,7 +66,7 @@ fn start() -> Result<Exit, StartError> {
                 relayed.slowest.as_secs_f64() * 1000.0
             );
         }
-        print_welcome(&servers, &credential.username, password, admin);
+        print_welcome(&doors, &credential.username, password, admin);
         // Ctrl-C and SIGTERM end a demo alike; there is no file to read again.
         let ending = daemon.serve(&mut || None).await;
         ending.map_err(|error| StartError::system("cannot watch signals", &error))
@@ -74,8 +75,14 @@ fn start() -> Result<Exit, StartError> {
     Ok(Exit::Ok)
 }
 
-fn print_welcome(servers: &[SocketAddr], username: &str, password: &str, admin: Option<SocketAddr>) {
-    let block = ice_servers(servers, username, password);
+fn print_welcome(
+    doors: &[(Transport, SocketAddr)],
+    username: &str,
+    password: &str,
+    admin: Option<SocketAddr>,
+) {
+    let doors: Vec<_> = doors.iter().map(|(how, address)| Advertised::literal(*how, *address)).collect();
+    let block = ice_servers(&doors, username, password);
     println!("\niceServers (valid for {} h):", CREDENTIAL_LIFETIME.as_secs() / 3600);
     println!("{block:#}");
     if let Some(admin) = admin {
@@ -96,7 +103,10 @@ fn config_text(random: &mut Random) -> String {
     let listen: String = addresses
         .iter()
         .map(|ip| {
-            format!("[[listen]]\naddress = \"{}\"\ntransports = [\"udp\"]\n", SocketAddr::new(*ip, port))
+            format!(
+                "[[listen]]\naddress = \"{}\"\ntransports = [\"udp\", \"tcp\"]\n",
+                SocketAddr::new(*ip, port)
+            )
         })
         .collect();
     let relay = addresses.iter().map(quoted).collect::<Vec<_>>().join(", ");

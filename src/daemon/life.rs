@@ -8,15 +8,19 @@ use crate::base::Random;
 use crate::config::Plan;
 use crate::http::{self, AdminSettings};
 use crate::net::interfaces;
+use crate::net::tls::HandedOver;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 /// How often shards must show that they turn.
 const BEAT_EVERY: Duration = Duration::from_secs(2);
+
+/// Connections that wait to be taken over by HTTP; one more is closed.
+const HANDED_OVER_MAX: usize = 256;
 
 /// How often a drain looks whether somebody is left.
 const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -31,6 +35,8 @@ pub struct Daemon {
     relays: Relays,
     state: Arc<State>,
     admin: Option<TcpListener>,
+    /// Connections of `tls` doors that speak HTTP.
+    handed_over: mpsc::Receiver<HandedOver>,
 }
 
 /// Why the daemon ended.
@@ -53,9 +59,10 @@ impl Daemon {
             plan.admin.map(|address| settings(&plan, address).bind().map_err(|error| (address, error)));
         let admin =
             admin.transpose().map_err(|(address, error)| StartError::bind("http.admin", address, &error))?;
-        let relays = Relays::start(&plan, random)?;
+        let (hand_over, handed_over) = mpsc::channel(HANDED_OVER_MAX);
+        let relays = Relays::start(&plan, random, None, hand_over)?;
         let state = Arc::new(State::new(&relays));
-        Ok(Self { plan, relays, state, admin })
+        Ok(Self { plan, relays, state, admin, handed_over })
     }
 
     /// The relay side.
@@ -70,13 +77,14 @@ impl Daemon {
     /// Signals cannot be watched.
     pub async fn serve(mut self, reread: &mut Reread<'_>) -> io::Result<Ending> {
         let mut signals = Signals::new()?;
-        let (stop_admin, admin_stopped) = watch::channel(false);
-        let admin = self.serve_admin(admin_stopped);
+        let (stop_http, http_stopped) = watch::channel(false);
+        let admin = self.serve_admin(http_stopped.clone());
+        let public = self.serve_public(http_stopped);
         let ending = self.obey(&mut signals, reread).await;
         // No request waits for anything of ours but the answer to a scrape.
-        let _nobody_listens_any_more = stop_admin.send(true);
-        if let Some(admin) = admin {
-            let _panicked_and_said_so = admin.await;
+        let _nobody_listens_any_more = stop_http.send(true);
+        for http in admin.into_iter().chain([public]) {
+            let _panicked_and_said_so = http.await;
         }
         self.relays.stop();
         Ok(ending)
@@ -94,6 +102,18 @@ impl Daemon {
                 tracing::error!(%error, "admin HTTP ended; relaying goes on");
             }
         }))
+    }
+
+    fn serve_public(&mut self, mut stopped: watch::Receiver<bool>) -> tokio::task::JoinHandle<()> {
+        // A receiver whose sender is gone at once takes its place.
+        let handed_over = std::mem::replace(&mut self.handed_over, mpsc::channel(1).1);
+        let sources = Arc::clone(&self.state);
+        tokio::spawn(async move {
+            let stop = async move {
+                let _the_daemon_is_gone = stopped.wait_for(|stop| *stop).await;
+            };
+            http::serve_public(handed_over, sources, stop).await;
+        })
     }
 
     async fn obey(&mut self, signals: &mut Signals, reread: &mut Reread<'_>) -> Ending {

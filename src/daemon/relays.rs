@@ -2,11 +2,14 @@
 
 use super::error::StartError;
 use crate::auth::Authenticator;
-use crate::base::Random;
+use crate::base::{Random, Transport};
 use crate::config::Plan;
 use crate::metrics::Published;
+use crate::net::tcp;
+use crate::net::tls::HandedOver;
+use crate::relay::stream::{self, Deadlines, StreamDoor, StreamDoorSettings, bind_stream_doors};
 use crate::relay::{
-    Clock, Command, Door, Handle, Prepared, Registry, Setup, ShardUpdate, bind_doors, probe_door,
+    Admission, Clock, Command, Door, Handle, Prepared, Registry, Setup, ShardUpdate, bind_doors, probe_door,
 };
 use crate::turn::{Ledger, OwnAddresses, PeerPolicy, Server};
 use crossbeam_channel::Receiver;
@@ -16,81 +19,99 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use tokio::sync::mpsc;
 
 /// How long a stop waits for the shards.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// All shards, running.
+/// All shards and stream runtimes, running.
 #[derive(Debug)]
 pub struct Relays {
     registry: Arc<Registry>,
-    shards: Vec<Handle>,
+    admission: Arc<Admission>,
+    drivers: Vec<Handle>,
     threads: Vec<JoinHandle<io::Result<()>>>,
     /// Disconnects when the last thread has ended.
     ended: Receiver<()>,
     published: Vec<Arc<Published>>,
-    addresses: Vec<SocketAddr>,
+    addresses: Vec<(Transport, SocketAddr)>,
     /// Beats at the last look, and how many looks ago they moved.
     seen: Vec<(AtomicU64, AtomicU64)>,
 }
 
 impl Relays {
-    /// Binds every door, then starts the shards: an error leaves nothing behind.
+    /// Binds every door, then starts the threads: an error leaves nothing behind.
+    ///
+    /// `tls`: for doors with TLS. `http`: where connections go that speak HTTP.
     ///
     /// # Errors
     /// What could not be bound, or that the system gives no thread or descriptor.
-    pub fn start(plan: &Plan, mut random: Random) -> Result<Self, StartError> {
-        let mut doors = bind(plan)?;
-        let addresses =
-            doors.first().map(|doors| doors.iter().map(Door::address).collect()).unwrap_or_default();
+    pub fn start(
+        plan: &Plan,
+        mut random: Random,
+        tls: Option<stream::Tls>,
+        http: mpsc::Sender<HandedOver>,
+    ) -> Result<Self, StartError> {
+        let doors = bind(plan)?;
+        let streams = bind_streams(plan)?;
+        let addresses = addresses(&doors, &streams);
         let registry = Arc::new(Registry::new(Ledger::new(&plan.ledger, random.fork())));
+        let admission = Arc::new(Admission::new(plan.connections, random.fork()));
         let update = update(plan, &registry);
         let (clock, nonce_master) = (Clock::start(), random.bytes());
+        let mut server = || {
+            let (settings, authenticator) = (Arc::clone(&update.settings), Arc::clone(&update.authenticator));
+            let policy = update.policy.clone();
+            Server::new(settings, authenticator, policy, nonce_master, random.fork(), clock.now())
+        };
 
-        let mut prepared = Vec::new();
-        let mut shards = Vec::new();
-        for (index, doors) in doors.drain(..).enumerate() {
-            let server = Server::new(
-                Arc::clone(&update.settings),
-                Arc::clone(&update.authenticator),
-                update.policy.clone(),
-                nonce_master,
-                random.fork(),
-                clock.now(),
-            );
-            let registry = Arc::clone(&registry);
-            let setup = Setup {
-                index,
-                drivers: plan.workers,
-                server,
-                doors,
-                relay_buffers: plan.relay_buffers,
-                registry,
-                clock,
-            };
+        let drivers = doors.len() + streams.len();
+        let (mut shards, mut runtimes, mut handles) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, doors) in doors.into_iter().enumerate() {
+            let (relay_buffers, registry) = (plan.relay_buffers, Arc::clone(&registry));
+            let setup = Setup { index, drivers, server: server(), doors, relay_buffers, registry, clock };
             let (shard, handle) =
                 Prepared::new(setup).map_err(|error| StartError::system("cannot watch sockets", &error))?;
-            prepared.push(shard);
-            shards.push(handle);
+            shards.push(shard);
+            handles.push(handle);
         }
-        registry.connect(shards.iter().map(|shard| shard.mailbox.clone()).collect());
+        for doors in streams {
+            let (runtime, handle) = stream::Prepared::new(stream::Setup {
+                index: handles.len(),
+                drivers,
+                server: server(),
+                doors,
+                tls: tls.clone(),
+                deadlines: Deadlines::default(),
+                relay_buffers: plan.relay_buffers,
+                registry: Arc::clone(&registry),
+                admission: Arc::clone(&admission),
+                http: http.clone(),
+                clock,
+            });
+            runtimes.push(runtime);
+            handles.push(handle);
+        }
+        registry.connect(handles.iter().map(|driver| driver.mailbox.clone()).collect());
         let (alive, ended) = crossbeam_channel::bounded(0);
-        let threads = prepared.into_iter().map(|shard| shard.spawn(alive.clone()));
+        let threads = shards.into_iter().map(|shard| shard.spawn(alive.clone()));
+        let threads = threads.chain(runtimes.into_iter().map(|runtime| runtime.spawn(alive.clone())));
         let threads = threads.collect::<io::Result<Vec<_>>>();
         let threads = threads.map_err(|error| StartError::system("cannot start a relay thread", &error))?;
         Ok(Self {
             registry,
-            published: shards.iter().map(|shard| Arc::clone(&shard.published)).collect(),
-            seen: shards.iter().map(|_| Default::default()).collect(),
-            shards,
+            admission,
+            published: handles.iter().map(|driver| Arc::clone(&driver.published)).collect(),
+            seen: handles.iter().map(|_| Default::default()).collect(),
+            drivers: handles,
             threads,
             ended,
             addresses,
         })
     }
 
-    /// The addresses that are listened on, with the ports that the system chose for port 0.
-    pub fn addresses(&self) -> &[SocketAddr] {
+    /// What is listened on, with the ports that the system chose for port 0.
+    pub fn addresses(&self) -> &[(Transport, SocketAddr)] {
         &self.addresses
     }
 
@@ -103,26 +124,27 @@ impl Relays {
         Arc::clone(&self.registry)
     }
 
-    /// The counters of each shard.
+    /// The counters of each.
     pub fn published(&self) -> &[Arc<Published>] {
         &self.published
     }
 
-    /// Takes over all of `plan` that needs no new socket. Returns whether every shard was told.
+    /// Takes over all of `plan` that needs no new socket. Returns whether every thread was told.
     pub fn reload(&self, plan: &Plan) -> bool {
         self.registry.set_limits(plan.ledger.allocations_per_user, plan.ledger.allocations_total);
+        self.admission.set_limits(plan.connections);
         let update = update(plan, &self.registry);
         self.registry.broadcast(|| Command::Reload(update.clone()))
     }
 
-    /// Refuses new allocations, or takes them again. Returns whether every shard was told.
+    /// Refuses new allocations, or takes them again. Returns whether every thread was told.
     pub fn drain(&self, draining: bool) -> bool {
         self.registry.broadcast(|| Command::Drain(draining))
     }
 
     /// Asks each shard for a sign of life; call at a steady pace.
     pub fn beat(&self) {
-        for (shard, (beats, silent)) in self.shards.iter().zip(&self.seen) {
+        for (shard, (beats, silent)) in self.drivers.iter().zip(&self.seen) {
             let now = shard.beats.load(Ordering::Relaxed);
             if beats.swap(now, Ordering::Relaxed) == now {
                 silent.fetch_add(1, Ordering::Relaxed);
@@ -133,7 +155,7 @@ impl Relays {
         }
     }
 
-    /// Shards that showed no life for `beats_max` calls of [`Relays::beat`].
+    /// Shards and stream runtimes that showed no life for `beats_max` calls of [`Relays::beat`].
     pub fn stalled(&self, beats_max: u64) -> Vec<usize> {
         let silent = self.seen.iter().enumerate();
         silent
@@ -142,12 +164,12 @@ impl Relays {
             .collect()
     }
 
-    /// Whether a shard's thread has ended although nobody stopped it.
+    /// Whether a thread has ended although nobody stopped it.
     pub fn has_lost_a_shard(&self) -> bool {
         self.threads.iter().any(JoinHandle::is_finished)
     }
 
-    /// Ends all shards; their sockets close. Waits a moment for them, but not for one that hangs.
+    /// Ends all of them; their sockets close. Waits a moment for them, but not for one that hangs.
     pub fn stop(self) {
         self.registry.broadcast(|| Command::Stop);
         // Nothing is ever sent: the wait ends when the last sender is gone, or its time is over.
@@ -170,6 +192,34 @@ fn bind(plan: &Plan) -> Result<Vec<Vec<Door>>, StartError> {
         }
     }
     Ok(shards)
+}
+
+/// One list of doors for each stream runtime; none when nothing takes connections.
+fn bind_streams(plan: &Plan) -> Result<Vec<Vec<StreamDoor>>, StartError> {
+    let failed = |address, error: io::Error| StartError::bind("listen.address", address, &error);
+    let free = |door: &StreamDoorSettings| {
+        let address = tcp::probe(door.address).map_err(|error| failed(door.address, error))?;
+        Ok::<_, StartError>(StreamDoorSettings { address, ..door.clone() })
+    };
+    let doors = plan.streams.iter().map(free).collect::<Result<Vec<_>, _>>()?;
+    let runtimes = if doors.is_empty() { 0 } else { plan.workers };
+    let mut streams: Vec<Vec<StreamDoor>> = (0..runtimes).map(|_| Vec::new()).collect();
+    for door in doors {
+        let bound = bind_stream_doors(&door, runtimes).map_err(|error| failed(door.address, error))?;
+        for (runtime, door) in streams.iter_mut().zip(bound) {
+            runtime.push(door);
+        }
+    }
+    Ok(streams)
+}
+
+fn addresses(doors: &[Vec<Door>], streams: &[Vec<StreamDoor>]) -> Vec<(Transport, SocketAddr)> {
+    let udp = doors.first().into_iter().flatten().map(|door| (Transport::Udp, door.address()));
+    let of_stream = |door: &StreamDoor| {
+        let address = door.settings().address;
+        door.settings().transports().map(move |transport| (transport, address)).collect::<Vec<_>>()
+    };
+    udp.chain(streams.first().into_iter().flatten().flat_map(of_stream)).collect()
 }
 
 fn update(plan: &Plan, registry: &Registry) -> ShardUpdate {

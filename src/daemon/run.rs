@@ -3,7 +3,7 @@
 use super::life::{Daemon, Ending};
 use super::log::{self, LogSettings};
 use super::{StartError, entropy, runtime};
-use crate::base::Exit;
+use crate::base::{Exit, Transport};
 use crate::config::{self, Config, Host, Loaded, Plan};
 use std::io::IsTerminal;
 use std::path::Path;
@@ -37,8 +37,12 @@ pub fn run(path: &Path) -> Exit {
 
 fn start(plan: Plan, path: &Path) -> Result<Exit, StartError> {
     let daemon = Daemon::start(plan, entropy::random()?)?;
-    let doors: Vec<String> = daemon.relays().addresses().iter().map(ToString::to_string).collect();
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), udp = doors.join(", "), "serving");
+    let doors = |wanted| {
+        let of_it = daemon.relays().addresses().iter().filter(|(transport, _)| *transport == wanted);
+        of_it.map(|(_, address)| address.to_string()).collect::<Vec<_>>().join(", ")
+    };
+    let (udp, tcp, tls) = (doors(Transport::Udp), doors(Transport::Tcp), doors(Transport::Tls));
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), udp, tcp, tls, "serving");
     let runtime = runtime().map_err(|error| StartError::system("cannot start", &error))?;
     match runtime.block_on(daemon.serve(&mut || reread(path))) {
         Ok(Ending::Asked) => Ok(Exit::Ok),

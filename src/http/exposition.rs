@@ -5,7 +5,8 @@ use super::requests::Requests;
 use super::{PortCounts, Sources};
 use crate::base::{Family as AddressFamily, Transport};
 use crate::metrics::{
-    Family, Histogram, Kind, Label, Series, Snapshot, allocations_ended, allocations_started, families,
+    Closed, Family, Histogram, Kind, Label, Series, Snapshot, allocations_ended, allocations_started,
+    connections_accepted, connections_closed, families,
 };
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{self, Metric, MetricFamily, MetricType};
@@ -72,7 +73,8 @@ impl Collector for DaemonCollector {
         let sum = Snapshot::sum(self.sources.shards().iter().map(|shard| &**shard));
         let mut all: Vec<_> =
             families().filter_map(|(family, series)| counted(family, &series, &sum, &shards)).collect();
-        all.extend([build_info(), allocations(&sum), relay_ports(self.sources.relay_ports())]);
+        all.extend([build_info(), allocations(&sum), connections(&sum)]);
+        all.push(relay_ports(self.sources.relay_ports()));
         all.extend(state(&*self.sources));
         all.extend(self.process.families());
         all
@@ -163,6 +165,14 @@ fn allocations(sum: &Snapshot) -> MetricFamily {
     }
     let help = "Live allocations, by client transport and family of the relayed address.";
     family_of("turnstone_allocations", help, MetricType::GAUGE, metrics)
+}
+
+/// Open connections: those accepted minus those that ended.
+fn connections(sum: &Snapshot) -> MetricFamily {
+    let accepted = sum.value(connections_accepted());
+    let ended: u64 = Closed::ALL.iter().map(|reason| sum.value(connections_closed(*reason))).sum();
+    let open = accepted.saturating_sub(ended);
+    gauge("turnstone_connections", "Open connections of TCP and TLS doors.", open as f64)
 }
 
 fn relay_ports(ports: PortCounts) -> MetricFamily {

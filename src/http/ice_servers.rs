@@ -1,19 +1,65 @@
 //! The `iceServers` block that `RTCPeerConnection` takes.
 
+use crate::base::Transport;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 
-/// One STUN and one TURN entry for UDP servers that really listen.
+/// A door as clients reach it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advertised {
+    /// How.
+    pub transport: Transport,
+    /// Host name, or IP literal with the brackets that IPv6 needs in a URL.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+}
+
+impl Advertised {
+    /// A door by its name.
+    pub fn named(transport: Transport, name: &str, port: u16) -> Self {
+        Self { transport, host: name.to_owned(), port }
+    }
+
+    /// A door by its address.
+    pub fn literal(transport: Transport, address: SocketAddr) -> Self {
+        let host = if address.is_ipv6() { format!("[{}]", address.ip()) } else { address.ip().to_string() };
+        Self { transport, host, port: address.port() }
+    }
+
+    /// The URL of RFC 7064 for STUN: over UDP alone, which is all that a browser asks for.
+    fn stun_url(&self) -> Option<String> {
+        (self.transport == Transport::Udp).then(|| format!("stun:{}:{}", self.host, self.port))
+    }
+
+    /// The URL of RFC 7065 for TURN.
+    fn turn_url(&self) -> String {
+        let (scheme, transport) = match self.transport {
+            Transport::Udp => ("turn", "udp"),
+            Transport::Tcp => ("turn", "tcp"),
+            Transport::Tls => ("turns", "tcp"),
+            Transport::Dtls => ("turns", "udp"),
+        };
+        format!("{scheme}:{}:{}?transport={transport}", self.host, self.port)
+    }
+}
+
+/// At most one STUN and one TURN entry for doors that really listen, those over UDP first.
 ///
-/// Exactly the keys of the WebRTC API; IPv6 literals are in brackets.
-pub fn ice_servers(servers: &[SocketAddr], username: &str, credential: &str) -> Value {
-    let urls = |scheme: &str, tail: &str| -> Vec<String> {
-        servers.iter().map(|server| format!("{scheme}:{server}{tail}")).collect()
-    };
-    json!([
-        { "urls": urls("stun", "") },
-        { "urls": urls("turn", "?transport=udp"), "username": username, "credential": credential },
-    ])
+/// Exactly the keys of the WebRTC API.
+pub fn ice_servers(doors: &[Advertised], username: &str, credential: &str) -> Value {
+    let mut doors: Vec<_> = doors.iter().collect();
+    doors.sort_by_key(|door| door.transport);
+    let stun: Vec<_> = doors.iter().filter_map(|door| door.stun_url()).collect();
+    let turn: Vec<_> = doors.iter().map(|door| door.turn_url()).collect();
+    let mut block = Vec::new();
+    if !stun.is_empty() {
+        block.push(json!({ "urls": stun }));
+    }
+    if !turn.is_empty() {
+        block.push(json!({ "urls": turn, "username": username, "credential": credential }));
+    }
+    Value::Array(block)
 }
 
 #[cfg(test)]
@@ -22,10 +68,29 @@ mod tests {
 
     #[test] // turn.md point 33: IPv6 literals need brackets, and only the API's keys may appear
     fn urls_are_what_a_browser_takes() {
-        let servers = ["192.0.2.1:3478".parse().expect("v4"), "[2001:db8::1]:3478".parse().expect("v6")];
-        let block = ice_servers(&servers, "1:a", "x=");
+        let literal =
+            |transport, text: &str| Advertised::literal(transport, text.parse().expect("an address"));
+        let doors = [
+            Advertised::named(Transport::Tls, "turn.example.org", 443),
+            literal(Transport::Udp, "192.0.2.1:3478"),
+            literal(Transport::Tcp, "[2001:db8::1]:3478"),
+            literal(Transport::Udp, "[2001:db8::1]:3478"),
+        ];
+        let block = ice_servers(&doors, "1:a", "x=");
         assert_eq!(block[0], json!({ "urls": ["stun:192.0.2.1:3478", "stun:[2001:db8::1]:3478"] }));
-        assert_eq!(block[1]["urls"][1], "turn:[2001:db8::1]:3478?transport=udp");
-        assert_eq!(block[1].as_object().map(serde_json::Map::len), Some(3));
+        let urls = [
+            "turn:192.0.2.1:3478?transport=udp",
+            "turn:[2001:db8::1]:3478?transport=udp",
+            "turn:[2001:db8::1]:3478?transport=tcp",
+            "turns:turn.example.org:443?transport=tcp",
+        ];
+        assert_eq!(block[1], json!({ "urls": urls, "username": "1:a", "credential": "x=" }));
+    }
+
+    #[test]
+    fn without_udp_there_is_no_stun_entry_and_without_doors_none_at_all() {
+        let tls = [Advertised::named(Transport::Tls, "turn.example.org", 443)];
+        assert_eq!(ice_servers(&tls, "u", "p").as_array().map(Vec::len), Some(1));
+        assert_eq!(ice_servers(&[], "u", "p"), json!([]));
     }
 }

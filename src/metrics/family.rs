@@ -1,7 +1,8 @@
 //! Families: name, help, kind and labels, each with its place in the flat array of a shard.
 
 use super::labels::{
-    AllocationFailure, AuthFailed, BatchOp, DenyRule, Direction, Dropped, Label, MethodLabel, ResponseCode,
+    AllocationFailure, AuthFailed, BatchOp, Closed, DenyRule, Direction, Dropped, Label, MethodLabel,
+    ResponseCode,
 };
 use crate::base::{Family as AddressFamily, Transport};
 
@@ -176,6 +177,11 @@ define! {
         "Datagrams in those calls.", [BatchOp];
     SocketReceiveDrops: Kind::Counter, "turnstone_socket_receive_drops_total",
         "Datagrams that the kernel dropped because a receive buffer was full.", [];
+    ConnectionsAccepted: Kind::Counter, "turnstone_connections_total",
+        "Connections accepted on TCP and TLS doors.", [];
+    ConnectionsClosed: Kind::Counter, "turnstone_connections_closed_total",
+        "Connections of TCP and TLS doors that ended, by reason; with those accepted it gives the open ones.",
+        [Closed];
     BusyNanos: Kind::WorkerSeconds, "turnstone_worker_busy_seconds_total",
         "Time that relay workers did not sleep.", [];
     ForwardLatency: Kind::Histogram(&FORWARD_LATENCY_US), "turnstone_forward_latency_seconds",
@@ -214,6 +220,16 @@ pub fn relay_packets(direction: Direction, transport: Transport) -> CounterId {
 /// `turnstone_dropped_packets_total`
 pub fn dropped(reason: Dropped) -> CounterId {
     id(Slot::DroppedPackets, reason.index())
+}
+
+/// `turnstone_connections_total`
+pub fn connections_accepted() -> CounterId {
+    id(Slot::ConnectionsAccepted, 0)
+}
+
+/// `turnstone_connections_closed_total`
+pub fn connections_closed(reason: Closed) -> CounterId {
+    id(Slot::ConnectionsClosed, reason.index())
 }
 
 /// `turnstone_stun_requests_total`

@@ -98,6 +98,38 @@ label! {
 }
 
 label! {
+    /// Why a connection of a TCP or TLS door ended: one counter per variant, never a log line.
+    Closed as "reason" {
+        /// The client closed it, or its network did.
+        Client = "client",
+        /// It was handed over to HTTP.
+        Http = "http",
+        /// HTTP takes no more connections.
+        HttpBusy = "http_busy",
+        /// No whole first message in time, or a message of a client without an allocation took too long.
+        MessageTimeout = "message_timeout",
+        /// The TLS handshake took too long.
+        HandshakeTimeout = "handshake_timeout",
+        /// Nothing was said for a while, and there was no allocation to wait for.
+        Idle = "idle",
+        /// The handshake failed, or a record was broken.
+        Tls = "tls",
+        /// The first bytes belong to no protocol of the door.
+        UnknownProtocol = "unknown_protocol",
+        /// A PROXY header from a source that is not configured to send one.
+        ProxyStranger = "proxy_stranger",
+        /// No PROXY header, or a broken one, from a source that must send one.
+        ProxyHeader = "proxy_header",
+        /// What follows a message is none, or is longer than it may be.
+        Framing = "framing",
+        /// `limits.connections_per_source`.
+        SourceLimit = "source_limit",
+        /// `limits.connections_total`, or descriptors are used up.
+        TotalLimit = "total_limit",
+    }
+}
+
+label! {
     /// Method of a request.
     MethodLabel as "method" {
         /// Binding.

@@ -1,7 +1,7 @@
 //! The clocks of all shards, with one origin.
 
 use crate::base::{Now, Timestamp, UnixTime};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Reads monotonic and wall-clock time; copies agree with each other.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +19,11 @@ impl Clock {
     pub fn now(&self) -> Now {
         let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Now { at: self.monotonic(), unix: UnixTime(unix.as_secs()) }
+    }
+
+    /// The system's instant of a time of this clock.
+    pub(super) fn instant(&self, at: Timestamp) -> Instant {
+        self.origin + Duration::from_nanos(at.as_nanos())
     }
 
     /// The monotonic clock alone.

@@ -5,14 +5,17 @@
 //! lock is taken when an allocation is made or ends; everything else between threads goes through
 //! [`Mailbox`]es.
 
+mod admission;
 mod clock;
 mod door;
 mod mailbox;
 mod ports;
 mod registry;
 mod shard;
+pub mod stream;
 mod traffic;
 
+pub use admission::{Admission, ConnectionLimits};
 pub use clock::Clock;
 pub use door::{Door, bind_doors, probe_door};
 pub use mailbox::{Command, Mailbox, ShardUpdate};

@@ -88,6 +88,11 @@ impl<S> RelayPorts<S> {
         self.sockets.get(slot_of(relay))?.as_ref().filter(|socket| socket.id == relay)
     }
 
+    /// As [`RelayPorts::find`].
+    pub(super) fn find_mut(&mut self, relay: RelayId) -> Option<&mut RelaySocket<S>> {
+        self.sockets.get_mut(slot_of(relay))?.as_mut().filter(|socket| socket.id == relay)
+    }
+
     /// Does what the core wants done; called after each input, before its reply is sent.
     pub(super) fn drain_effects(
         &mut self,
@@ -323,7 +328,7 @@ impl<S> RelayPorts<S> {
 }
 
 /// Two places for each allocation, one per family.
-pub(super) fn slot_of(relay: RelayId) -> usize {
+fn slot_of(relay: RelayId) -> usize {
     relay.allocation.index as usize * 2 + relay.family as usize
 }
 

@@ -16,6 +16,9 @@ const BATCHES_PER_TURN: usize = 4;
 /// Error queue entries from one socket in one turn.
 const ERRORS_PER_TURN: usize = 16;
 
+const TO_PEER: (Direction, Transport) = (Direction::ToPeer, Transport::Udp);
+const TO_CLIENT: (Direction, Transport) = (Direction::ToClient, Transport::Udp);
+
 /// One batch in so many is timed.
 const SAMPLE_EVERY: u64 = 1024;
 
@@ -150,7 +153,7 @@ impl Shard {
             match self.ports.find(relay) {
                 Some(socket) => {
                     let report = socket.socket.send_run(&mut self.scratch, &self.batch, &self.run);
-                    count_sent(self.server.counters(), Direction::ToPeer, &self.run, &report);
+                    count_sent(self.server.counters(), TO_PEER, &self.run, &report);
                 }
                 None => self.server.counters().add(dropped(Dropped::NoAllocation), self.run.len() as u64),
             }
@@ -168,7 +171,7 @@ impl Shard {
                 Ok(_) => report.sent = 1,
                 Err(error) => report.count(&error),
             }
-            count_sent(self.server.counters(), Direction::ToPeer, &self.run, &report);
+            count_sent(self.server.counters(), TO_PEER, &self.run, &report);
         }
         self.run.clear();
     }
@@ -201,7 +204,7 @@ impl Shard {
             && let Some(door) = self.doors.get(client.door as usize)
         {
             let report = door.socket.send_run(&mut self.scratch, &self.batch, &self.run);
-            count_sent(self.server.counters(), Direction::ToClient, &self.run, &report);
+            count_sent(self.server.counters(), TO_CLIENT, &self.run, &report);
         }
         self.run.clear();
         self.sample_latency(now);
@@ -232,14 +235,19 @@ fn client_of(door: &std::net::SocketAddr, index: usize, datagram: &Received<'_>)
 
 /// Counts a run that was sent. Which datagrams failed is not told; their share of the bytes is taken
 /// off by number.
-fn count_sent(counters: &mut CounterSet, direction: Direction, run: &[Outgoing], report: &SendReport) {
+pub(super) fn count_sent(
+    counters: &mut CounterSet,
+    (direction, transport): (Direction, Transport),
+    run: &[Outgoing],
+    report: &SendReport,
+) {
     let bytes: u64 = run.iter().map(|one| one.payload.len() as u64).sum();
     counters.increment(udp_batches(BatchOp::Send));
     counters.add(udp_batch_packets(BatchOp::Send), report.sent as u64);
-    counters.add(relay_packets(direction, Transport::Udp), report.sent as u64);
+    counters.add(relay_packets(direction, transport), report.sent as u64);
     let sent_bytes =
         if report.sent == run.len() { bytes } else { bytes * report.sent as u64 / run.len() as u64 };
-    counters.add(relay_bytes(direction, Transport::Udp), sent_bytes);
+    counters.add(relay_bytes(direction, transport), sent_bytes);
     for (reason, count) in [
         (Dropped::SendBufferFull, report.would_block),
         (Dropped::TooBig, report.too_big),

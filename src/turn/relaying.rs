@@ -1,6 +1,6 @@
 //! Payload both ways: ChannelData, Send and Data indications, and ICMP (RFC 8656 sections 11, 12).
 
-use super::address::{ClientAddr, RelayId, plain};
+use super::address::{AllocationId, ClientAddr, RelayId, plain};
 use super::allocation::{Allocation, Slot};
 use super::server::Server;
 use super::verdict::{Header, Reply, Verdict};
@@ -161,6 +161,11 @@ impl Server {
             }
             _ => None,
         }
+    }
+
+    /// The live allocation of this client, for the driver that serves its relay sockets.
+    pub fn allocation_at(&self, from: &ClientAddr) -> Option<AllocationId> {
+        self.allocation_of(from).map(|(index, allocation)| allocation.id(index))
     }
 
     fn allocation_of(&self, from: &ClientAddr) -> Option<(usize, &Allocation)> {

@@ -1,7 +1,7 @@
 //! Budgets for what nobody has authenticated: fixed memory, whoever asks.
 
 use super::settings::{ReplyBudget, Settings};
-use crate::base::{BudgetTable, Now, Random, TokenBucket};
+use crate::base::{BudgetTable, Now, Random, TokenBucket, subscriber};
 use std::net::IpAddr;
 
 /// Buckets of a table: 256 KiB, far below one a source, but enough that a flood from some sources
@@ -35,30 +35,23 @@ impl Strangers {
     /// Whether a UDP reply to this source fits its budget; takes it. Loopback is exempt.
     pub(super) fn may_reply(&mut self, now: Now, source: IpAddr) -> bool {
         source.is_loopback()
-            || (self.replies.take(now.at, prefix(source)) && self.total.take(now.at, self.budget.total, 1))
+            || (self.replies.take(now.at, subscriber(source))
+                && self.total.take(now.at, self.budget.total, 1))
     }
 
     /// Whether [`Strangers::may_reply`] would say yes to this source. Takes nothing.
     pub(super) fn has_budget(&self, now: Now, source: IpAddr) -> bool {
-        source.is_loopback() || self.replies.peek(now.at, prefix(source))
+        source.is_loopback() || self.replies.peek(now.at, subscriber(source))
     }
 
     /// Whether this source may try a password of this user once more. Takes nothing.
     pub(super) fn may_guess(&self, now: Now, source: IpAddr, username: &[u8]) -> bool {
-        self.guesses.peek(now.at, (prefix(source), username))
+        self.guesses.peek(now.at, (subscriber(source), username))
     }
 
     /// A guess was wrong.
     pub(super) fn guessed_wrong(&mut self, now: Now, source: IpAddr, username: &[u8]) {
-        self.guesses.take(now.at, (prefix(source), username));
-    }
-}
-
-/// The whole IPv4 address, or the /64 of an IPv6 one: what one subscriber has.
-fn prefix(source: IpAddr) -> u64 {
-    match source {
-        IpAddr::V4(ip) => u64::from(ip.to_bits()),
-        IpAddr::V6(ip) => (ip.to_bits() >> 64) as u64 | 1 << 63,
+        self.guesses.take(now.at, (subscriber(source), username));
     }
 }
 

@@ -45,6 +45,26 @@ fn coturn_clients_lose_nothing_over_a_dual_allocation() {
 }
 
 #[test]
+fn coturn_clients_lose_nothing_over_tcp() {
+    expect_no_loss("TCP", &["-t"], Credential::User);
+}
+
+#[test]
+fn coturn_clients_lose_nothing_over_tcp_by_send_indications() {
+    expect_no_loss("TCP by Send", &["-t", "-s"], Credential::User);
+}
+
+#[test]
+fn coturn_clients_lose_nothing_to_each_other_over_tcp() {
+    expect_no_loss("TCP, client to client", &["-t", "-y"], Credential::User);
+}
+
+#[test]
+fn coturn_clients_lose_nothing_over_tcp_with_padded_channel_data() {
+    expect_no_loss("TCP, dual allocation", &["-t", "-D", "-Z"], Credential::User);
+}
+
+#[test]
 fn coturn_clients_mint_their_own_credentials_from_the_shared_secret() {
     expect_no_loss("REST secret", &[], Credential::Secret);
 }

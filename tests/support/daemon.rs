@@ -25,6 +25,10 @@ pub const PATIENCE: Duration = Duration::from_secs(15);
 pub struct Config {
     pub server: String,
     pub listen: Vec<SocketAddr>,
+    /// TOML strings between brackets.
+    pub transports: &'static str,
+    /// Whole sections.
+    pub sections: String,
     pub relay: String,
     pub peers: String,
     pub auth: String,
@@ -39,6 +43,8 @@ impl Default for Config {
         Self {
             server: String::new(),
             listen: vec![loopback(free_port())],
+            transports: "\"udp\", \"tcp\"",
+            sections: String::new(),
             relay: format!("addresses = [\"127.0.0.1\"]\nports = \"{}\"\n", relay_ports()),
             peers: "allow = [\"127.0.0.0/8\", \"::1/128\"]\n".into(),
             auth: format!("secrets = [\"{SECRET}\"]\n"),
@@ -81,14 +87,16 @@ impl Config {
         let listen: String = self
             .listen
             .iter()
-            .map(|address| format!("[[listen]]\naddress = \"{address}\"\ntransports = [\"udp\"]\n"))
+            .map(|address| {
+                format!("[[listen]]\naddress = \"{address}\"\ntransports = [{}]\n", self.transports)
+            })
             .collect();
         let users: String =
             self.users.iter().map(|(name, password)| format!("{name} = \"{password}\"\n")).collect();
         format!(
             "[server]\n{}{listen}[relay]\n{}[relay.peers]\n{}[auth]\n{}[auth.users]\n{users}[limits]\n{}\
-             [http]\npublic = \"off\"\nadmin = \"{}\"\n",
-            self.server, self.relay, self.peers, self.auth, self.limits, self.admin
+             [http]\npublic = \"off\"\nadmin = \"{}\"\n{}",
+            self.server, self.relay, self.peers, self.auth, self.limits, self.admin, self.sections
         )
     }
 }

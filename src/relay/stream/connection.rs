@@ -1,0 +1,463 @@
+//! One connection from its first byte to its end.
+
+use super::core::{Core, Input};
+use super::door::StreamDoorSettings;
+use super::queue::{BYTES_MAX, MEDIA_BYTES_MAX, Queue};
+use super::runtime::Shared;
+use crate::base::{Family, Now, Timestamp, Transport};
+use crate::metrics::{Closed, connections_closed};
+use crate::net::tcp;
+use crate::net::tls::{HandedOver, TlsSession};
+use crate::relay::admission::Admitted;
+use crate::turn::{AllocationId, ClientAddr, RelayId};
+use crate::wire::demux::{Kind, classify};
+use crate::wire::proxy_protocol::{self, Parsed};
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep};
+
+/// Rounds of reading and writing before other connections have their turn.
+const ROUNDS_MAX: usize = 4;
+
+/// What is read at once from a client without an allocation.
+const STRANGER_READ_BYTES: usize = 4096;
+
+/// 0x16: the record type of a TLS handshake (RFC 8446 section 5.1).
+const TLS_HANDSHAKE: u8 = 22;
+
+/// ALPN of HTTP as it is spoken here.
+const ALPN_HTTP: &[u8] = b"http/1.1";
+
+/// What a connection is waiting for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// A PROXY header.
+    Proxy,
+    /// The first byte of TURN or TLS.
+    First,
+    /// The end of the TLS handshake.
+    Handshake,
+    /// The first byte under TLS, of TURN or HTTP.
+    FirstInTls,
+    /// TURN messages.
+    Turn,
+}
+
+/// How a connection ends.
+enum End {
+    /// It is closed.
+    Closed(Closed),
+    /// It goes on as HTTP.
+    Http,
+}
+
+impl From<Closed> for End {
+    fn from(reason: Closed) -> Self {
+        Self::Closed(reason)
+    }
+}
+
+impl From<io::Error> for End {
+    fn from(_: io::Error) -> Self {
+        Self::Closed(Closed::Client)
+    }
+}
+
+/// The state of one connection.
+pub(super) struct Connection {
+    shared: Rc<Shared>,
+    door: Arc<StreamDoorSettings>,
+    stream: TcpStream,
+    admitted: Admitted,
+    from: ClientAddr,
+    stage: Stage,
+    tls: Option<Box<TlsSession>>,
+    /// The start of something that is not whole yet: a PROXY header, a TLS record, or a message in the clear.
+    partial: Vec<u8>,
+    /// The start of a message that came under TLS.
+    partial_plain: Vec<u8>,
+    queue: Queue,
+    allocation: Option<AllocationId>,
+    /// When the last whole message came.
+    heard: Timestamp,
+    /// Since when the stage, or a message of a client without an allocation, is under way.
+    begun: Option<Timestamp>,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Connection {
+    /// A connection that was just accepted, in a runtime.
+    ///
+    /// # Errors
+    /// It is gone already.
+    pub(super) fn new(
+        shared: Rc<Shared>,
+        door: Arc<StreamDoorSettings>,
+        stream: TcpStream,
+        remote: SocketAddr,
+        admitted: Admitted,
+    ) -> io::Result<Self> {
+        let local = stream.local_addr()?;
+        let now = shared.core.borrow().clock.monotonic();
+        let stage = if door.is_proxy(remote.ip()) { Stage::Proxy } else { Stage::First };
+        let number = shared.core.borrow_mut().clients.insert(Default::default());
+        let from = ClientAddr { remote, local, transport: Transport::Tcp, door: number as u32 };
+        let timer = Box::pin(tokio::time::sleep(shared.deadlines.message));
+        Ok(Self {
+            shared,
+            door,
+            stream,
+            admitted,
+            from,
+            stage,
+            tls: None,
+            partial: Vec::new(),
+            partial_plain: Vec::new(),
+            queue: Queue::default(),
+            allocation: None,
+            heard: now,
+            begun: Some(now),
+            timer,
+        })
+    }
+
+    /// Serves it to its end.
+    pub(super) async fn run(mut self) {
+        let end = poll_fn(|cx| self.poll(cx)).await;
+        self.shared.core.borrow_mut().on_closed(&self.from);
+        let shared = Rc::clone(&self.shared);
+        let reason = match end {
+            End::Closed(reason) => self.close(reason),
+            End::Http => self.hand_over(),
+        };
+        shared.core.borrow_mut().server.counters().increment(connections_closed(reason));
+        shared.wake_if_asleep();
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let shared = Rc::clone(&self.shared);
+        let core = &mut *shared.core.borrow_mut();
+        let now = core.clock.now();
+        core.attend(&self.from, cx.waker());
+        for round in 0.. {
+            match self.round(core, now, cx) {
+                Ok(true) if round + 1 < ROUNDS_MAX => {}
+                Ok(true) => {
+                    cx.waker().wake_by_ref();
+                    break;
+                }
+                Ok(false) => break,
+                Err(end) => return Poll::Ready(end),
+            }
+        }
+        shared.wake_if_asleep();
+        self.poll_timer(core, cx)
+    }
+
+    /// Writes, reads, and writes what that gave. Returns whether there may be more at once.
+    fn round(&mut self, core: &mut Core, now: Now, cx: &mut Context<'_>) -> Result<bool, End> {
+        self.flush(cx)?;
+        let mut progress = self.read(core, now, cx)?;
+        for family in Family::ALL {
+            let Some(allocation) = self.allocation else { break };
+            let room = MEDIA_BYTES_MAX.saturating_sub(self.queue.len());
+            progress |= core.on_relay(now, RelayId { allocation, family }, room, cx);
+        }
+        self.write(core)?;
+        Ok(progress)
+    }
+
+    /// Reads once and serves what came.
+    fn read(&mut self, core: &mut Core, now: Now, cx: &mut Context<'_>) -> Result<bool, End> {
+        if self.queue.len() >= BYTES_MAX || self.stream.poll_read_ready(cx)?.is_pending() {
+            return Ok(false);
+        }
+        let shared = Rc::clone(&self.shared);
+        let (raw, plain) = (&mut *shared.raw.borrow_mut(), &mut *shared.plain.borrow_mut());
+        let before = self.partial.len();
+        raw[..before].copy_from_slice(&self.partial);
+        // One read's answers are queued whatever comes, so who may have none to pay for them asks little at a time.
+        let is_trusted = self.allocation.is_some() && self.queue.is_empty();
+        let room = if is_trusted { raw.len() - before } else { STRANGER_READ_BYTES };
+        let mut into = ReadBuf::new(&mut raw[before..before + room]);
+        // Unlike `try_read` it knows that a short read has emptied the socket, which saves a call.
+        let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(cx, &mut into) else { return Ok(false) };
+        read?;
+        let count = into.filled().len();
+        if count == 0 {
+            return Err(Closed::Client.into());
+        }
+        let served = self.on_raw(core, now, &mut raw[..before + count], plain);
+        if let Err(End::Closed(_)) = served {
+            // What came before the fault is answered, as far as the kernel takes it at once.
+            let _gone_anyway = self.write(core);
+        }
+        served.map(|()| true)
+    }
+
+    /// Serves bytes from the wire, the incomplete ones of the read before included.
+    fn on_raw(&mut self, core: &mut Core, now: Now, raw: &mut [u8], plain: &mut Vec<u8>) -> Result<(), End> {
+        let mut at = 0;
+        if self.stage == Stage::Proxy {
+            match proxy_protocol::parse(raw).map_err(|_| Closed::ProxyHeader)? {
+                Parsed::Incomplete => {
+                    keep(&mut self.partial, raw);
+                    return Ok(());
+                }
+                Parsed::Header { length, source } => {
+                    at = length;
+                    self.on_proxy_header(source)?;
+                }
+            }
+        }
+        if self.stage == Stage::First {
+            let Some(first) = raw.get(at) else {
+                self.partial.clear();
+                return Ok(());
+            };
+            self.choose(*first, &raw[at..], now)?;
+        }
+        match self.tls {
+            None => {
+                let used = core.on_bytes(Input { now, from: &self.from, bytes: &raw[at..] })?;
+                self.note(core, now, used > 0, at + used < raw.len());
+                keep(&mut self.partial, &raw[at + used..]);
+            }
+            Some(_) => {
+                let used = self.on_tls(core, now, &mut raw[at..], plain)?;
+                keep(&mut self.partial, &raw[at + used..]);
+            }
+        }
+        Ok(())
+    }
+
+    fn on_proxy_header(&mut self, source: Option<(SocketAddr, SocketAddr)>) -> Result<(), End> {
+        self.stage = Stage::First;
+        if let Some((remote, _)) = source {
+            self.admitted.name_source(remote.ip())?;
+            self.from.remote = remote;
+        }
+        Ok(())
+    }
+
+    /// The first byte of a connection decides what it is.
+    fn choose(&mut self, first: u8, bytes: &[u8], now: Now) -> Result<(), End> {
+        match &self.shared.tls {
+            Some(tls) if self.door.tls && first == TLS_HANDSHAKE => {
+                self.tls = Some(Box::new(TlsSession::new(tls).map_err(|_| Closed::Tls)?));
+                self.from.transport = Transport::Tls;
+                self.enter(Stage::Handshake, now);
+            }
+            _ if self.door.tcp && classify(first) == Kind::Stun => self.enter(Stage::Turn, now),
+            _ if proxy_protocol::looks_like(bytes) => return Err(Closed::ProxyStranger.into()),
+            _ => return Err(Closed::UnknownProtocol.into()),
+        }
+        Ok(())
+    }
+
+    /// Serves ciphertext. Returns how much of it was whole records.
+    fn on_tls(
+        &mut self,
+        core: &mut Core,
+        now: Now,
+        raw: &mut [u8],
+        plain: &mut Vec<u8>,
+    ) -> Result<usize, End> {
+        let Some(tls) = &mut self.tls else { return Ok(0) };
+        plain.clear();
+        plain.append(&mut self.partial_plain);
+        let mut ciphertext = Vec::new();
+        let received = tls.receive(raw, plain, &mut ciphertext);
+        let (is_up, alpn) = (!tls.is_handshaking(), tls.alpn().map(|name| name == ALPN_HTTP));
+        self.push(&ciphertext)?;
+        let received = received.map_err(|_| Closed::Tls)?;
+        if self.stage == Stage::Handshake && is_up {
+            self.enter(Stage::FirstInTls, now);
+        }
+        if self.stage == Stage::FirstInTls {
+            match (alpn, plain.first().copied()) {
+                (Some(true), _) => return self.leave_for_http(raw, received.consumed, plain),
+                (None, Some(first)) if first.is_ascii_uppercase() => {
+                    return self.leave_for_http(raw, received.consumed, plain);
+                }
+                (_, Some(first)) if classify(first) == Kind::Stun => self.stage = Stage::Turn,
+                (_, Some(_)) => return Err(Closed::UnknownProtocol.into()),
+                (_, None) => {}
+            }
+        }
+        if self.stage == Stage::Turn {
+            let used = core.on_bytes(Input { now, from: &self.from, bytes: plain })?;
+            let rest = used < plain.len() || received.consumed < raw.len();
+            self.note(core, now, used > 0, rest);
+            keep(&mut self.partial_plain, &plain[used..]);
+        } else {
+            keep(&mut self.partial_plain, plain);
+        }
+        if received.closed {
+            return Err(Closed::Client.into());
+        }
+        Ok(received.consumed)
+    }
+
+    /// Keeps what was read for HTTP.
+    fn leave_for_http(&mut self, raw: &[u8], consumed: usize, plain: &[u8]) -> Result<usize, End> {
+        keep(&mut self.partial, &raw[consumed..]);
+        keep(&mut self.partial_plain, plain);
+        Err(End::Http)
+    }
+
+    /// Notes what a read has brought: whole messages, and the start of another.
+    fn note(&mut self, core: &mut Core, now: Now, whole: bool, incomplete: bool) {
+        self.allocation = core.server.allocation_at(&self.from);
+        if whole {
+            self.heard = now.at;
+            self.begun = None;
+        }
+        if incomplete && self.begun.is_none() && self.allocation.is_none() {
+            self.begin(now);
+        }
+    }
+
+    fn enter(&mut self, stage: Stage, now: Now) {
+        // The first message of a stream in the clear has had its time from the start.
+        if stage != Stage::Turn {
+            self.stage = stage;
+            self.begin(now);
+        }
+        self.stage = stage;
+    }
+
+    fn begin(&mut self, now: Now) {
+        self.begun = Some(now.at);
+        let at = self.deadline(now.at).0;
+        let at = self.instant(at);
+        self.timer.as_mut().reset(at);
+    }
+
+    /// When the connection has to end, and why, unless something happens; it has no allocation.
+    fn deadline(&self, now: Timestamp) -> (Timestamp, Closed) {
+        let deadlines = &self.shared.deadlines;
+        match (self.stage, self.begun) {
+            (Stage::Handshake, begun) => {
+                (begun.unwrap_or(now).after(deadlines.handshake), Closed::HandshakeTimeout)
+            }
+            (_, Some(begun)) => (begun.after(deadlines.message), Closed::MessageTimeout),
+            (_, None) => (self.heard.after(deadlines.idle), Closed::Idle),
+        }
+    }
+
+    fn instant(&self, at: Timestamp) -> Instant {
+        Instant::from_std(self.shared.clock.instant(at))
+    }
+
+    /// Ends the connection when its time is over. The timer may fire early, but never late.
+    fn poll_timer(&mut self, core: &mut Core, cx: &mut Context<'_>) -> Poll<End> {
+        loop {
+            ready!(self.timer.as_mut().poll(cx));
+            let now = core.clock.monotonic();
+            let next = if core.server.has_allocation(&self.from) {
+                // Its own lifetime ends it; this is the moment to tidy up.
+                self.shrink();
+                now.after(self.shared.deadlines.idle)
+            } else {
+                let (at, reason) = self.deadline(now);
+                if at <= now {
+                    return Poll::Ready(End::Closed(reason));
+                }
+                at
+            };
+            let next = self.instant(next);
+            self.timer.as_mut().reset(next);
+        }
+    }
+
+    /// Gives back memory that traffic needed.
+    fn shrink(&mut self) {
+        self.queue.shrink();
+        for partial in [&mut self.partial, &mut self.partial_plain] {
+            partial.shrink_to_fit();
+        }
+    }
+
+    /// Writes the messages for the client, under TLS if it has that; what the kernel does not take waits.
+    fn write(&mut self, core: &mut Core) -> Result<(), End> {
+        if core.outgoing.is_empty() {
+            return Ok(());
+        }
+        let shared = Rc::clone(&self.shared);
+        let result = match &mut self.tls {
+            None => self.push(&core.outgoing),
+            Some(tls) => {
+                let ciphertext = &mut *shared.ciphertext.borrow_mut();
+                ciphertext.clear();
+                let sealed = tls.send(&core.outgoing, ciphertext).map_err(|_| Closed::Tls);
+                sealed.map_err(End::from).and_then(|()| self.push(ciphertext))
+            }
+        };
+        core.outgoing.clear();
+        result
+    }
+
+    /// Sends bytes, or queues them behind those that wait.
+    fn push(&mut self, bytes: &[u8]) -> Result<(), End> {
+        let mut written = 0;
+        if self.queue.is_empty() {
+            while written < bytes.len() {
+                match self.stream.try_write(&bytes[written..]) {
+                    Ok(count) => written += count,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        self.queue.push(&bytes[written..]);
+        Ok(())
+    }
+
+    fn flush(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        while !self.queue.is_empty() {
+            if self.stream.poll_write_ready(cx)?.is_pending() {
+                return Ok(());
+            }
+            self.queue.flush(|bytes| self.stream.try_write(bytes))?;
+        }
+        Ok(())
+    }
+
+    fn close(mut self, reason: Closed) -> Closed {
+        if let Some(tls) = &mut self.tls {
+            let mut farewell = Vec::new();
+            tls.close(&mut farewell);
+            let _gone_anyway = self.push(&farewell);
+        }
+        if !matches!(reason, Closed::Client | Closed::Idle) {
+            // Who broke the rules leaves nothing behind here, and learns nothing.
+            tcp::reset_on_close(&self.stream);
+        }
+        reason
+    }
+
+    fn hand_over(self) -> Closed {
+        let (remote, local) = (self.from.remote, self.from.local);
+        let Ok(socket) = self.stream.into_std() else { return Closed::Client };
+        let (tls, incoming, plain) = (self.tls, self.partial, self.partial_plain);
+        let unsent = self.queue.into_bytes();
+        match self.shared.http.try_send(HandedOver { socket, tls, incoming, plain, unsent, remote, local }) {
+            Ok(()) => Closed::Http,
+            Err(_) => Closed::HttpBusy,
+        }
+    }
+}
+
+/// Makes `kept` the bytes `rest`.
+fn keep(kept: &mut Vec<u8>, rest: &[u8]) {
+    kept.clear();
+    kept.extend_from_slice(rest);
+}

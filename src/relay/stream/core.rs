@@ -1,0 +1,297 @@
+//! What the tasks of one stream runtime share: the state machine, its relay ports, and memory that one task at
+//! a time uses. All of it is on one thread, so it is borrowed and never locked.
+
+use crate::base::Now;
+use crate::metrics::{
+    BatchOp, Closed, Direction, Dropped, dropped, relay_bytes, relay_packets, socket_receive_drops,
+    udp_batch_packets, udp_batches,
+};
+use crate::net::{Header, Outgoing, RecvBatch, SendReport, SendScratch, UdpSocket, WatchedSocket};
+use crate::relay::clock::Clock;
+use crate::relay::ports::{Driver, RelayPorts};
+use crate::relay::traffic::count_sent;
+use crate::turn::{ClientAddr, REPLY_BYTES_MAX, RelayId, Server, Verdict};
+use crate::wire::channel_data::{Frame, frame};
+use crate::wire::stun::attribute::Icmp;
+use slab::Slab;
+use std::io;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::task::{Context, Poll, Waker};
+
+/// The longest message that is waited for before its client has an allocation: a request.
+const STRANGER_BYTES_MAX: usize = 2048;
+
+/// The longest Send indication: the largest datagram with an IPv6 peer and DONT-FRAGMENT around it.
+const SEND_BYTES_MAX: usize = 20 + 24 + 4 + 4 + 65_508;
+
+/// Batches from one relay socket before its connection looks at something else.
+const BATCHES_PER_TURN: usize = 2;
+
+/// Error queue entries from one socket in one turn.
+const ERRORS_PER_TURN: usize = 16;
+
+/// The shared state.
+pub(super) struct Core {
+    pub(super) server: Server,
+    pub(super) ports: RelayPorts<WatchedSocket>,
+    pub(super) clients: Slab<Client>,
+    pub(super) clock: Clock,
+    /// Whole messages for the client whose task runs now; it takes them out before it ends its turn.
+    pub(super) outgoing: Vec<u8>,
+    batch: RecvBatch,
+    scratch: SendScratch,
+    run: Vec<Outgoing>,
+    /// The relay socket that `run` leaves through.
+    run_relay: Option<RelayId>,
+    reply: Box<[u8; REPLY_BYTES_MAX]>,
+}
+
+/// How other tasks reach the task of a connection.
+#[derive(Debug, Default)]
+pub(super) struct Client {
+    /// Responses that had to wait, for its task to send: one at most, since a client has one Allocate.
+    answers: Vec<u8>,
+    waker: Option<Waker>,
+}
+
+impl Core {
+    /// State without clients.
+    pub(super) fn new(server: Server, ports: RelayPorts<WatchedSocket>, clock: Clock) -> Self {
+        Self {
+            server,
+            ports,
+            clients: Slab::new(),
+            clock,
+            outgoing: Vec::new(),
+            batch: RecvBatch::new(1 << 16),
+            scratch: SendScratch::new(),
+            run: Vec::with_capacity(RecvBatch::DATAGRAMS_MAX),
+            run_relay: None,
+            reply: Box::new([0; REPLY_BYTES_MAX]),
+        }
+    }
+
+    /// Notes whom to wake for a client, and takes over what waits for it.
+    pub(super) fn attend(&mut self, client: &ClientAddr, waker: &Waker) {
+        let Some(entry) = self.clients.get_mut(client.door as usize) else { return };
+        if !entry.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            entry.waker = Some(waker.clone());
+        }
+        self.outgoing.append(&mut entry.answers);
+    }
+
+    /// Serves the whole messages at the front of what a client sent. Returns how many bytes they were.
+    ///
+    /// # Errors
+    /// What follows is no message, or one that this client may not send: the stream is lost.
+    pub(super) fn on_bytes(&mut self, input: Input<'_>) -> Result<usize, Closed> {
+        let mut at = 0;
+        let end = loop {
+            let rest = &input.bytes[at..];
+            let (length, total) = match frame(rest, stun_bytes_max(rest)) {
+                Ok(Frame::Stun { total }) => (total, total),
+                Ok(Frame::ChannelData { length, total }) => (length, total),
+                Ok(Frame::Incomplete { total }) if total <= STRANGER_BYTES_MAX => break Ok(at),
+                // Only who relays has so much to say.
+                Ok(Frame::Incomplete { .. }) if self.server.has_allocation(input.from) => break Ok(at),
+                Ok(Frame::Incomplete { .. }) | Err(_) => break Err(Closed::Framing),
+            };
+            self.on_message(input, at..at + length);
+            at += total;
+        };
+        self.send_run(input);
+        end
+    }
+
+    fn on_message(&mut self, input: Input<'_>, message: Range<usize>) {
+        let start = message.start;
+        let bytes = &input.bytes[message];
+        match self.server.on_client_datagram(input.now, input.from, bytes, &mut self.reply[..]) {
+            Verdict::ToPeer { relay, peer, payload, dont_fragment } => {
+                let outgoing = to_peer(peer, start + payload.start..start + payload.end);
+                self.push_to_peer(input, relay, outgoing, dont_fragment);
+            }
+            Verdict::Reply { length } => {
+                // What came before this request leaves before a socket closes by it.
+                self.send_run(input);
+                self.drain_effects(input.now, input.from);
+                self.outgoing.extend_from_slice(&self.reply[..length]);
+            }
+            Verdict::Nothing => {
+                self.send_run(input);
+                self.drain_effects(input.now, input.from);
+            }
+            Verdict::Dropped(_) | Verdict::ToClient { .. } => {}
+        }
+    }
+
+    /// Does what the core wants done; what it answers to `from` goes out with its other messages.
+    fn drain_effects(&mut self, now: Now, from: &ClientAddr) {
+        self.drive(|ports, server, side| ports.drain_effects(now, server, side));
+        if let Some(entry) = self.clients.get_mut(from.door as usize) {
+            self.outgoing.append(&mut entry.answers);
+        }
+    }
+
+    /// Lets `work` open and close ports.
+    pub(super) fn drive(
+        &mut self,
+        work: impl FnOnce(&mut RelayPorts<WatchedSocket>, &mut Server, &mut Side<'_>),
+    ) {
+        work(&mut self.ports, &mut self.server, &mut Side { clients: &mut self.clients });
+    }
+
+    /// The connection of a client is gone, and all that it held with it.
+    pub(super) fn on_closed(&mut self, client: &ClientAddr) {
+        let now = self.clock.now();
+        if let Some(waiting) = self.server.on_closed(now, client) {
+            self.ports.forget_waiting(waiting);
+        }
+        self.drive(|ports, server, side| ports.drain_effects(now, server, side));
+        self.clients.try_remove(client.door as usize);
+    }
+
+    fn push_to_peer(&mut self, input: Input<'_>, relay: RelayId, outgoing: Outgoing, dont_fragment: bool) {
+        if self.run_relay != Some(relay) || dont_fragment {
+            self.send_run(input);
+            self.run_relay = Some(relay);
+        }
+        self.run.push(outgoing);
+        if dont_fragment {
+            self.send_unfragmented(input);
+        } else if self.run.len() == RecvBatch::DATAGRAMS_MAX {
+            self.send_run(input);
+        }
+    }
+
+    fn send_run(&mut self, input: Input<'_>) {
+        let Some(relay) = self.run_relay.take() else { return };
+        match self.ports.find(relay) {
+            Some(relay) => {
+                let report = relay.socket.send_run(&mut self.scratch, input.bytes, &self.run);
+                let way = (Direction::ToPeer, input.from.transport);
+                count_sent(self.server.counters(), way, &self.run, &report);
+            }
+            None => self.server.counters().add(dropped(Dropped::NoAllocation), self.run.len() as u64),
+        }
+        self.run.clear();
+    }
+
+    fn send_unfragmented(&mut self, input: Input<'_>) {
+        if let Some(relay) = self.run_relay.take()
+            && let Some(relay) = self.ports.find(relay)
+            && let Some(one) = self.run.first()
+        {
+            let mut report = SendReport::default();
+            match relay.socket.send_unfragmented(&mut self.scratch, input.bytes, one) {
+                Ok(_) => report.sent = 1,
+                Err(error) => report.count(&error),
+            }
+            let way = (Direction::ToPeer, input.from.transport);
+            count_sent(self.server.counters(), way, &self.run, &report);
+        }
+        self.run.clear();
+    }
+
+    /// Takes what peers sent to one relayed address, as far as `room` bytes allow; the rest is dropped. Returns
+    /// whether there was something, and otherwise has the task woken.
+    pub(super) fn on_relay(&mut self, now: Now, relay: RelayId, room: usize, cx: &mut Context<'_>) -> bool {
+        for turn in 0..BATCHES_PER_TURN {
+            let Some(socket) = self.ports.find_mut(relay) else { return turn > 0 };
+            let Poll::Ready(count) = socket.socket.poll_recv(cx, &mut self.batch) else { return turn > 0 };
+            if count == 0 {
+                self.drain_errors(now, relay);
+                continue;
+            }
+            let lost = self.batch.overflow().map_or(0, |total| {
+                let lost = total.wrapping_sub(socket.overflow);
+                socket.overflow = total;
+                lost
+            });
+            let counters = self.server.counters();
+            counters.add(socket_receive_drops(), u64::from(lost));
+            counters.increment(udp_batches(BatchOp::Receive));
+            counters.add(udp_batch_packets(BatchOp::Receive), count as u64);
+            (0..count).for_each(|i| self.on_peer_datagram(now, relay, i, room));
+        }
+        true
+    }
+
+    fn on_peer_datagram(&mut self, now: Now, relay: RelayId, i: usize, room: usize) {
+        let datagram = self.batch.datagram(i);
+        if datagram.truncated {
+            self.server.counters().increment(dropped(Dropped::TooBig));
+            return;
+        }
+        let length = datagram.bytes.len();
+        let verdict = self.server.on_peer_datagram(now, relay, datagram.from, length);
+        let Verdict::ToClient { client, header, padding } = verdict else { return };
+        let counters = self.server.counters();
+        if self.outgoing.len() >= room {
+            counters.increment(dropped(Dropped::SendBufferFull));
+            return;
+        }
+        self.outgoing.extend_from_slice(header.as_slice());
+        self.outgoing.extend_from_slice(datagram.bytes);
+        self.outgoing.extend_from_slice(&[0; 3][..usize::from(padding)]);
+        counters.increment(relay_packets(Direction::ToClient, client.transport));
+        counters.add(relay_bytes(Direction::ToClient, client.transport), length as u64);
+    }
+
+    /// ICMP errors about what a relay sent. An unread one would fail the next send to anybody.
+    fn drain_errors(&mut self, now: Now, relay: RelayId) {
+        for _ in 0..ERRORS_PER_TURN {
+            let Some(socket) = self.ports.find(relay) else { return };
+            let Ok(Some(error)) = socket.socket.recv_error() else {
+                // The queue may have had no room for the details, while the error itself is pending.
+                let _detail_is_lost = socket.socket.take_error();
+                return;
+            };
+            let icmp = Icmp { icmp_type: error.icmp_type, code: error.code, data: error.data };
+            if let Some(told) = self.server.on_icmp(now, relay, error.peer, icmp, &mut self.reply[..]) {
+                self.outgoing.extend_from_slice(&self.reply[..told.length]);
+            }
+        }
+    }
+}
+
+/// What arrived from a client.
+#[derive(Clone, Copy)]
+pub(super) struct Input<'a> {
+    pub(super) now: Now,
+    pub(super) from: &'a ClientAddr,
+    pub(super) bytes: &'a [u8],
+}
+
+/// The runtime's own side of its relay ports.
+pub(super) struct Side<'a> {
+    clients: &'a mut Slab<Client>,
+}
+
+impl Driver for Side<'_> {
+    type Socket = WatchedSocket;
+
+    fn watch(&mut self, _slot: usize, socket: UdpSocket) -> io::Result<WatchedSocket> {
+        WatchedSocket::new(socket)
+    }
+
+    fn answer(&mut self, _server: &mut Server, client: &ClientAddr, reply: &[u8]) {
+        let Some(entry) = self.clients.get_mut(client.door as usize) else { return };
+        entry.answers.extend_from_slice(reply);
+        if let Some(waker) = &entry.waker {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+/// The longest STUN message that a stream may begin with: requests are short.
+fn stun_bytes_max(stream: &[u8]) -> usize {
+    const SEND_INDICATION: [u8; 2] = [0x00, 0x16];
+    if stream.starts_with(&SEND_INDICATION) { SEND_BYTES_MAX } else { STRANGER_BYTES_MAX }
+}
+
+fn to_peer(peer: SocketAddr, payload: Range<usize>) -> Outgoing {
+    let payload = payload.start as u32..payload.end as u32;
+    Outgoing { to: peer, source: None, ecn: 0, header: Header::EMPTY, slot: 0, payload, pad: 0 }
+}

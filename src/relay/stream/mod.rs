@@ -1,0 +1,19 @@
+//! TURN over TCP and TLS (RFC 8656 section 3.1): one [`Prepared`] runtime beside each shard, with one task per
+//! connection, which owns its allocation and ends it when it ends.
+//!
+//! A connection is a pipe of stages: a PROXY header where one is configured, TLS where the first byte says so,
+//! then the first bytes decide between TURN and HTTP. A stage holds what is incomplete and nothing else:
+//! received bytes lie in memory that all tasks of a runtime share, and a connection that says nothing keeps no
+//! buffer. What cannot be written waits in a queue of its own, bounded in bytes; media that finds it full is
+//! dropped, so a client that stops reading slows nobody down.
+//!
+//! HTTP is handed over to the control runtime whole ([`HandedOver`](crate::net::tls::HandedOver)); nothing of it runs here.
+
+mod connection;
+mod core;
+mod door;
+mod queue;
+mod runtime;
+
+pub use door::{Deadlines, StreamDoor, StreamDoorSettings, Tls, bind_stream_doors};
+pub use runtime::{Prepared, Setup};
