@@ -121,6 +121,7 @@ impl Shard {
                 self.drain_effects(now);
                 self.send_reply(&from, length);
             }
+            Verdict::ReplyVia(reply) => self.send_reply(&reply.client, reply.length),
             Verdict::Nothing => {
                 self.send_run_to_peer();
                 self.drain_effects(now);

@@ -1,4 +1,4 @@
-//! Rank 3: the STUN and TURN server as a state machine without I/O (RFC 8489, RFC 8656).
+//! Rank 3: the STUN and TURN server as a state machine without I/O (RFC 8489, RFC 8656, RFC 5780).
 //!
 //! A driver hands in what arrived and the time; it gets back a [`Verdict`], which says what to send
 //! now, and drains [`Effect`]s, which say what to open and close. Payload stays where the driver
@@ -14,6 +14,7 @@ mod allocation;
 mod authenticate;
 mod canonical;
 mod channel;
+mod discovery;
 mod error;
 mod ledger;
 mod peer_policy;
@@ -31,6 +32,7 @@ mod verdict;
 
 pub use address::{AllocationId, ClientAddr, RelayId};
 pub use canonical::embedded_v4;
+pub use discovery::Discovery;
 pub use error::{OpenError, Reject};
 pub use ledger::{
     Grant, Lease, Ledger, LedgerSettings, OpenRequest, PortParity, PortUse, RelayAddress, SubjectTotal,

@@ -2,6 +2,7 @@
 
 use super::address::{AllocationId, ClientAddr, RelayId, plain};
 use super::allocation::{Allocation, Slot};
+use super::discovery::is_of_discovery;
 use super::server::Server;
 use super::verdict::{Header, Reply, Verdict};
 use crate::base::{Family, Now};
@@ -209,6 +210,7 @@ impl Send {
                     payload = payload.or(Some(range));
                 }
                 AttributeType::DONT_FRAGMENT => dont_fragment = true,
+                kind if is_of_discovery(kind) => return None,
                 kind if kind.is_comprehension_required() && !kind.is_known() => return None,
                 _ => {}
             }

@@ -1,5 +1,6 @@
 //! The attributes of one request, read in one walk: the first of each type counts.
 
+use super::discovery::is_of_discovery;
 use super::respond::Asked;
 use crate::wire::stun::{AttributeType, Message};
 
@@ -22,12 +23,16 @@ pub(super) struct Request<'a> {
     pub(super) additional_family: Option<&'a [u8]>,
     pub(super) channel_number: Option<&'a [u8]>,
     pub(super) peer: Option<&'a [u8]>,
+    pub(super) change_request: Option<&'a [u8]>,
+    pub(super) padding: Option<&'a [u8]>,
+    pub(super) response_port: Option<&'a [u8]>,
     pub(super) unknown: UnknownAttributes,
 }
 
 impl<'a> Request<'a> {
-    /// `legacy`: also take what clients of RFC 5766 and its drafts sent otherwise.
-    pub(super) fn read(message: Message<'a>, legacy: bool) -> Self {
+    /// `legacy`: also take what clients of RFC 5766 and its drafts sent otherwise. `discovery`: this is a
+    /// Binding request where RFC 5780 is spoken.
+    pub(super) fn read(message: Message<'a>, legacy: bool, discovery: bool) -> Self {
         let mut request = Self {
             message,
             username: None,
@@ -41,6 +46,9 @@ impl<'a> Request<'a> {
             additional_family: None,
             channel_number: None,
             peer: None,
+            change_request: None,
+            padding: None,
+            response_port: None,
             unknown: UnknownAttributes::default(),
         };
         for attribute in message.attributes() {
@@ -57,6 +65,9 @@ impl<'a> Request<'a> {
                 AttributeType::LEGACY_ADDITIONAL_ADDRESS_FAMILY if legacy => &mut request.additional_family,
                 AttributeType::CHANNEL_NUMBER => &mut request.channel_number,
                 AttributeType::XOR_PEER_ADDRESS => &mut request.peer,
+                AttributeType::CHANGE_REQUEST if discovery => &mut request.change_request,
+                AttributeType::PADDING if discovery => &mut request.padding,
+                AttributeType::RESPONSE_PORT if discovery => &mut request.response_port,
                 kind => {
                     request.unknown.note(kind);
                     continue;
@@ -88,9 +99,10 @@ impl UnknownAttributes {
     const MAX: usize = 8;
 
     fn note(&mut self, kind: AttributeType) {
-        // Known by name is not understood: these two belong to mechanisms that are not offered.
-        let understood =
-            kind.is_known() && !matches!(kind, AttributeType::PASSWORD_ALGORITHM | AttributeType::USERHASH);
+        // Known by name is not understood: these belong to mechanisms that are not offered, or not here.
+        let understood = kind.is_known()
+            && !matches!(kind, AttributeType::PASSWORD_ALGORITHM | AttributeType::USERHASH)
+            && !is_of_discovery(kind);
         let known = !kind.is_comprehension_required() || understood;
         if !known && usize::from(self.length) < Self::MAX && !self.kinds().any(|k| k == kind) {
             self.kinds[usize::from(self.length)] = kind.0;

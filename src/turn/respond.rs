@@ -1,7 +1,8 @@
 //! Responses as values, and how they become bytes.
 
+use super::discovery::Discovered;
 use super::error::Reject;
-use super::request::UnknownAttributes;
+use super::request::{REQUEST_BYTES_MAX, UnknownAttributes};
 use crate::auth::Identity;
 use crate::metrics::ResponseCode;
 use crate::wire::stun::{
@@ -10,14 +11,19 @@ use crate::wire::stun::{
 };
 use std::net::SocketAddr;
 
-/// A reply buffer of this size holds every response.
-pub const REPLY_BYTES_MAX: usize = 1024;
+/// A reply buffer of this size holds every response. The longest has PADDING, as much as its request.
+pub const REPLY_BYTES_MAX: usize = REQUEST_BYTES_MAX;
+
+/// FINGERPRINT with its header.
+const FINGERPRINT_BYTES: usize = 8;
 
 /// What a response says.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Body {
     /// Binding: where the request came from.
     Mapped(SocketAddr),
+    /// Binding at a door of NAT behaviour discovery.
+    Discovered(Discovered),
     /// Allocate.
     Allocated(Allocated),
     /// Refresh: the new lifetime in seconds.
@@ -91,6 +97,9 @@ impl Body {
         let class = if matches!(self, Self::Rejected(_)) { Class::Error } else { Class::Success };
         let mut writer = MessageWriter::new(reply, class, asked.method, asked.transaction);
         self.write_attributes(&mut writer, &asked.unknown);
+        if let Self::Discovered(Discovered { pad_to: Some(total), .. }) = self {
+            writer.padding(total.saturating_sub(if asked.fingerprint { FINGERPRINT_BYTES } else { 0 }));
+        }
         if let Some(challenge) = challenge {
             writer.attribute(AttributeType::REALM, challenge.realm.as_bytes());
             writer.attribute(AttributeType::NONCE, &challenge.nonce);
@@ -107,6 +116,7 @@ impl Body {
     fn write_attributes(&self, writer: &mut MessageWriter<'_>, unknown: &UnknownAttributes) {
         match self {
             Self::Mapped(address) => writer.xor_address(AttributeType::XOR_MAPPED_ADDRESS, *address),
+            Self::Discovered(discovered) => discovered.write(writer),
             Self::Allocated(allocated) => allocated.write(writer),
             Self::Lifetime(seconds) => writer.u32(AttributeType::LIFETIME, *seconds),
             Self::Done => {}
@@ -117,6 +127,17 @@ impl Body {
                 }
             }
         }
+    }
+}
+
+impl Discovered {
+    /// RFC 5780 section 6.1: the mapped address in both forms, since a gateway that rewrites addresses in
+    /// payload betrays itself by the difference.
+    fn write(&self, writer: &mut MessageWriter<'_>) {
+        writer.address(AttributeType::MAPPED_ADDRESS, self.mapped);
+        writer.xor_address(AttributeType::XOR_MAPPED_ADDRESS, self.mapped);
+        writer.address(AttributeType::RESPONSE_ORIGIN, self.origin);
+        writer.address(AttributeType::OTHER_ADDRESS, self.other);
     }
 }
 

@@ -3,6 +3,7 @@
 use super::address::{ClientAddr, FiveTuple};
 use super::allocation::{Allocation, Slot};
 use super::authenticate::{Refused, Requester};
+use super::discovery::Place;
 use super::error::Reject;
 use super::peer_policy::PeerPolicy;
 use super::request::{REQUEST_BYTES_MAX, Request};
@@ -95,7 +96,7 @@ impl Server {
     /// A datagram of a client, or a whole message of a stream.
     ///
     /// `bytes`: 0 to 65,535, not kept. `reply`: at least [`super::REPLY_BYTES_MAX`] bytes, written only
-    /// with [`Verdict::Reply`].
+    /// with [`Verdict::Reply`] and [`Verdict::ReplyVia`].
     pub fn on_client_datagram(
         &mut self,
         now: Now,
@@ -235,7 +236,12 @@ impl Server {
         reply: &mut [u8],
     ) -> Verdict {
         self.counters.increment(metrics::stun_requests(label));
-        let request = Request::read(message, self.settings.legacy_channels);
+        let is_binding = label == MethodLabel::Binding;
+        let place = Place::of(&self.settings.discovery, from).filter(|_| is_binding);
+        let request = Request::read(message, self.settings.legacy_channels, place.is_some());
+        if let Some(place) = place {
+            return self.discover(now, from, place, &request, reply);
+        }
         let outcome = match label {
             MethodLabel::Binding => binding(from, &request),
             _ if self.is_opening(from) => return self.drop(Dropped::Pending),
@@ -284,7 +290,7 @@ impl Server {
     }
 
     /// Encodes and counts the response; one without integrity must fit the budget of strangers.
-    fn answer(
+    pub(super) fn answer(
         &mut self,
         now: Now,
         from: &ClientAddr,

@@ -1,5 +1,6 @@
 //! What the operator decided about relaying, checked.
 
+use super::discovery::Discovery;
 use crate::base::Rate;
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ pub struct Settings {
     pub new_peers_per_second: Option<Rate>,
     /// Replies to strangers.
     pub replies: ReplyBudget,
+    /// Doors for NAT behaviour discovery, none twice. Few: each Binding request looks its door up here.
+    pub discovery: Vec<Discovery>,
     /// How many servers share the budgets: each takes its part.
     pub shards: usize,
 }
@@ -80,6 +83,7 @@ impl Default for Settings {
             packets_per_user: None,
             new_peers_per_second: Some(Rate { per_second: 50, burst: 200 }),
             replies: ReplyBudget::default(),
+            discovery: Vec::new(),
             shards: 1,
         }
     }

@@ -20,6 +20,8 @@ pub enum Verdict {
         /// Bytes.
         length: usize,
     },
+    /// The same, but from another door or to another port: as to this client (RFC 5780 section 6.1).
+    ReplyVia(Reply),
     /// Part of the received datagram goes to a peer.
     ToPeer {
         /// Through this relay socket.
@@ -92,7 +94,7 @@ pub struct OpenedRelay {
     pub external: SocketAddr,
 }
 
-/// A reply for a client, not for the sender of the input.
+/// A reply for a client, not for the sender of the input, or not by the way that the input came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reply {
     /// Whom.

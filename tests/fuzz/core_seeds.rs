@@ -102,6 +102,13 @@ pub(crate) fn state_machine() -> Seeds {
         ),
         ("held", joined(0, &[&challenge(0), &[15, 1], &allocate(0, 0), &[13, 0], SEND, &[15, 0]])),
         ("held-to-the-end", joined(0, &[&challenge(0), &[15, 1], &allocate(0, 0)])),
+        (
+            "discover",
+            joined(0, &[&[16, 0, 0x10, 0, 0, 0, 0], &[16, 0, 0x11, 6, 0, 0, 0], &[16, 1, 0x03, 6, 9, 9, 0]]),
+        ),
+        ("discover-padded", joined(0, &[&[16, 0, 0x24, 7, 0, 0, 187], &[16, 0, 0x27, 7, 9, 9, 187]])),
+        ("discover-another-port", joined(0, &[&[16, 0, 0x33, 4, 9, 9, 0], &[16, 0, 0x42, 0, 0, 0, 0]])),
+        ("discover-nonsense", joined(0, &[&[16, 0, 0x91, 2, 0, 0, 0], &[16, 3, 0x97, 0, 0, 0, 255]])),
         ("drain", joined(0, &[&challenge(0), &[12, 0, 1], &allocate(0, 0)])),
         ("refused", joined(0, &[&challenge(0), &[12, 1, 1], &allocate(0, 0)])),
         ("reload", lives(&[BIND, &[12, 3, 0xFF, 0], CHANNEL, FROM_PEER])),

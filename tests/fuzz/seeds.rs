@@ -156,6 +156,14 @@ fn turn_requests() -> Seeds {
             }),
         ),
         (
+            "discovery",
+            written(Class::Request, Method::BINDING, |w| {
+                w.attribute(AttributeType::CHANGE_REQUEST, &[0, 0, 0, 6]);
+                w.attribute(AttributeType::RESPONSE_PORT, &[0x13, 0x88]);
+                w.padding(64);
+            }),
+        ),
+        (
             "every-known-attribute-empty",
             written(Class::Request, Method::ALLOCATE, |w| {
                 AttributeType::KNOWN.iter().for_each(|kind| w.attribute(*kind, &[]))
@@ -194,6 +202,17 @@ fn turn_answers() -> Seeds {
                 let error = AddressErrorCode { family: RequestedFamily::V6, code: 440 };
                 w.attribute(AttributeType::ADDRESS_ERROR_CODE, &encode_address_error_code(error));
                 w.attribute(AttributeType::SOFTWARE, b"a server");
+            }),
+        ),
+        (
+            "discovered",
+            written(Class::Success, Method::BINDING, |w| {
+                let address = "198.51.100.1:49152".parse().expect("a literal");
+                w.address(AttributeType::MAPPED_ADDRESS, address);
+                w.xor_address(AttributeType::XOR_MAPPED_ADDRESS, address);
+                w.address(AttributeType::RESPONSE_ORIGIN, "203.0.113.4:3478".parse().expect("a literal"));
+                w.address(AttributeType::OTHER_ADDRESS, "203.0.113.5:3479".parse().expect("a literal"));
+                w.attribute(AttributeType::PADDING, &[0; 3]);
             }),
         ),
         (

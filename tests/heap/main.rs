@@ -14,9 +14,9 @@ use crowd::{Crowd, channel_data, send};
 use std::net::SocketAddr;
 use std::time::Duration;
 use turnstone::metrics::Dropped;
-use turnstone::turn::{REPLY_BYTES_MAX, Verdict};
+use turnstone::turn::{Discovery, REPLY_BYTES_MAX, Verdict};
 use turnstone::wire::stun::{AttributeType, Class, Method, TransactionId};
-use world::{Client, UDP, World};
+use world::{Client, Options, UDP, World};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -77,6 +77,28 @@ fn answering_a_stranger_takes_nothing_from_the_heap() {
         println!("{name}: {taken} heap allocations in {PACKETS} requests");
         assert_eq!(taken, 0);
     }
+}
+
+#[test] // RFC 5780
+fn answering_from_another_door_takes_nothing_from_the_heap() {
+    let ips = ["192.0.2.4", "192.0.2.5"].map(|ip| ip.parse().unwrap());
+    let mut options = Options::default();
+    let ports = [3478, 3479];
+    options.settings.discovery = vec![Discovery { doors: [0, 1, 2, 3], bound: ips, external: ips, ports }];
+    let World { mut server, now, .. } = World::with(1, options);
+    let client = Client::new(1, "nobody");
+    let attributes: [(AttributeType, &[u8]); 2] =
+        [(AttributeType::CHANGE_REQUEST, &[0, 0, 0, 6]), (AttributeType::PADDING, &[0; 1500])];
+    let request = client.bare(TransactionId([3; 12]), Class::Request, Method::BINDING, &attributes);
+    let mut reply = [0; REPLY_BYTES_MAX];
+    let taken = allocations_in(|| {
+        for _ in 0..PACKETS {
+            let verdict = server.on_client_datagram(now, &client.address, &request, &mut reply);
+            assert!(matches!(verdict, Verdict::ReplyVia(told) if told.client.door == 3));
+        }
+    });
+    println!("a changed Binding: {taken} heap allocations in {PACKETS} requests");
+    assert_eq!(taken, 0);
 }
 
 #[test] // DESIGN section 8: at most 3 KB; the rest of an allocation's memory is the driver's

@@ -145,7 +145,7 @@ fn point_17_malformed_stun_is_never_answered_and_unknown_attributes_are_named() 
     let mut longer = good.clone();
     longer.extend_from_slice(&[0; 4]);
     assert_eq!(world.datagram(address, &longer), [Out::Dropped(Dropped::Malformed)]);
-    // CHANGE-REQUEST of RFC 3489 and 5780, which we do not do.
+    // CHANGE-REQUEST of RFC 3489 and 5780, at a door without an alternate.
     let answer = Answer::only(&world.datagram(address, &request(Method::BINDING, &[(A(3), &[0; 4])])));
     assert_eq!((answer.code, answer.unknown), (420, vec![3]));
     let optional = request(Method::BINDING, &[(A(0x8030), &[0; 4])]);

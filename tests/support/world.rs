@@ -175,6 +175,9 @@ impl World {
             Verdict::Reply { length } => {
                 out.push(Out::ToClient { to: from.remote, bytes: reply[..length].to_vec() });
             }
+            Verdict::ReplyVia(told) => {
+                out.push(Out::ToClient { to: told.client.remote, bytes: reply[..told.length].to_vec() });
+            }
             Verdict::ToPeer { relay, peer, payload, dont_fragment } => {
                 let from = self.socket(relay).expect("verdicts name open sockets").internal;
                 out.push(Out::ToPeer { from, peer, payload: bytes[payload].to_vec(), dont_fragment });

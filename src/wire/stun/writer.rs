@@ -70,6 +70,20 @@ impl<'b> MessageWriter<'b> {
         self.push(&[0; 2][..2 * (count & 1)]);
     }
 
+    /// PADDING (RFC 5780 section 7.6): zeros that bring the message to `total` bytes, rounded down to a
+    /// multiple of four; none when it is that long already.
+    pub fn padding(&mut self, total: usize) {
+        let length = total.saturating_sub(self.length + 4) & !3;
+        self.attribute_header(AttributeType::PADDING, length);
+        match self.buffer.get_mut(self.length..self.length + length) {
+            Some(target) if !self.failed => {
+                target.fill(0);
+                self.length += length;
+            }
+            _ => self.failed = true,
+        }
+    }
+
     /// MESSAGE-INTEGRITY or MESSAGE-INTEGRITY-SHA256 over all that was written (RFC 8489 section 14.5).
     pub fn integrity(&mut self, algorithm: IntegrityAlgorithm, key: &IntegrityKey) {
         if self.failed {
@@ -146,6 +160,24 @@ mod tests {
             writer.attribute(AttributeType::REALM, b"turn");
             assert_eq!(writer.finish(), None, "{size}");
         }
+    }
+
+    #[test] // RFC 5780 section 7.6
+    fn a_padded_message_has_the_wanted_size_or_an_empty_padding() {
+        for (total, expected) in [(0, 24), (24, 24), (27, 24), (28, 28), (1503, 1500)] {
+            let mut buffer = [0xA5; 1500];
+            let mut writer =
+                MessageWriter::new(&mut buffer, Class::Success, Method::BINDING, TransactionId([1; 12]));
+            writer.padding(total);
+            assert_eq!(writer.finish(), Some(expected), "{total}");
+            let value = Message::parse(&buffer[..expected]).expect("sound").first(AttributeType::PADDING);
+            assert!(value.is_some_and(|value| value.len() == expected - 24 && value.iter().all(|b| *b == 0)));
+        }
+        let mut buffer = [0; 64];
+        let mut writer =
+            MessageWriter::new(&mut buffer, Class::Success, Method::BINDING, TransactionId::default());
+        writer.padding(100);
+        assert_eq!(writer.finish(), None);
     }
 
     #[test] // the class of CVE-2020-4067 and coturn 1984

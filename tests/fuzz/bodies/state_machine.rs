@@ -9,12 +9,15 @@ mod world;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
-use turnstone::turn::{OpenError, PeerRules, PortRange, RelayAddress, Settings, embedded_v4};
+use turnstone::turn::{Discovery, OpenError, PeerRules, PortRange, RelayAddress, Settings, embedded_v4};
 use turnstone::wire::stun::attribute::{Icmp, decode_xor_address};
 use turnstone::wire::stun::{AttributeType as A, Class, Message, Method};
 use world::{Client, Options, Out, RELAY_V4, RELAY_V6, UDP, World, bare, xor};
 
 const INPUTS_MAX: usize = 256;
+
+/// The input that is a discovery; all others are told apart by their remainder of 16.
+const DISCOVER: u8 = 16;
 
 pub(crate) fn run(data: &[u8]) {
     let mut input = Input(data);
@@ -64,7 +67,11 @@ impl Bench {
     }
 
     fn step(&mut self, input: &mut Input<'_>) {
-        match input.byte() % 16 {
+        let choice = input.byte();
+        if choice == DISCOVER {
+            return self.discover(input);
+        }
+        match choice % 16 {
             0 => {
                 let (client, length) = (self.client(input), input.byte());
                 let bytes = input.bytes(usize::from(length));
@@ -163,6 +170,29 @@ impl Bench {
         add(choice & 16 != 0, A::LIFETIME, &[0, 0, choice, choice]);
         add(choice & 32 != 0, A::DONT_FRAGMENT, &[]);
         self.request(client, Method::ALLOCATE, &attributes, input);
+    }
+
+    /// A Binding request with attributes of RFC 5780, by a door of any kind: each answer goes to the
+    /// address that asked, and amplifies no more than its addresses do.
+    fn discover(&mut self, input: &mut Input<'_>) {
+        let (mut from, choice) = (self.clients[self.client(input)].address, input.byte());
+        from.door = u32::from(choice >> 4 & 7);
+        let (flags, port, padding) = (input.byte(), [input.byte(), input.byte()], input.byte());
+        let padding = vec![flags; usize::from(padding) * 8];
+        let all: [(A, &[u8]); 3] = [
+            (A::CHANGE_REQUEST, &[0, 0, 0, flags][usize::from(choice >> 7)..]),
+            (A::RESPONSE_PORT, &port),
+            (A::PADDING, &padding),
+        ];
+        let chosen: Vec<_> = (0..3).filter(|n| choice >> n & 1 == 1).map(|n| all[n]).collect();
+        let request = bare(self.world.transaction(), Class::Request, Method::BINDING, &chosen);
+        for out in self.world.datagram(from, &request) {
+            let Out::ToClient { to, bytes } = out else { continue };
+            assert_eq!(to.ip(), from.remote.ip(), "to somebody else");
+            assert!(to == from.remote || choice & 2 != 0 && to.port() == u16::from_be_bytes(port));
+            assert!(bytes.len() <= request.len().max(68 + 4), "{} for {}", bytes.len(), request.len());
+            assert!(Message::parse(&bytes).is_ok_and(|m| m.method() == Method::BINDING));
+        }
     }
 
     fn operator(&mut self, input: &mut Input<'_>) {
@@ -325,7 +355,9 @@ fn is_public(ip: IpAddr) -> bool {
 }
 
 fn settings(choice: u8) -> Settings {
+    let ips = [RELAY_V4.into(), [192, 31, 196, 11].into()];
     Settings {
+        discovery: vec![Discovery { doors: [1, 2, 3, 4], bound: ips, external: ips, ports: [3478, 3479] }],
         legacy_channels: choice & 32 != 0,
         strict_expiry: choice & 64 != 0,
         permissions_max: if choice & 128 == 0 { 4 } else { 256 },

@@ -3,11 +3,11 @@
 use turnstone::wire::channel_data::{Frame, frame};
 use turnstone::wire::demux::{Kind, classify};
 use turnstone::wire::stun::attribute::{
-    decode_address, decode_address_error_code, decode_channel_number, decode_error_code, decode_even_port,
-    decode_icmp, decode_lifetime, decode_nonce, decode_password_algorithms, decode_realm,
-    decode_requested_family, decode_requested_transport, decode_reservation_token, decode_software,
-    decode_unknown_attributes, decode_userhash, decode_username, decode_xor_address,
-    encode_address_error_code,
+    decode_address, decode_address_error_code, decode_change_request, decode_channel_number,
+    decode_error_code, decode_even_port, decode_icmp, decode_lifetime, decode_nonce,
+    decode_password_algorithms, decode_realm, decode_requested_family, decode_requested_transport,
+    decode_reservation_token, decode_response_port, decode_software, decode_unknown_attributes,
+    decode_userhash, decode_username, decode_xor_address, encode_address_error_code,
 };
 use turnstone::wire::stun::{
     AttributeType, HEADER_BYTES, IntegrityAlgorithm, IntegrityKey, MAGIC_COOKIE, Message, MessageWriter,
@@ -88,6 +88,10 @@ fn decode_all(value: &[u8], message: &Message<'_>) {
         decode_requested_family(value).is_ok(),
     ];
     assert_eq!(words, [value.len() == 4; 4]);
+    assert_eq!(decode_change_request(value).is_ok(), value.len() == 4);
+    let port = decode_response_port(value).map(std::num::NonZeroU16::get);
+    let has_port = matches!(value.len(), 2 | 4) && value[..2] != [0, 0];
+    assert_eq!(port.ok(), has_port.then(|| u16::from_be_bytes([value[0], value[1]])));
     assert_eq!(decode_even_port(value).is_ok(), value.len() == 1);
     assert_eq!(decode_icmp(value).is_ok(), value.len() == 8);
     assert_eq!(decode_reservation_token(value).is_ok(), value.len() == 8);

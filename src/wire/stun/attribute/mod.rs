@@ -1,6 +1,7 @@
-//! The attributes of RFC 8489 and RFC 8656: types here, values in the files beside.
+//! The attributes of RFC 8489, RFC 8656 and RFC 5780: types here, values in the files beside.
 
 mod address;
+mod discovery;
 mod error;
 mod fingerprint;
 mod password;
@@ -9,6 +10,7 @@ mod text;
 
 pub use address::{decode_address, decode_xor_address};
 pub(super) use address::{encode_address, encode_xor_address};
+pub use discovery::{ChangeRequest, decode_change_request, decode_response_port};
 pub(super) use error::encode_error_code;
 pub use error::{ErrorCode, decode_error_code, decode_unknown_attributes};
 pub(super) use fingerprint::fingerprint;
@@ -53,6 +55,7 @@ macro_rules! attribute_types {
 
 attribute_types! {
     MAPPED_ADDRESS = 0x0001, "RFC 8489 section 14.1";
+    CHANGE_REQUEST = 0x0003, "RFC 5780 section 7.2";
     USERNAME = 0x0006, "RFC 8489 section 14.3";
     MESSAGE_INTEGRITY = 0x0008, "RFC 8489 section 14.5";
     ERROR_CODE = 0x0009, "RFC 8489 section 14.8";
@@ -73,6 +76,8 @@ attribute_types! {
     USERHASH = 0x001E, "RFC 8489 section 14.4";
     XOR_MAPPED_ADDRESS = 0x0020, "RFC 8489 section 14.2";
     RESERVATION_TOKEN = 0x0022, "RFC 8656 section 18.10";
+    PADDING = 0x0026, "RFC 5780 section 7.6";
+    RESPONSE_PORT = 0x0027, "RFC 5780 section 7.5";
     ADDITIONAL_ADDRESS_FAMILY = 0x8000, "RFC 8656 section 18.11";
     ADDRESS_ERROR_CODE = 0x8001, "RFC 8656 section 18.12";
     PASSWORD_ALGORITHMS = 0x8002, "RFC 8489 section 14.11";
@@ -81,4 +86,6 @@ attribute_types! {
     SOFTWARE = 0x8022, "RFC 8489 section 14.14";
     ALTERNATE_SERVER = 0x8023, "RFC 8489 section 14.15";
     FINGERPRINT = 0x8028, "RFC 8489 section 14.7";
+    RESPONSE_ORIGIN = 0x802B, "RFC 5780 section 7.3";
+    OTHER_ADDRESS = 0x802C, "RFC 5780 section 7.4";
 }
