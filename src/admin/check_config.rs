@@ -1,7 +1,7 @@
 //! `turnstone check-config`: is this file good, what does it mean, and what can it cost?
 
 use crate::base::Exit;
-use crate::config::{self, Config, Finding, Loaded, MemoryRow, MemorySum};
+use crate::config::{self, Challenge, Config, Finding, Loaded, MemoryRow, MemorySum};
 use clap::Args;
 use serde_json::{Value, json};
 use std::io::{self, IsTerminal};
@@ -69,6 +69,14 @@ fn print_summary(path: &Path, config: &Config) {
         challenge.factor(),
         config.server.realm
     );
+    if let Some(answer) = config.discovery_answer() {
+        println!(
+            "NAT discovery to a stranger: {} bytes for {}, {:.1} x (listen.alternate)",
+            answer.reply_bytes,
+            answer.request_bytes,
+            answer.factor()
+        );
+    }
     println!("{}: ok", path.display());
 }
 
@@ -80,20 +88,24 @@ fn report(result: &Result<Loaded, config::ConfigErrors>) -> Value {
             json!({ "ok": false, "errors": list(errors.errors()), "warnings": list(errors.warnings()) })
         }
         Ok(loaded) => {
-            let challenge = loaded.config.challenge();
             json!({
                 "ok": true,
                 "errors": [],
                 "warnings": list(&loaded.warnings),
                 "memory": memory(&loaded.config.worst_case_memory()),
-                "challenge": {
-                    "request_bytes": challenge.request_bytes,
-                    "reply_bytes": challenge.reply_bytes,
-                    "factor": challenge.factor(),
-                },
+                "challenge": answer(&loaded.config.challenge()),
+                "nat_discovery": loaded.config.discovery_answer().as_ref().map(answer),
             })
         }
     }
+}
+
+fn answer(answer: &Challenge) -> Value {
+    json!({
+        "request_bytes": answer.request_bytes,
+        "reply_bytes": answer.reply_bytes,
+        "factor": answer.factor(),
+    })
 }
 
 fn finding(finding: &Finding) -> Value {
@@ -146,6 +158,25 @@ mod tests {
         assert_eq!(size(1023), "1023 B");
         assert_eq!(size(3 << 10), "3.0 KiB");
         assert_eq!(size((2 << 30) + (1 << 29)), "2.5 GiB");
+    }
+
+    #[test]
+    fn the_report_has_what_nat_discovery_gives_a_stranger() {
+        let text = |alternate| {
+            format!(
+                "[[listen]]\naddress = \"10.0.0.4:3478\"\n{alternate}\n[auth.users]\nbob = \"a-long-password\""
+            )
+        };
+        let without = report(&config::parse("t.toml", &text(""), []));
+        assert_eq!((&without["ok"], &without["nat_discovery"]), (&json!(true), &Value::Null));
+        let with = report(&config::parse("t.toml", &text("alternate = \"10.0.0.5:3479\""), []));
+        assert_eq!(with["nat_discovery"], json!({ "request_bytes": 20, "reply_bytes": 68, "factor": 3.4 }));
+        let listeners = |report: &Value| {
+            report["memory"]["rows"]
+                .as_array()
+                .and_then(|rows| rows.iter().find(|row| row["name"] == "UDP listeners")?["count"].as_u64())
+        };
+        assert_eq!(listeners(&with), listeners(&without).map(|count| 4 * count));
     }
 
     #[test]

@@ -2,24 +2,25 @@
 
 use super::checked::Config;
 
-/// The 401 answer to the smallest Allocate request, in bytes of UDP payload.
+/// An answer to a stranger and the smallest request for it, in bytes of UDP payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Challenge {
-    /// An Allocate request with REQUESTED-TRANSPORT alone.
+    /// The request.
     pub request_bytes: u32,
-    /// The answer with ERROR-CODE, REALM and NONCE.
+    /// The answer.
     pub reply_bytes: u32,
 }
 
 impl Challenge {
-    /// Reply over request: what a reflected attack gains. 2.0 with a realm of at most 4 bytes.
+    /// Reply over request: what a reflected attack gains.
     pub fn factor(&self) -> f64 {
         f64::from(self.reply_bytes) / f64::from(self.request_bytes)
     }
 }
 
 impl Config {
-    /// The challenge with this realm (RFC 8489 section 9.2.4), `auth.modern` off.
+    /// The 401 with ERROR-CODE, REALM and NONCE (RFC 8489 section 9.2.4) to an Allocate request with
+    /// REQUESTED-TRANSPORT alone, `auth.modern` off. The factor is 2.0 with a realm of at most 4 bytes.
     pub fn challenge(&self) -> Challenge {
         let realm_bytes = self.server.realm.len().next_multiple_of(4) as u32;
         Challenge {
@@ -29,6 +30,15 @@ impl Config {
                 + (ATTRIBUTE_BYTES + realm_bytes)
                 + (ATTRIBUTE_BYTES + NONCE_BYTES),
         }
+    }
+
+    /// The largest Binding answer of a listener with `alternate` to a request without attributes: four
+    /// addresses (RFC 5780 section 6.1). `None` when there is no such listener.
+    pub fn discovery_answer(&self) -> Option<Challenge> {
+        let listeners = self.listen.iter().filter(|listen| listen.alternates().is_some());
+        let address_bytes = listeners.map(|listen| if listen.address.is_ipv4() { 8 } else { 20 }).max()?;
+        let reply_bytes = HEADER_BYTES + 4 * (ATTRIBUTE_BYTES + address_bytes);
+        Some(Challenge { request_bytes: HEADER_BYTES, reply_bytes })
     }
 }
 
@@ -45,6 +55,21 @@ mod tests {
         let challenge = Config::default().challenge();
         assert_eq!((challenge.request_bytes, challenge.reply_bytes), (28, 56));
         assert!((challenge.factor() - 2.0).abs() < f64::EPSILON);
+    }
+
+    #[test] // RFC 5780 section 6.1
+    fn nat_discovery_answers_strangers_with_four_addresses() {
+        let mut config = Config::default();
+        assert_eq!(config.discovery_answer(), None);
+        for (address, alternate, bytes) in
+            [("192.0.2.1:3478", "192.0.2.2:3479", 68), ("[2001:db8::1]:3478", "[2001:db8::2]:3479", 116)]
+        {
+            let listen = &mut config.listen[0];
+            listen.address = address.parse().expect("literal");
+            listen.alternate = Some(alternate.parse().expect("literal"));
+            let answer = config.discovery_answer().expect("asked for");
+            assert_eq!((answer.request_bytes, answer.reply_bytes), (20, bytes));
+        }
     }
 
     #[test]

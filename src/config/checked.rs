@@ -71,7 +71,7 @@ section! {
         transports: Vec<Transport> = vec![Transport::Udp, Transport::Tcp];
         /// Sources whose connections must begin with a PROXY protocol header, which is believed.
         proxy_protocol_from: Vec<IpNet> = Vec::new();
-        /// Second address and port for NAT discovery (RFC 5780).
+        /// Second address and port for NAT discovery (RFC 5780); both ports are then open on both addresses.
         alternate: Option<SocketAddr> = None;
     }
 }

@@ -173,7 +173,8 @@ impl Config {
             let has_v4 = listed.iter().any(|other| other.is_ipv4() && other.port() == address.port());
             address.is_ipv6() && address.ip().is_unspecified() && !has_v4
         };
-        (listed.len() + listed.iter().filter(alone).count()) as u64
+        let alternates = self.listen.iter().filter_map(|listen| listen.alternates()).flatten().count();
+        (listed.len() + listed.iter().filter(alone).count() + alternates) as u64
     }
 
     fn listener_bytes(&self) -> u64 {

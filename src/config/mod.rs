@@ -14,6 +14,7 @@ mod addresses;
 mod challenge;
 mod checked;
 mod credentials;
+mod discovery;
 mod doors;
 mod env;
 mod files;

@@ -61,7 +61,8 @@ impl Plan {
     /// Every door as clients reach it: by the server's name where it has one, else a wildcard listener stands
     /// for every public relay address of its family.
     pub fn advertised_servers(&self) -> Vec<Advertised> {
-        let udp = self.doors.iter().map(|door| (Transport::Udp, *door));
+        let udp = self.doors.iter().enumerate().filter(|(number, _)| !self.is_alternate(*number));
+        let udp = udp.map(|(_, door)| (Transport::Udp, *door));
         let streams = self.streams.iter().flat_map(|door| door.transports().map(|t| (t, door.address)));
         let mut servers = Vec::new();
         for (transport, address) in udp.chain(streams) {
@@ -87,6 +88,11 @@ impl Plan {
         }
     }
 
+    /// Whether this door is there only for what another one is asked (RFC 5780).
+    fn is_alternate(&self, door: usize) -> bool {
+        self.turn.discovery.iter().any(|discovery| discovery.doors[1..].contains(&(door as u32)))
+    }
+
     /// This plan as far as a daemon can follow it whose sockets were bound by `bound`: those and what
     /// hangs on them stay. What is really listened on stays closed to peers, whatever the file says now.
     pub fn within(self, bound: &Self) -> Self {
@@ -94,6 +100,7 @@ impl Plan {
         endpoints.extend(self.endpoints.iter().filter(|endpoint| !bound.endpoints.contains(endpoint)));
         let mut hosts = self.hosts;
         hosts.extend(bound.ledger.addresses.iter().flat_map(|relay| [relay.internal, relay.external]));
+        hosts.extend(bound.turn.discovery.iter().flat_map(|discovery| discovery.external));
         let ledger = LedgerSettings {
             allocations_per_user: self.ledger.allocations_per_user,
             allocations_total: self.ledger.allocations_total,
@@ -108,7 +115,12 @@ impl Plan {
             relay_buffers: bound.relay_buffers,
             ledger,
             // Keys of live allocations were made with the realm; another would lock their owners out.
-            turn: Settings { shards: bound.turn.shards, realm: bound.turn.realm.clone(), ..self.turn },
+            turn: Settings {
+                shards: bound.turn.shards,
+                realm: bound.turn.realm.clone(),
+                discovery: bound.turn.discovery.clone(),
+                ..self.turn
+            },
             auth: auth::Settings { realm: bound.auth.realm.clone(), ..self.auth },
             endpoints,
             hosts,
@@ -125,6 +137,8 @@ impl Plan {
             }
         };
         differ("listen", self.doors == other.doors && self.streams == other.streams);
+        let discovery = self.turn.discovery == other.turn.discovery;
+        differ("listen.alternate or server.public_address", discovery);
         differ("http.admin", self.admin == other.admin);
         differ("relay.workers", self.workers == other.workers);
         differ("relay.addresses or server.public_address", self.ledger.addresses == other.ledger.addresses);

@@ -1,9 +1,9 @@
 //! From a config to a plan for a host.
 
-use super::doors;
 use super::host::Host;
 use super::plan::{Plan, Unfit};
 use super::{ByteSize, Config, EventRate, Limits, PublicAddress, PublicMapping, RelayAddress};
+use super::{discovery, doors};
 use crate::base::{Family, Rate};
 use crate::net::Buffers;
 use crate::relay::ConnectionLimits;
@@ -16,13 +16,16 @@ use std::net::{IpAddr, SocketAddr};
 /// An address that is not on this host, or none to relay on.
 pub fn resolve(config: &Config, host: &Host) -> Result<Plan, Unfit> {
     let addresses = relay_addresses(config, host)?;
-    let doors = doors::datagram(config, host);
+    let mut doors = doors::datagram(config, host);
     let streams = doors::streams(config, host);
+    let discovery = discovery::resolve(config, host, &mut doors)?;
     let workers = config.relay.workers.on(host.cores);
     let admin = config.http.admin.0;
     let bound: Vec<SocketAddr> = doors.iter().copied().chain(listeners(config)).chain(admin).collect();
-    let endpoints = bound.iter().copied().chain(seen_from_outside(&bound, &addresses)).collect();
+    let outside = seen_from_outside(&bound, &addresses).chain(discovery::seen_from_outside(&discovery));
+    let endpoints = bound.iter().copied().chain(outside).collect();
     let external = addresses.iter().map(|relay| relay.external);
+    let external = external.chain(discovery.iter().flat_map(|discovery| discovery.external));
     Ok(Plan {
         admin,
         admin_hosts: config.server.name.iter().cloned().collect(),
@@ -38,7 +41,7 @@ pub fn resolve(config: &Config, host: &Host) -> Result<Plan, Unfit> {
             allocations_per_user: or_all(config.limits.allocations_per_user),
             allocations_total: config.limits.allocations_total,
         },
-        turn: turn_settings(config, workers),
+        turn: Settings { discovery, ..turn_settings(config, workers) },
         auth: config.auth_settings(),
         peers: PeerRules {
             recommended: config.relay.peers.denies_recommended(),
@@ -131,7 +134,7 @@ fn automatic(config: &Config, host: &Host) -> Vec<IpAddr> {
 
 /// What peers see of `internal`: the mapping for this very address, else the one for its family, unless
 /// that external address is itself on this host.
-fn external(config: &Config, internal: IpAddr, host: &Host) -> IpAddr {
+pub(super) fn external(config: &Config, internal: IpAddr, host: &Host) -> IpAddr {
     let PublicAddress::Fixed(mappings) = &config.server.public_address else { return internal };
     let of_family = |mapping: &&PublicMapping| {
         mapping.internal.is_none()
@@ -142,12 +145,12 @@ fn external(config: &Config, internal: IpAddr, host: &Host) -> IpAddr {
     exact.or_else(|| mappings.iter().find(of_family)).map_or(internal, |mapping| mapping.external)
 }
 
-fn local(key: &'static str, ip: IpAddr, host: &Host) -> Result<IpAddr, Unfit> {
+pub(super) fn local(key: &'static str, ip: IpAddr, host: &Host) -> Result<IpAddr, Unfit> {
     if on_host(ip, host) {
         return Ok(ip);
     }
     let help = match key {
-        "relay.addresses" => {
+        "relay.addresses" | "listen.address" | "listen.alternate" => {
             "name an address that `ip address` shows; behind 1:1 NAT put the public one into server.public_address"
         }
         _ => "`internal` must be an address that `ip address` shows",

@@ -2,6 +2,7 @@
 
 use super::addresses::{DenyRule, RelayAddress};
 use super::checked::{Config, Listen, Tls, TlsMode, Transport};
+use super::discovery;
 use super::public_address::{PublicAddress, PublicMapping};
 use super::report::Report;
 use super::units::ByteSize;
@@ -29,6 +30,10 @@ fn listeners(config: &Config, report: &mut Report) {
     let doors = [("http.public", config.http.public), ("http.admin", config.http.admin)];
     for (index, listen) in config.listen.iter().enumerate() {
         listener(index, listen, &mut keys, report);
+    }
+    // Last, so that what has a line of its own keeps it.
+    for (index, listen) in config.listen.iter().enumerate() {
+        discovery::check(index, listen, &mut keys, report);
     }
     for (key, door) in doors {
         let Some(address) = door.0.filter(|address| address.port() != 0) else { continue };
@@ -151,7 +156,7 @@ fn public_addresses(public: &PublicAddress, report: &mut Report) {
     }
 }
 
-fn is_host(ip: IpAddr) -> bool {
+pub(super) fn is_host(ip: IpAddr) -> bool {
     let is_broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
     !ip.is_unspecified() && !ip.is_multicast() && !is_broadcast
 }

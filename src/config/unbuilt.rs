@@ -15,10 +15,6 @@ struct Row {
 static ROWS: &[Row] = &[
     Row { what: "the `tls` transport", asked_at: |config| transport(config, Transport::Tls) },
     Row { what: "the `dtls` transport", asked_at: |config| transport(config, Transport::Dtls) },
-    Row {
-        what: "NAT discovery (`listen.alternate`)",
-        asked_at: |config| listener(config, "alternate", |l| l.alternate.is_some()),
-    },
     Row { what: "TCP relaying (`relay.tcp`)", asked_at: |config| when(config.relay.tcp, "relay.tcp") },
     Row { what: "TLS (`[tls]`)", asked_at: |config| when(config.tls.mode != TlsMode::Off, "tls") },
     Row {
@@ -83,8 +79,4 @@ fn transport(config: &Config, wanted: Transport) -> Option<String> {
         let at = listen.transports.iter().position(|transport| *transport == wanted)?;
         Some(format!("listen[{i}].transports[{at}]"))
     })
-}
-
-fn listener(config: &Config, key: &str, asked: fn(&super::checked::Listen) -> bool) -> Option<String> {
-    config.listen.iter().position(asked).map(|i| format!("listen[{i}].{key}"))
 }

@@ -152,6 +152,42 @@ fn the_same_door_twice_is_refused() {
     accept(&with_auth(&format!("{one}{}", one.replace("0.0.0.0", "[::]"))));
 }
 
+#[test] // RFC 5780 section 6
+fn an_alternate_needs_a_second_address_and_a_second_port() {
+    let pair = |address: &str, alternate: &str| {
+        format!("[[listen]]\naddress = \"{address}\"\ntransports = [\"udp\"]\nalternate = \"{alternate}\"\n")
+    };
+    let second = "write a second address of this host with a second port, such as \"203.0.113.5:3479\"";
+    for (address, alternate, message) in [
+        ("10.0.0.4:3478", "10.0.0.4:3479", "10.0.0.4 is the address of the listener itself"),
+        ("10.0.0.4:3478", "10.0.0.5:3478", "3478 is the port of the listener itself"),
+        ("10.0.0.4:3478", "[2001:db8::1]:3479", "of two address families"),
+        ("10.0.0.4:3478", "10.0.0.5:0", "clients cannot find port 0"),
+        ("10.0.0.4:3478", "224.0.0.1:3479", "224.0.0.1 is not the address of a host"),
+    ] {
+        refused(&pair(address, alternate), (4, 13), message, second);
+    }
+    let single = "write one address of this host in `address`, and another one in `alternate`";
+    for (address, alternate) in [("0.0.0.0:3478", "10.0.0.5:3479"), ("10.0.0.4:3478", "0.0.0.0:3479")] {
+        refused(&pair(address, alternate), (4, 13), "0.0.0.0 means every one", single);
+    }
+    refused(
+        &pair("10.0.0.4:3478", "10.0.0.5:3479").replace("udp", "tcp"),
+        (4, 13),
+        "NAT discovery is done over udp",
+        "add \"udp\" to `transports`, or delete the line",
+    );
+    refused(
+        &format!("{}{}", pair("10.0.0.4:3478", "10.0.0.5:3479"), pair("10.0.0.5:3478", "10.0.0.6:3480")),
+        (4, 13),
+        "udp on 10.0.0.5:3478 is already taken by `listen[1].transports[0]`",
+        "NAT discovery opens both ports on both addresses; change one of them",
+    );
+    let loaded = accept(&with_auth(&pair("10.0.0.4:3478", "10.0.0.5:3479")));
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    accept(&with_auth(&pair("[2001:db8::1]:3478", "[2001:db8::2]:3479")));
+}
+
 #[test]
 fn relay_and_public_addresses_must_be_addresses_of_a_host() {
     let host = "write an address of this host, or \"auto\"";

@@ -65,7 +65,7 @@ fn the_examples_of_the_shipped_file_pass_one_by_one() {
         if line.starts_with("[[tls.extra]]") || header.trim_start().starts_with("[[tls.extra]]") {
             continue;
         }
-        let start = if header.starts_with("[[listen]]") { "address = \"0.0.0.0:1\"\n" } else { "" };
+        let start = if header.starts_with("[[listen]]") { "address = \"203.0.113.4:3478\"\n" } else { "" };
         let auth = if header == "[auth]" { "" } else { "\n[auth.users]\nbob = \"p\"\n" };
         let auth = if header == "[auth.users]" { "" } else { auth };
         accept(&format!("{header}\n{start}{line}\n{auth}"));

@@ -122,7 +122,8 @@ impl Core {
                 self.send_run(input);
                 self.drain_effects(input.now, input.from);
             }
-            Verdict::Dropped(_) | Verdict::ToClient { .. } => {}
+            // A connection has no other door that could answer.
+            Verdict::Dropped(_) | Verdict::ToClient { .. } | Verdict::ReplyVia(_) => {}
         }
     }
 
