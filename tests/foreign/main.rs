@@ -10,4 +10,5 @@ mod world;
 
 mod coturn;
 mod nat;
+mod natdiscovery;
 mod turn_crate;

@@ -6,6 +6,7 @@
 mod client;
 mod daemon;
 mod denied;
+mod discovery;
 mod flood;
 mod loops;
 mod loss;

@@ -29,6 +29,8 @@ pub struct Config {
     pub transports: &'static str,
     /// Whole sections.
     pub sections: String,
+    /// `alternate` of the first listener.
+    pub alternate: Option<SocketAddr>,
     pub relay: String,
     pub peers: String,
     pub auth: String,
@@ -45,6 +47,7 @@ impl Default for Config {
             listen: vec![loopback(free_port())],
             transports: "\"udp\", \"tcp\"",
             sections: String::new(),
+            alternate: None,
             relay: format!("addresses = [\"127.0.0.1\"]\nports = \"{}\"\n", relay_ports()),
             peers: "allow = [\"127.0.0.0/8\", \"::1/128\"]\n".into(),
             auth: format!("secrets = [\"{SECRET}\"]\n"),
@@ -88,7 +91,12 @@ impl Config {
             .listen
             .iter()
             .map(|address| {
-                format!("[[listen]]\naddress = \"{address}\"\ntransports = [{}]\n", self.transports)
+                let alternate = self.alternate.filter(|_| *address == self.listen[0]);
+                let alternate = alternate.map(|at| format!("alternate = \"{at}\"\n")).unwrap_or_default();
+                format!(
+                    "[[listen]]\naddress = \"{address}\"\ntransports = [{}]\n{alternate}",
+                    self.transports
+                )
             })
             .collect();
         let users: String =
