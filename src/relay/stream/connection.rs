@@ -318,7 +318,9 @@ impl Connection {
         self.allocation = core.server.allocation_at(&self.from);
         if whole {
             self.heard = now.at;
-            self.begun = None;
+            if self.begun.take().is_some() {
+                self.arm(now);
+            }
         }
         if incomplete && self.begun.is_none() && self.allocation.is_none() {
             self.begin(now);
@@ -336,9 +338,15 @@ impl Connection {
 
     fn begin(&mut self, now: Now) {
         self.begun = Some(now.at);
-        let at = self.deadline(now.at).0;
-        let at = self.instant(at);
-        self.timer.as_mut().reset(at);
+        self.arm(now);
+    }
+
+    /// Makes the timer fire in time for a deadline that came nearer. One that moved away is seen when it fires.
+    fn arm(&mut self, now: Now) {
+        let at = self.instant(self.deadline(now.at).0);
+        if at < self.timer.deadline() {
+            self.timer.as_mut().reset(at);
+        }
     }
 
     /// When the connection has to end, and why, unless something happens; it has no allocation.

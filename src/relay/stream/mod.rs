@@ -14,6 +14,8 @@ mod core;
 mod door;
 mod queue;
 mod runtime;
+#[cfg(test)]
+mod tests;
 
 pub use door::{Deadlines, StreamDoor, StreamDoorSettings, Tls, bind_stream_doors};
 pub use runtime::{Prepared, Setup};
