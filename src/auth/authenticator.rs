@@ -1,15 +1,19 @@
-//! Judges requests that carry USERNAME and MESSAGE-INTEGRITY (RFC 8489 section 9.2.4).
+//! Judges requests that carry a user and an integrity (RFC 8489 section 9.2.4).
 //!
-//! What a stranger can time or count tells him nothing: every request that fails costs one check
+//! What a stranger can time or count tells him nothing: every USERNAME that fails costs one check
 //! for the static user (with a stand-in key when there is none) and one derivation plus one check
-//! for each candidate key, whatever its name looks like, and the static user is found by a search
-//! that takes the same steps for every name.
+//! for each candidate key, whatever it looks like, and the static user is found by a search
+//! that takes the same steps for every name. Every USERHASH that fails costs that search and that
+//! check of a static user, since no time-limited name can be found by its hash.
 
+use super::keys::{KeyHash, LongTermKeys, Scheme};
+use super::login::{Login, userhash};
 use super::name::MintedName;
+use super::offer::Offer;
 use super::password::SigningKey;
 use super::settings::{Secret, Settings};
 use crate::base::UnixTime;
-use crate::wire::stun::{IntegrityAlgorithm, IntegrityKey, Message};
+use crate::wire::stun::{IntegrityKey, Message};
 use aws_lc_rs::digest;
 use precis_profiles::OpaqueString;
 use precis_profiles::precis_core::profile::Profile;
@@ -25,8 +29,7 @@ pub struct CredentialId([u8; 16]);
 impl CredentialId {
     /// The id of a username as it stands in USERNAME.
     pub fn of(username: &str) -> Self {
-        let hash = digest::digest(&digest::SHA256, username.as_bytes());
-        Self(*hash.as_ref().first_chunk().expect("SHA-256 has 32 bytes"))
+        Self(digest(username.as_bytes()))
     }
 
     /// The id as bytes.
@@ -35,7 +38,7 @@ impl CredentialId {
     }
 }
 
-/// Who sent a request, and with what it was signed.
+/// Who sent a request.
 #[derive(Clone, Debug)]
 pub struct Identity {
     /// The very credential: two requests with the same id come from the same one.
@@ -47,10 +50,8 @@ pub struct Identity {
     pub label: Option<Arc<str>>,
     /// The call that the credential was made for.
     pub call_id: Option<Arc<str>>,
-    /// Checks what follows and signs the replies.
-    pub key: IntegrityKey,
-    /// The integrity that the request had; its replies have the same.
-    pub algorithm: IntegrityAlgorithm,
+    /// Check what follows and sign the replies.
+    pub keys: LongTermKeys,
     /// From this second on the credential is void; `None` for a static user.
     pub expires: Option<UnixTime>,
     /// Allocations that may live at once, where that is less than the configured limit.
@@ -74,18 +75,22 @@ pub enum AuthFailure {
 #[derive(Debug)]
 pub struct Authenticator {
     realm: String,
+    offer: Offer,
     /// Sorted by id.
     users: Vec<StaticUser>,
+    /// Digest of a USERHASH and place among the users, sorted. Not the USERHASH itself, of which a
+    /// stranger could choose each bit and time the search.
+    by_hash: Vec<([u8; 16], usize)>,
     candidates: Vec<SigningKey>,
-    /// Stands in where there is no static user, so that the work is the same.
-    nobody: IntegrityKey,
+    /// Stand in where there is no static user, so that the work is the same.
+    nobody: LongTermKeys,
 }
 
 #[derive(Debug)]
 struct StaticUser {
     id: CredentialId,
     name: Arc<str>,
-    key: IntegrityKey,
+    keys: LongTermKeys,
 }
 
 impl Authenticator {
@@ -99,69 +104,99 @@ impl Authenticator {
         let mut users: Vec<_> =
             settings.users.iter().map(|(name, password)| StaticUser::new(name, &realm, password)).collect();
         users.sort_by_key(|user| user.id);
-        let nobody = IntegrityKey::long_term_md5(b"", realm.as_bytes(), b"");
-        Self { realm, users, candidates: SigningKey::candidates(settings), nobody }
+        let hashed = |(at, user): (usize, &StaticUser)| (digest(&userhash(&user.name, &realm)), at);
+        let mut by_hash: Vec<_> = users.iter().enumerate().map(hashed).collect();
+        by_hash.sort_unstable();
+        let nobody = LongTermKeys::new(b"", realm.as_bytes(), b"");
+        let offer = Offer::of(settings);
+        Self { realm, offer, users, by_hash, candidates: SigningKey::candidates(settings), nobody }
     }
 
-    /// Verifies the MESSAGE-INTEGRITY of a request, which the caller found to be there, under
-    /// `username`, the text of its USERNAME.
+    /// What challenges offer.
+    pub fn offer(&self) -> Offer {
+        self.offer
+    }
+
+    /// Verifies the integrity of a request, which the caller found to be there, by its `scheme`.
     ///
     /// `now`: wall clock; matters for time-limited names alone. Requests on an allocation that
-    /// lives are checked with the key of its [`Identity`], so that expiry does not end it.
+    /// lives are checked with the keys of its [`Identity`], so that expiry does not end it.
     ///
     /// # Errors
-    /// One [`AuthFailure`]; also when only another integrity than MESSAGE-INTEGRITY is there.
+    /// One [`AuthFailure`]; also when another integrity is there than the scheme's.
     pub fn authenticate(
         &self,
         now: UnixTime,
-        username: &str,
+        login: Login<'_>,
+        scheme: Scheme,
         message: &Message<'_>,
     ) -> Result<Identity, AuthFailure> {
-        self.judge(now, username, |key| message.check_integrity(IntegrityAlgorithm::Sha1, key))
+        self.judge(now, login, scheme.hash, |key| scheme.verify(message, key))
     }
 
     /// `verify` tells whether the request was signed with this key.
     fn judge(
         &self,
         now: UnixTime,
-        username: &str,
+        login: Login<'_>,
+        hash: KeyHash,
         mut verify: impl FnMut(&IntegrityKey) -> bool,
     ) -> Result<Identity, AuthFailure> {
-        let id = CredentialId::of(username);
-        let user = self.static_user(id);
-        let right = verify(user.map_or(&self.nobody, |user| &user.key));
-        if let (Some(user), true) = (user, right) {
-            return Ok(user.identity());
+        let user = match login {
+            Login::Name(username) => self.named(CredentialId::of(username)),
+            Login::Hash(userhash) => self.hashed(digest(&userhash)),
+        };
+        let right = verify(user.map_or(&self.nobody, |user| &user.keys).of(hash));
+        match (login, user) {
+            (_, Some(user)) if right => Ok(user.identity()),
+            (Login::Name(username), _) => self.judge_minted(now, username, hash, user.is_some(), verify),
+            (Login::Hash(_), Some(_)) => Err(AuthFailure::BadIntegrity),
+            (Login::Hash(_), None) => Err(AuthFailure::UnknownUser),
         }
+    }
+
+    /// `is_static`: there is a static user of this name too.
+    fn judge_minted(
+        &self,
+        now: UnixTime,
+        username: &str,
+        hash: KeyHash,
+        is_static: bool,
+        mut verify: impl FnMut(&IntegrityKey) -> bool,
+    ) -> Result<Identity, AuthFailure> {
         let minted = MintedName::parse(username);
         let current = minted.filter(|name| now < name.expires());
+        let (name, realm) = (username.as_bytes(), self.realm.as_bytes());
         let mut signed = false;
         for candidate in &self.candidates {
-            let key = self.derive(candidate, username);
-            if verify(&key) {
+            let password = candidate.password(username);
+            if verify(&hash.key(name, realm, password.as_bytes())) {
                 signed = true;
-                if let Some(name) = current {
-                    return Ok(minted_identity(id, username, name, key));
+                if let Some(current) = current {
+                    let keys = LongTermKeys::new(name, realm, password.as_bytes());
+                    return Ok(minted_identity(username, current, keys));
                 }
             }
         }
-        Err(match (minted, user) {
+        Err(match (minted, is_static) {
             (Some(_), _) if signed => AuthFailure::Expired,
-            (None, None) => AuthFailure::UnknownUser,
+            (None, false) => AuthFailure::UnknownUser,
             _ => AuthFailure::BadIntegrity,
         })
     }
 
-    fn derive(&self, candidate: &SigningKey, username: &str) -> IntegrityKey {
-        let password = candidate.password(username);
-        IntegrityKey::long_term_md5(username.as_bytes(), self.realm.as_bytes(), password.as_bytes())
-    }
-
     /// Compares digests, of which a stranger cannot choose the next bit, in a number of steps that
     /// depends on nothing but the number of users.
-    fn static_user(&self, id: CredentialId) -> Option<&StaticUser> {
+    fn named(&self, id: CredentialId) -> Option<&StaticUser> {
         let at = self.users.partition_point(|user| user.id < id);
         self.users.get(at).filter(|user| user.id == id)
+    }
+
+    /// The same by the digest of a USERHASH.
+    fn hashed(&self, digest: [u8; 16]) -> Option<&StaticUser> {
+        let at = self.by_hash.partition_point(|(hash, _)| *hash < digest);
+        let (_, user) = self.by_hash.get(at).filter(|(hash, _)| *hash == digest)?;
+        self.users.get(*user)
     }
 }
 
@@ -171,7 +206,7 @@ impl StaticUser {
         let password = opaque_string(password.expose());
         Self {
             id: CredentialId::of(&name),
-            key: IntegrityKey::long_term_md5(name.as_bytes(), realm.as_bytes(), password.as_bytes()),
+            keys: LongTermKeys::new(name.as_bytes(), realm.as_bytes(), password.as_bytes()),
             name: Arc::from(name),
         }
     }
@@ -182,8 +217,7 @@ impl StaticUser {
             subject: Arc::clone(&self.name),
             label: None,
             call_id: None,
-            key: self.key.clone(),
-            algorithm: IntegrityAlgorithm::Sha1,
+            keys: self.keys.clone(),
             expires: None,
             allocations_max: None,
             bits_per_second: None,
@@ -191,20 +225,25 @@ impl StaticUser {
     }
 }
 
-fn minted_identity(id: CredentialId, username: &str, name: MintedName<'_>, key: IntegrityKey) -> Identity {
+fn minted_identity(username: &str, name: MintedName<'_>, keys: LongTermKeys) -> Identity {
     let subject = name.subject();
     Identity {
-        credential: id,
+        credential: CredentialId::of(username),
         // Bare expiries name nobody: each is its own subject, or all of them would share one quota.
         subject: if subject.is_empty() { Arc::from(username) } else { Arc::from(subject) },
         label: name.label().map(Arc::from),
         call_id: name.call_id().map(Arc::from),
-        key,
-        algorithm: IntegrityAlgorithm::Sha1,
+        keys,
         expires: Some(name.expires()),
         allocations_max: name.allocations_max(),
         bits_per_second: name.bits_per_second(),
     }
+}
+
+/// The first 128 bits of SHA-256.
+fn digest(bytes: &[u8]) -> [u8; 16] {
+    let hash = digest::digest(&digest::SHA256, bytes);
+    *hash.as_ref().first_chunk().expect("SHA-256 has 32 bytes")
 }
 
 /// `text` as the profile OpaqueString prepares it; unchanged where the profile has no answer.

@@ -3,13 +3,14 @@
 use super::*;
 use crate::auth::{Credential, MintRequest, Variant, mint};
 use crate::wire::stun::attribute::decode_username;
-use crate::wire::stun::{AttributeType, Class, MessageWriter, Method, TransactionId};
+use crate::wire::stun::{AttributeType, Class, IntegrityAlgorithm, MessageWriter, Method, TransactionId};
 use proptest::prelude::*;
 use std::time::Duration;
 
 const NOW: UnixTime = UnixTime(1_700_000_000);
 const HOUR: Duration = Duration::from_secs(3600);
 const REALM: &str = "turn";
+const HASHES: [KeyHash; 2] = [KeyHash::Md5, KeyHash::Sha256];
 
 #[test]
 fn minted_names_and_static_users_work_side_by_side() {
@@ -19,10 +20,10 @@ fn minted_names_and_static_users_work_side_by_side() {
         let who = allocate(&auth, NOW, &made.username, made.password.expose()).expect("valid");
         assert_eq!((&*who.subject, who.expires), ("alice", Some(NOW.after(HOUR))));
         assert_eq!(who.credential, CredentialId::of(&made.username));
-        assert!(who.key == key(&made.username, made.password.expose()));
+        assert!(*who.keys.of(KeyHash::Md5) == key(&made.username, made.password.expose()));
     }
     let who = allocate(&auth, NOW, "bob", "builder").expect("valid");
-    assert_eq!((&*who.subject, who.expires, who.algorithm), ("bob", None, IntegrityAlgorithm::Sha1));
+    assert_eq!((&*who.subject, who.expires), ("bob", None));
 }
 
 #[test]
@@ -79,8 +80,12 @@ fn a_right_hmac_over_a_name_without_expiry_opens_nothing() {
 #[test]
 fn the_key_that_stands_in_for_unknown_users_opens_nothing() {
     let auth = authenticator();
-    let verdict = auth.judge(NOW, "eve", |key| *key == auth.nobody);
-    assert_eq!(verdict.err(), Some(AuthFailure::UnknownUser));
+    for login in both_ways("eve") {
+        for hash in HASHES {
+            let verdict = auth.judge(NOW, login, hash, |key| key == auth.nobody.of(hash));
+            assert_eq!(verdict.err(), Some(AuthFailure::UnknownUser));
+        }
+    }
 }
 
 #[test]
@@ -118,39 +123,101 @@ fn no_more_secrets_are_tried_than_the_settings_allow() {
 #[test] // security U10
 fn every_failing_request_costs_the_same_checks_and_derivations() {
     let made = minted("old", Variant::Sha1, "alice");
-    let signed = key(&made.username, made.password.expose());
     for secrets in 0..=Settings::SECRETS_MAX {
-        let mut settings = settings();
-        settings.secrets.resize_with(secrets, || Secret::new("filler"));
-        for (n, secret) in settings.secrets.iter_mut().enumerate().skip(2) {
-            *secret = Secret::new(n.to_string());
-        }
-        let auth = Authenticator::new(&settings);
+        let auth = Authenticator::new(&with_secrets(secrets));
         let long = "x".repeat(508);
         for username in ["bob", "eve", "", "1:alice", "1800000000:alice;i=1", &made.username, &long] {
-            // The names that expired, and those whose integrity is right without being of use, too.
-            for accepted in [None, Some(&signed)] {
-                let mut tried: Vec<IntegrityKey> = Vec::new();
-                let verdict = auth.judge(made.expires, username, |key| {
-                    assert!(!tried.contains(key), "each check has a key derived for it");
-                    tried.push(key.clone());
-                    Some(key) == accepted
-                });
-                assert!(verdict.is_err());
-                assert_eq!(tried.len(), 1 + 2 * secrets, "{username:.20}");
+            for hash in HASHES {
+                let password = made.password.expose().as_bytes();
+                let signed = hash.key(made.username.as_bytes(), REALM.as_bytes(), password);
+                // The names that expired, and those whose integrity is right without being of use, too.
+                for accepted in [None, Some(&signed)] {
+                    let [name, userhash] = both_ways(username);
+                    let tried = tried_in_vain(&auth, made.expires, name, hash, accepted);
+                    assert_eq!(tried, 1 + 2 * secrets, "{username:.20}");
+                    let tried = tried_in_vain(&auth, made.expires, userhash, hash, accepted);
+                    assert_eq!(tried, 1, "no name is derived from a hash: {username:.20}");
+                }
             }
         }
     }
 }
 
+/// How many keys a request that is refused was checked with.
+fn tried_in_vain(
+    auth: &Authenticator,
+    now: UnixTime,
+    login: Login<'_>,
+    hash: KeyHash,
+    accepted: Option<&IntegrityKey>,
+) -> usize {
+    let mut tried: Vec<IntegrityKey> = Vec::new();
+    let verdict = auth.judge(now, login, hash, |key| {
+        assert!(!tried.contains(key), "each check has a key derived for it");
+        tried.push(key.clone());
+        Some(key) == accepted
+    });
+    assert!(verdict.is_err());
+    tried.len()
+}
+
+#[test] // RFC 8489 section 14.4
+fn a_userhash_finds_the_static_user_and_never_a_minted_name() {
+    let auth = authenticator();
+    for hash in HASHES {
+        let bob = hash.key(b"bob", REALM.as_bytes(), b"builder");
+        for login in both_ways("bob") {
+            let who = auth.judge(NOW, login, hash, |key| *key == bob).expect("static");
+            assert_eq!((&*who.subject, who.credential), ("bob", CredentialId::of("bob")));
+            assert!(login.names(&who, REALM));
+        }
+        let [_, by_hash] = both_ways("bob");
+        assert_eq!(auth.judge(NOW, by_hash, hash, |_| false).err(), Some(AuthFailure::BadIntegrity));
+        let made = minted("new", Variant::Sha1, "alice");
+        let [name, by_hash] = both_ways(&made.username);
+        let alice = hash.key(made.username.as_bytes(), REALM.as_bytes(), made.password.expose().as_bytes());
+        let who = auth.judge(NOW, name, hash, |key| *key == alice).expect("minted");
+        assert!(name.names(&who, REALM) && !by_hash.names(&who, REALM));
+        let refused = auth.judge(NOW, by_hash, hash, |key| *key == alice);
+        assert_eq!(refused.err(), Some(AuthFailure::UnknownUser));
+    }
+}
+
 #[test]
-fn a_request_with_sha256_integrity_alone_is_refused() {
+fn of_many_static_users_each_userhash_finds_its_own() {
+    let mut settings = settings();
+    settings.users = (0..100).map(|n| (format!("user{n}"), Secret::new("p"))).collect();
+    let auth = Authenticator::new(&settings);
+    for name in settings.users.keys() {
+        let [_, by_hash] = both_ways(name);
+        let who = auth.judge(NOW, by_hash, KeyHash::Md5, |_| true).expect("static");
+        assert_eq!(&*who.subject, name);
+    }
+}
+
+#[test]
+fn an_identity_has_the_keys_of_both_algorithms_whichever_let_it_in() {
+    let auth = authenticator();
+    let made = minted("old", Variant::Sha256, "alice");
+    for (username, password) in [("bob", "builder"), (&*made.username, made.password.expose())] {
+        let key = |hash: KeyHash| hash.key(username.as_bytes(), REALM.as_bytes(), password.as_bytes());
+        for hash in HASHES {
+            let who = auth.judge(NOW, Login::Name(username), hash, |k| *k == key(hash)).expect("valid");
+            assert!(HASHES.iter().all(|other| *who.keys.of(*other) == key(*other)));
+        }
+    }
+}
+
+#[test]
+fn a_request_with_another_integrity_than_its_scheme_is_refused() {
     let made = minted("new", Variant::Sha1, "alice");
     let key = key(&made.username, made.password.expose());
     let bytes = request(&made.username, IntegrityAlgorithm::Sha256, &key);
     let message = Message::parse(&bytes).expect("sound");
-    let verdict = authenticator().authenticate(NOW, &made.username, &message);
-    assert_eq!(verdict.err(), Some(AuthFailure::BadIntegrity));
+    let login = Login::Name(&made.username);
+    let judged = |scheme| authenticator().authenticate(NOW, login, scheme, &message).map(|_| ()).err();
+    assert_eq!(judged(Scheme::CLASSIC), Some(AuthFailure::BadIntegrity));
+    assert_eq!(judged(Scheme { integrity: IntegrityAlgorithm::Sha256, ..Scheme::CLASSIC }), None);
 }
 
 proptest! {
@@ -197,6 +264,21 @@ fn settings() -> Settings {
     }
 }
 
+/// "new", "old", and others behind them.
+fn with_secrets(count: usize) -> Settings {
+    let mut settings = settings();
+    settings.secrets.resize_with(count, || Secret::new("filler"));
+    for (n, secret) in settings.secrets.iter_mut().enumerate().skip(2) {
+        *secret = Secret::new(n.to_string());
+    }
+    settings
+}
+
+/// A user by USERNAME and by USERHASH.
+fn both_ways(username: &str) -> [Login<'_>; 2] {
+    [Login::Name(username), Login::Hash(userhash(username, REALM))]
+}
+
 fn authenticator() -> Authenticator {
     Authenticator::new(&settings())
 }
@@ -216,14 +298,14 @@ fn allocate(
     password: &str,
 ) -> Result<Identity, AuthFailure> {
     let bytes = request(username, IntegrityAlgorithm::Sha1, &key(username, password));
-    auth.authenticate(now, username, &Message::parse(&bytes).expect("sound"))
+    auth.authenticate(now, Login::Name(username), Scheme::CLASSIC, &Message::parse(&bytes).expect("sound"))
 }
 
 /// What a server does with received bytes; `None` for anything but a request that is let in.
 fn judge_bytes(auth: &Authenticator, bytes: &[u8]) -> Option<Identity> {
     let message = Message::parse(bytes).ok()?;
     let username = decode_username(message.first(AttributeType::USERNAME)?).ok()?;
-    auth.authenticate(NOW, username, &message).ok()
+    auth.authenticate(NOW, Login::Name(username), Scheme::CLASSIC, &message).ok()
 }
 
 fn request(username: &str, algorithm: IntegrityAlgorithm, key: &IntegrityKey) -> Vec<u8> {

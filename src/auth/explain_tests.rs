@@ -1,7 +1,7 @@
 //! Tests of the explanations and of their wording.
 
 use super::*;
-use crate::auth::{Authenticator, Credential, MintRequest, Secret, mint};
+use crate::auth::{Authenticator, Credential, Login, MintRequest, Scheme, Secret, mint};
 use crate::wire::stun::{
     Class, IntegrityAlgorithm, IntegrityKey, Message, MessageWriter, Method, TransactionId,
 };
@@ -123,7 +123,9 @@ fn let_in(now: UnixTime, username: &str, password: &str) -> bool {
     writer.integrity(IntegrityAlgorithm::Sha1, &key);
     let length = writer.finish().expect("fits");
     let message = Message::parse(&buffer[..length]).expect("sound");
-    Authenticator::new(&settings()).authenticate(now, username, &message).is_ok()
+    Authenticator::new(&settings())
+        .authenticate(now, Login::Name(username), Scheme::CLASSIC, &message)
+        .is_ok()
 }
 
 fn ask(now: UnixTime, username: &str, password: &str) -> Explanation {

@@ -7,21 +7,28 @@
 //! - [`mint()`] makes a time-limited credential, [`explain()`] says why one does or does not work.
 //! - [`MintedName`] reads such a name.
 //! - [`Nonces`] issues and checks nonces that are bound to a client's address, without state.
+//! - [`Offer`] is what a challenge offers beyond RFC 5389, [`Scheme`] what a request made of it.
 //! - [`Authenticator`] judges a request.
 #![forbid(unsafe_code)]
 
 mod authenticator;
 mod explain;
+mod keys;
+mod login;
 mod mint;
 mod name;
 mod nonce;
+mod offer;
 mod password;
 mod settings;
 
 pub use authenticator::{AuthFailure, Authenticator, CredentialId, Identity};
 pub use explain::{Explanation, NameFault, explain};
+pub use keys::{BadAlgorithms, KeyHash, LongTermKeys, Scheme};
+pub use login::Login;
 pub use mint::{Credential, MintError, MintRequest, mint};
 pub use name::{MintedName, NAME_BYTES_MAX, NameFields};
-pub use nonce::{Nonces, StaleNonce};
+pub use nonce::{Nonce, Nonces, StaleNonce};
+pub use offer::Offer;
 pub use password::Variant;
 pub use settings::{Secret, Settings};

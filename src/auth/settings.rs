@@ -36,7 +36,7 @@ pub struct Settings {
     pub secrets: Vec<Secret>,
     /// Static users and their passwords.
     pub users: BTreeMap<String, Secret>,
-    /// Offer SHA-256 integrity and PASSWORD-ALGORITHMS.
+    /// Offer what RFC 8489 has beyond RFC 5389: see [`super::Offer`].
     pub modern: bool,
     /// Expiry ends live sessions too, not only new ones.
     pub strict_expiry: bool,

@@ -1,6 +1,7 @@
 //! How much larger than its request the daemon's answer to a stranger is.
 
 use super::checked::Config;
+use crate::auth::{Nonces, Offer};
 
 /// An answer to a stranger and the smallest request for it, in bytes of UDP payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,16 +20,19 @@ impl Challenge {
 }
 
 impl Config {
-    /// The 401 with ERROR-CODE, REALM and NONCE (RFC 8489 section 9.2.4) to an Allocate request with
-    /// REQUESTED-TRANSPORT alone, `auth.modern` off. The factor is 2.0 with a realm of at most 4 bytes.
+    /// The 401 with ERROR-CODE, REALM, NONCE and, with `auth.modern`, PASSWORD-ALGORITHMS (RFC 8489 section
+    /// 9.2.4) to an Allocate request with REQUESTED-TRANSPORT alone. The factor is 2.0 with a realm of at
+    /// most 4 bytes, and 3.0 with `auth.modern`.
     pub fn challenge(&self) -> Challenge {
-        let realm_bytes = self.server.realm.len().next_multiple_of(4) as u32;
+        let nonce_chars = if self.auth.modern { Nonces::CHARS_MAX } else { Nonces::CHARS };
+        let offered = Offer::of(&self.auth_settings()).password_algorithms();
         Challenge {
-            request_bytes: HEADER_BYTES + ATTRIBUTE_BYTES + 4,
+            request_bytes: HEADER_BYTES + attribute(4),
             reply_bytes: HEADER_BYTES
-                + (ATTRIBUTE_BYTES + 4) // ERROR-CODE without a reason
-                + (ATTRIBUTE_BYTES + realm_bytes)
-                + (ATTRIBUTE_BYTES + NONCE_BYTES),
+                + attribute(4) // ERROR-CODE without a reason
+                + attribute(self.server.realm.len())
+                + attribute(nonce_chars)
+                + offered.map_or(0, |algorithms| attribute(algorithms.len())),
         }
     }
 
@@ -37,14 +41,17 @@ impl Config {
     pub fn discovery_answer(&self) -> Option<Challenge> {
         let listeners = self.listen.iter().filter(|listen| listen.alternates().is_some());
         let address_bytes = listeners.map(|listen| if listen.address.is_ipv4() { 8 } else { 20 }).max()?;
-        let reply_bytes = HEADER_BYTES + 4 * (ATTRIBUTE_BYTES + address_bytes);
+        let reply_bytes = HEADER_BYTES + 4 * attribute(address_bytes);
         Some(Challenge { request_bytes: HEADER_BYTES, reply_bytes })
     }
 }
 
+/// Bytes of an attribute with a value of this many, padding included.
+fn attribute(value_bytes: usize) -> u32 {
+    4 + value_bytes.next_multiple_of(4) as u32
+}
+
 const HEADER_BYTES: u32 = 20;
-const ATTRIBUTE_BYTES: u32 = 4;
-const NONCE_BYTES: u32 = 16;
 
 #[cfg(test)]
 mod tests {
@@ -70,6 +77,14 @@ mod tests {
             let answer = config.discovery_answer().expect("asked for");
             assert_eq!((answer.request_bytes, answer.reply_bytes), (20, bytes));
         }
+    }
+
+    #[test] // security U2
+    fn offering_sha256_makes_the_challenge_three_times_the_request() {
+        let mut config = Config::default();
+        config.auth.modern = true;
+        assert_eq!(config.challenge().reply_bytes, 84);
+        assert!((config.challenge().factor() - 3.0).abs() < f64::EPSILON);
     }
 
     #[test]

@@ -215,7 +215,7 @@ section! {
         secrets: Vec<Secret> = Vec::new();
         /// File with the same, one per line.
         secrets_file: Option<SecretsFile> = None;
-        /// Offer SHA-256 integrity; challenges grow.
+        /// Offer SHA-256 keys and integrity, and USERHASH where all users are static; challenges grow.
         modern: bool = false;
         /// Expiry ends live sessions.
         strict_expiry: bool = false;

@@ -17,10 +17,6 @@ static ROWS: &[Row] = &[
     Row { what: "the `dtls` transport", asked_at: |config| transport(config, Transport::Dtls) },
     Row { what: "TCP relaying (`relay.tcp`)", asked_at: |config| when(config.relay.tcp, "relay.tcp") },
     Row { what: "TLS (`[tls]`)", asked_at: |config| when(config.tls.mode != TlsMode::Off, "tls") },
-    Row {
-        what: "SHA-256 integrity (`auth.modern`)",
-        asked_at: |config| when(config.auth.modern, "auth.modern"),
-    },
     Row { what: "signaling tokens (`[auth.jwt]`)", asked_at: |_| when(true, "auth.jwt") },
     Row {
         what: "the public HTTP listener (`http.public`)",

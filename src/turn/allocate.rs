@@ -27,13 +27,13 @@ impl Server {
         now: Now,
         from: &ClientAddr,
         requester: Requester,
+        signer: Signer,
         request: &Request<'_>,
     ) -> Outcome {
         let identity = match requester {
-            Requester::Owner(index) => return self.allocate_again(now, index, request),
+            Requester::Owner(index) => return self.allocate_again(now, index, signer, request),
             Requester::Newcomer(identity) => identity,
         };
-        let signer = Signer::of(&identity);
         let wanted = match wanted(request) {
             Ok(wanted) => wanted,
             Err(reject) => {
@@ -45,16 +45,16 @@ impl Server {
             self.counters.increment(allocation_failures(AllocationFailure::Draining));
             return Outcome::rejected(OpenError::Draining.reject(), Some(signer));
         }
-        self.begin(now, from, identity, wanted, request);
+        self.begin(now, from, identity, signer, wanted, request);
         Outcome::Pending
     }
 
     /// A second Allocate on a live 5-tuple: the same request gets the same answer, another 437
     /// (RFC 8656 section 7.2 item 2).
-    fn allocate_again(&mut self, now: Now, index: usize, request: &Request<'_>) -> Outcome {
+    fn allocate_again(&mut self, now: Now, index: usize, signer: Signer, request: &Request<'_>) -> Outcome {
         let allocation = self.allocations[index].live_mut();
         allocation.heard_s = now.at.as_secs();
-        let signer = Some(allocation.signer());
+        let signer = Some(signer);
         if allocation.created_by == request.message.transaction_id() {
             return Outcome::Respond { body: Body::Allocated(allocation.answer), signer };
         }
@@ -67,6 +67,7 @@ impl Server {
         now: Now,
         from: &ClientAddr,
         identity: Identity,
+        signer: Signer,
         wanted: Wanted,
         request: &Request<'_>,
     ) {
@@ -83,6 +84,7 @@ impl Server {
             client: *from,
             lifetime: self.granted_lifetime(now, wanted.lifetime, &identity),
             identity,
+            signer,
             asked: request.asked(),
             generation,
         };
@@ -104,7 +106,7 @@ impl Server {
         let slot = self.allocations.get(id.index as usize).filter(|s| s.generation() == id.generation)?;
         let Slot::Opening(opening) = slot else { return None };
         let (client, asked) = (opening.client, opening.asked);
-        let signer = Signer::of(&opening.identity);
+        let signer = opening.signer.clone();
         let body = match result {
             Ok(opened) => {
                 let allocation = self.install(now, id, &opened);

@@ -25,6 +25,7 @@ pub(super) enum Slot {
 pub(super) struct Opening {
     pub(super) client: ClientAddr,
     pub(super) identity: Identity,
+    pub(super) signer: Signer,
     pub(super) asked: Asked,
     pub(super) lifetime: Duration,
     pub(super) generation: u32,
@@ -93,9 +94,5 @@ impl Allocation {
     /// When the next relayed address runs out.
     pub(super) fn expires(&self) -> Option<Timestamp> {
         self.relays.iter().flatten().map(|relay| relay.expires).min()
-    }
-
-    pub(super) fn signer(&self) -> Signer {
-        Signer::of(&self.identity)
     }
 }

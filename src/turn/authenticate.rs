@@ -5,7 +5,7 @@ use super::error::Reject;
 use super::request::Request;
 use super::respond::Signer;
 use super::server::Server;
-use crate::auth::{AuthFailure, CredentialId, Identity};
+use crate::auth::{AuthFailure, Identity, Login, Offer, Scheme};
 use crate::base::Now;
 use crate::metrics::{AllocationFailure, AuthFailed, allocation_failures, auth_challenges, auth_failures};
 use crate::wire::stun::{Method, attribute};
@@ -32,50 +32,66 @@ impl From<Reject> for Refused {
     }
 }
 
+/// Whom a request says it is from, and how it says so.
+#[derive(Clone, Copy)]
+struct Claim<'a> {
+    login: Login<'a>,
+    scheme: Scheme,
+}
+
 impl Server {
-    /// Who sent this request?
+    /// Who sent this request, and how is its response signed?
     ///
-    /// The nonce is checked before any key is derived, so that forged integrity costs a stranger's
-    /// target nothing but a short hash.
+    /// The order is that of RFC 8489 section 9.2.4 but for the nonce, which is checked before any key is
+    /// derived, so that forged integrity costs a stranger's target nothing but a short hash.
     pub(super) fn authenticate(
         &mut self,
         now: Now,
         from: &ClientAddr,
         request: &Request<'_>,
-    ) -> Result<Requester, Refused> {
+    ) -> Result<(Requester, Signer), Refused> {
         if !request.message.has_integrity() {
             self.counters.increment(auth_challenges());
             return Err(Reject::Unauthorized.into());
         }
-        let (Some(username), Some(_), Some(nonce)) = (request.username, request.realm, request.nonce) else {
+        let offer = self.authenticator.offer();
+        let (login, Some(_), Some(nonce)) = (login(request)?, request.realm, request.nonce) else {
             return Err(Reject::BadRequest.into());
         };
-        let username = attribute::decode_username(username).map_err(|_| Reject::BadRequest)?;
-        if self.nonces.check(now.unix, from.remote, nonce).is_err() {
+        let Some(login) = login else { return Err(no_login(offer, nonce).into()) };
+        let scheme = Scheme::of(offer, &request.message, nonce).map_err(|_| Reject::BadRequest)?;
+        if self.nonces.check(now.unix, from.remote, offer, nonce).is_err() {
             self.counters.increment(auth_failures(AuthFailed::StaleNonce));
             return Err(Reject::StaleNonce.into());
         }
+        let claim = Claim { login, scheme };
         match self.live_at(now, from) {
-            Some(index) => self.authenticate_owner(now, from, request, username, index),
-            None => self.verify(now, from, request, username).map(Requester::Newcomer),
+            Some(index) => self.authenticate_owner(now, from, request, claim, index),
+            None => {
+                let identity = self.verify(now, from, request, claim)?;
+                let signer = Signer::of(&identity, scheme);
+                Ok((Requester::Newcomer(identity), signer))
+            }
         }
     }
 
-    /// A request on a live allocation is checked with the key that made it.
+    /// A request on a live allocation is checked with the keys that made it.
     fn authenticate_owner(
         &mut self,
         now: Now,
         from: &ClientAddr,
         request: &Request<'_>,
-        username: &str,
+        claim: Claim<'_>,
         index: usize,
-    ) -> Result<Requester, Refused> {
+    ) -> Result<(Requester, Signer), Refused> {
+        let Claim { login, scheme } = claim;
         let identity = &self.allocations[index].live().identity;
-        if identity.credential != CredentialId::of(username) {
-            let other = self.verify(now, from, request, username)?;
-            return Err(Refused { reject: self.refuse_other(request), signer: Some(Signer::of(&other)) });
+        if !login.names(identity, &self.settings.realm) {
+            let other = self.verify(now, from, request, claim)?;
+            let signer = Some(Signer::of(&other, scheme));
+            return Err(Refused { reject: self.refuse_other(request), signer });
         }
-        if !request.message.check_integrity(identity.algorithm, &identity.key) {
+        if !scheme.verify(&request.message, identity.keys.of(scheme.hash)) {
             self.counters.increment(auth_failures(AuthFailed::BadIntegrity));
             return Err(Reject::Unauthorized.into());
         }
@@ -83,7 +99,7 @@ impl Server {
             self.counters.increment(auth_failures(AuthFailed::Expired));
             return Err(Reject::Unauthorized.into());
         }
-        Ok(Requester::Owner(index))
+        Ok((Requester::Owner(index), Signer::of(identity, scheme)))
     }
 
     /// Another user, who exists, on a live 5-tuple: 441 (RFC 8656 section 5). An Allocate gets 437
@@ -103,18 +119,19 @@ impl Server {
         now: Now,
         from: &ClientAddr,
         request: &Request<'_>,
-        username: &str,
+        Claim { login, scheme }: Claim<'_>,
     ) -> Result<Identity, Refused> {
         let source = from.remote.ip();
+        let user = login.hash(&self.settings.realm);
         // A source that would get no answer gets no key derived either, and cannot spend the guesses of
         // the many users that share this table's buckets.
         if !from.transport.proves_source() && !self.strangers.has_budget(now, source) {
             return Err(Reject::Unauthorized.into());
         }
-        let failed = if !self.strangers.may_guess(now, source, username.as_bytes()) {
+        let failed = if !self.strangers.may_guess(now, source, &user) {
             AuthFailed::Guessing
         } else {
-            match self.authenticator.authenticate(now.unix, username, &request.message) {
+            match self.authenticator.authenticate(now.unix, login, scheme, &request.message) {
                 Ok(identity) => return Ok(identity),
                 Err(AuthFailure::BadIntegrity) => AuthFailed::BadIntegrity,
                 Err(AuthFailure::UnknownUser) => AuthFailed::UnknownUser,
@@ -122,9 +139,28 @@ impl Server {
             }
         };
         if matches!(failed, AuthFailed::BadIntegrity | AuthFailed::UnknownUser) {
-            self.strangers.guessed_wrong(now, source, username.as_bytes());
+            self.strangers.guessed_wrong(now, source, &user);
         }
         self.counters.increment(auth_failures(failed));
         Err(Reject::Unauthorized.into())
     }
+}
+
+/// USERNAME, or USERHASH where it is understood. `None` without either.
+///
+/// A request with both names its user twice, and nothing says which one counts: 400.
+fn login<'a>(request: &Request<'a>) -> Result<Option<Login<'a>>, Reject> {
+    let login = match (request.username, request.userhash) {
+        (None, None) => return Ok(None),
+        (Some(_), Some(_)) => return Err(Reject::BadRequest),
+        (Some(name), None) => attribute::decode_username(name).map(Login::Name),
+        (None, Some(hash)) => attribute::decode_userhash(hash).map(Login::Hash),
+    };
+    login.map(Some).map_err(|_| Reject::BadRequest)
+}
+
+/// Why a request without a user that we understand is refused. Under a nonce of an offer that a reload
+/// took back, the user may be a USERHASH: the fresh nonce tells its client to send USERNAME.
+fn no_login(offer: Offer, nonce: &[u8]) -> Reject {
+    if !offer.is_modern() && Offer::is_in(nonce) { Reject::StaleNonce } else { Reject::BadRequest }
 }

@@ -8,11 +8,23 @@ use crate::wire::stun::{AttributeType, Message};
 /// over 16,000 attributes would be work for a stranger.
 pub(super) const REQUEST_BYTES_MAX: usize = 2048;
 
+/// What is understood beside what always is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Understood {
+    /// What clients of RFC 5766 and its drafts sent otherwise.
+    pub(super) legacy: bool,
+    /// RFC 5780: this is a Binding request where it is spoken.
+    pub(super) discovery: bool,
+    /// What RFC 8489 has beyond RFC 5389.
+    pub(super) modern: bool,
+}
+
 /// Raw values; each method decodes what it needs.
 #[derive(Debug)]
 pub(super) struct Request<'a> {
     pub(super) message: Message<'a>,
     pub(super) username: Option<&'a [u8]>,
+    pub(super) userhash: Option<&'a [u8]>,
     pub(super) realm: Option<&'a [u8]>,
     pub(super) nonce: Option<&'a [u8]>,
     pub(super) transport: Option<&'a [u8]>,
@@ -30,12 +42,12 @@ pub(super) struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// `legacy`: also take what clients of RFC 5766 and its drafts sent otherwise. `discovery`: this is a
-    /// Binding request where RFC 5780 is spoken.
-    pub(super) fn read(message: Message<'a>, legacy: bool, discovery: bool) -> Self {
+    pub(super) fn read(message: Message<'a>, understood: Understood) -> Self {
+        let Understood { legacy, discovery, modern } = understood;
         let mut request = Self {
             message,
             username: None,
+            userhash: None,
             realm: None,
             nonce: None,
             transport: None,
@@ -54,6 +66,8 @@ impl<'a> Request<'a> {
         for attribute in message.attributes() {
             let slot = match attribute.kind {
                 AttributeType::USERNAME => &mut request.username,
+                AttributeType::USERHASH if modern => &mut request.userhash,
+                AttributeType::PASSWORD_ALGORITHM if modern => continue,
                 AttributeType::REALM => &mut request.realm,
                 AttributeType::NONCE => &mut request.nonce,
                 AttributeType::REQUESTED_TRANSPORT => &mut request.transport,

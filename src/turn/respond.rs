@@ -3,7 +3,7 @@
 use super::discovery::Discovered;
 use super::error::Reject;
 use super::request::{REQUEST_BYTES_MAX, UnknownAttributes};
-use crate::auth::Identity;
+use crate::auth::{Identity, Nonce, Scheme};
 use crate::metrics::ResponseCode;
 use crate::wire::stun::{
     AttributeType, Class, IntegrityAlgorithm, IntegrityKey, MessageWriter, Method, RequestedFamily,
@@ -46,7 +46,7 @@ pub(super) struct Allocated {
     pub(super) missing: Option<(RequestedFamily, u16)>,
 }
 
-/// How a response is signed: as the request was.
+/// How a response is signed.
 #[derive(Clone, Debug)]
 pub(super) struct Signer {
     pub(super) key: IntegrityKey,
@@ -54,8 +54,8 @@ pub(super) struct Signer {
 }
 
 impl Signer {
-    pub(super) fn of(identity: &Identity) -> Self {
-        Self { key: identity.key.clone(), algorithm: identity.algorithm }
+    pub(super) fn of(identity: &Identity, scheme: Scheme) -> Self {
+        Self { key: identity.keys.of(scheme.hash).clone(), algorithm: scheme.reply }
     }
 }
 
@@ -68,11 +68,13 @@ pub(super) struct Asked {
     pub(super) unknown: UnknownAttributes,
 }
 
-/// Realm and a fresh nonce, for the responses that ask to try again.
+/// Realm, a fresh nonce and what else is offered, for the responses that ask to try again.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Challenge<'a> {
     pub(super) realm: &'a str,
-    pub(super) nonce: [u8; 16],
+    pub(super) nonce: Nonce,
+    /// The value of PASSWORD-ALGORITHMS.
+    pub(super) algorithms: Option<&'static [u8]>,
 }
 
 impl Body {
@@ -102,7 +104,10 @@ impl Body {
         }
         if let Some(challenge) = challenge {
             writer.attribute(AttributeType::REALM, challenge.realm.as_bytes());
-            writer.attribute(AttributeType::NONCE, &challenge.nonce);
+            writer.attribute(AttributeType::NONCE, challenge.nonce.as_bytes());
+            if let Some(algorithms) = challenge.algorithms {
+                writer.attribute(AttributeType::PASSWORD_ALGORITHMS, algorithms);
+            }
         }
         if let Some(signer) = signer {
             writer.integrity(signer.algorithm, &signer.key);

@@ -6,7 +6,7 @@ use super::authenticate::{Refused, Requester};
 use super::discovery::Place;
 use super::error::Reject;
 use super::peer_policy::PeerPolicy;
-use super::request::{REQUEST_BYTES_MAX, Request};
+use super::request::{REQUEST_BYTES_MAX, Request, Understood};
 use super::respond::{Asked, Body, Challenge, Signer};
 use super::settings::Settings;
 use super::strangers::Strangers;
@@ -238,7 +238,12 @@ impl Server {
         self.counters.increment(metrics::stun_requests(label));
         let is_binding = label == MethodLabel::Binding;
         let place = Place::of(&self.settings.discovery, from).filter(|_| is_binding);
-        let request = Request::read(message, self.settings.legacy_channels, place.is_some());
+        let understood = Understood {
+            legacy: self.settings.legacy_channels,
+            discovery: place.is_some(),
+            modern: self.authenticator.offer().is_modern(),
+        };
+        let request = Request::read(message, understood);
         if let Some(place) = place {
             return self.discover(now, from, place, &request, reply);
         }
@@ -260,33 +265,31 @@ impl Server {
         label: MethodLabel,
         request: &Request<'_>,
     ) -> Outcome {
-        let requester = match self.authenticate(now, from, request) {
-            Ok(requester) => requester,
+        let (requester, signer) = match self.authenticate(now, from, request) {
+            Ok(known) => known,
             Err(Refused { reject, signer }) => return Outcome::rejected(reject, signer),
         };
         if !request.unknown.is_empty() {
-            return Outcome::rejected(Reject::UnknownAttribute, Some(self.signer_of(&requester)));
+            return Outcome::rejected(Reject::UnknownAttribute, Some(signer));
         }
         if label == MethodLabel::Allocate {
-            return self.allocate(now, from, requester, request);
+            return self.allocate(now, from, requester, signer, request);
         }
         let index = match requester {
             Requester::Owner(index) => index,
             // RFC 8656 section 5: there is nothing to refresh, permit or bind.
-            Requester::Newcomer(identity) => {
-                return Outcome::rejected(Reject::AllocationMismatch, Some(Signer::of(&identity)));
+            Requester::Newcomer(_) => {
+                return Outcome::rejected(Reject::AllocationMismatch, Some(signer));
             }
         };
-        let allocation = self.allocations[index].live_mut();
-        allocation.heard_s = now.at.as_secs();
-        let signer = Some(allocation.signer());
+        self.allocations[index].live_mut().heard_s = now.at.as_secs();
         let result = match label {
             MethodLabel::Refresh => self.refresh(now, index, request),
             MethodLabel::CreatePermission => self.create_permission(now, index, request),
             MethodLabel::ChannelBind => self.channel_bind(now, index, request),
             MethodLabel::Binding | MethodLabel::Allocate => Err(Reject::BadRequest),
         };
-        Outcome::Respond { body: result.unwrap_or_else(Body::Rejected), signer }
+        Outcome::Respond { body: result.unwrap_or_else(Body::Rejected), signer: Some(signer) }
     }
 
     /// Encodes and counts the response; one without integrity must fit the budget of strangers.
@@ -306,7 +309,10 @@ impl Server {
         let settings = Arc::clone(&self.settings);
         let challenge = match body {
             Body::Rejected(Reject::Unauthorized | Reject::StaleNonce) => {
-                Some(Challenge { realm: &settings.realm, nonce: self.nonces.issue(now.unix, from.remote) })
+                let offer = self.authenticator.offer();
+                let nonce = self.nonces.issue(now.unix, from.remote, offer);
+                let algorithms = offer.password_algorithms();
+                Some(Challenge { realm: &settings.realm, nonce, algorithms })
             }
             _ => None,
         };
@@ -345,13 +351,6 @@ impl Server {
     fn is_opening(&self, from: &ClientAddr) -> bool {
         let index = self.by_tuple.get(&from.five_tuple());
         index.is_some_and(|index| matches!(self.allocations.get(*index as usize), Some(Slot::Opening(_))))
-    }
-
-    fn signer_of(&self, requester: &Requester) -> Signer {
-        match requester {
-            Requester::Owner(index) => self.allocations[*index].live().signer(),
-            Requester::Newcomer(identity) => Signer::of(identity),
-        }
     }
 
     pub(super) fn next_generation(&mut self) -> u32 {

@@ -45,13 +45,13 @@ impl Strangers {
     }
 
     /// Whether this source may try a password of this user once more. Takes nothing.
-    pub(super) fn may_guess(&self, now: Now, source: IpAddr, username: &[u8]) -> bool {
-        self.guesses.peek(now.at, (subscriber(source), username))
+    pub(super) fn may_guess(&self, now: Now, source: IpAddr, user: &[u8; 32]) -> bool {
+        self.guesses.peek(now.at, (subscriber(source), user))
     }
 
     /// A guess was wrong.
-    pub(super) fn guessed_wrong(&mut self, now: Now, source: IpAddr, username: &[u8]) {
-        self.guesses.take(now.at, (subscriber(source), username));
+    pub(super) fn guessed_wrong(&mut self, now: Now, source: IpAddr, user: &[u8; 32]) {
+        self.guesses.take(now.at, (subscriber(source), user));
     }
 }
 

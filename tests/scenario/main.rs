@@ -15,6 +15,7 @@ mod auth;
 mod discovery;
 mod hostile;
 mod limits;
+mod modern;
 mod peers;
 mod refresh;
 mod relaying;

@@ -41,6 +41,10 @@ pub struct Options {
     pub allocations_per_user: u32,
     pub allocations_total: u32,
     pub users: Vec<(String, String)>,
+    /// Shared secrets.
+    pub secrets: Vec<&'static str>,
+    /// Offer what RFC 8489 has beyond RFC 5389.
+    pub modern: bool,
     /// How long the monotonic clock has run.
     pub clock_s: u64,
 }
@@ -57,10 +61,20 @@ impl Default for Options {
             allocations_per_user: 16,
             allocations_total: 0,
             users: ["alice", "bob"].map(|name| (name.into(), format!("{name}-password"))).to_vec(),
+            secrets: vec![SECRET],
+            modern: is_modern(),
             clock_s: 1000,
         }
     }
 }
+
+/// Whether worlds offer RFC 8489 unless a test says otherwise: whole test binaries run both ways.
+pub fn is_modern() -> bool {
+    std::env::var_os(MODERN).is_some()
+}
+
+/// The variable that says so.
+pub const MODERN: &str = "TURNSTONE_TEST_MODERN";
 
 /// Public addresses, so that the default policy lets the relay be used at all.
 pub const RELAY_V4: Ipv4Addr = Ipv4Addr::new(192, 31, 196, 10);
@@ -81,6 +95,7 @@ pub struct World {
     pub ledger: Ledger,
     pub now: Now,
     pub settings: Arc<Settings>,
+    pub auth: auth::Settings,
     pub authenticator: Arc<Authenticator>,
     /// Relay sockets that are open: who, and where.
     pub sockets: Vec<(RelayId, OpenedRelay)>,
@@ -105,19 +120,20 @@ impl World {
     pub fn with(seed: u64, options: Options) -> Self {
         let mut random = Random::seeded(seed);
         let settings = Arc::new(options.settings);
-        let authenticator = Arc::new(Authenticator::new(&auth::Settings {
+        let auth = auth::Settings {
             realm: settings.realm.clone(),
-            secrets: vec![Secret::new(SECRET)],
+            secrets: options.secrets.into_iter().map(Secret::new).collect(),
             users: options
                 .users
                 .iter()
                 .map(|(name, password)| (name.clone(), Secret::new(password)))
                 .collect(),
-            modern: false,
+            modern: options.modern,
             strict_expiry: settings.strict_expiry,
             ttl: Duration::from_secs(3600),
             max_ttl: Duration::from_secs(86_400),
-        }));
+        };
+        let authenticator = Arc::new(Authenticator::new(&auth));
         let ledger = Ledger::new(
             &LedgerSettings {
                 addresses: options.addresses.clone(),
@@ -143,6 +159,7 @@ impl World {
             ledger,
             now,
             settings,
+            auth,
             authenticator,
             sockets: Vec::new(),
             refuse: None,
@@ -162,6 +179,13 @@ impl World {
         self.rules = rules;
         let policy = policy(&self.ledger, self.rules.clone());
         self.server.reload(Arc::clone(&self.settings), Arc::clone(&self.authenticator), policy);
+    }
+
+    /// Swaps `auth.modern` as a reload does.
+    pub fn set_modern(&mut self, modern: bool) {
+        self.auth.modern = modern;
+        self.authenticator = Arc::new(Authenticator::new(&self.auth));
+        self.reload(Settings::clone(&self.settings), self.rules.clone());
     }
 
     /// Hands a datagram in and gives back all that leaves.
