@@ -1,6 +1,7 @@
 //! Requests as values: the model reads the value, the server its bytes.
 
 use crate::world::{EPOCH, SECRET, xor};
+use aws_lc_rs::digest;
 use std::net::SocketAddr;
 use std::time::Duration;
 use turnstone::auth::{MintRequest, Nonces, Secret, Variant, mint};
@@ -80,6 +81,16 @@ pub(crate) struct Sign {
     pub(crate) nonce: Nonce,
     /// USERNAME is left out.
     pub(crate) incomplete: bool,
+    pub(crate) style: Style,
+}
+
+/// What a client makes of an offer (RFC 8489 section 9.2.5); the outcome must not depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    Classic,
+    Sha256,
+    /// With USERHASH, which is for static users.
+    Hashed,
 }
 
 #[derive(Clone, Debug)]
@@ -113,18 +124,33 @@ impl Request {
             writer.attribute(A(0x7ABC), b"what?");
         }
         if let Some(sign) = &self.sign {
-            let user = &users[sign.user];
-            if !sign.incomplete {
-                writer.attribute(A::USERNAME, user.username.as_bytes());
-            }
-            writer.attribute(A::REALM, b"turn");
-            writer.attribute(A::NONCE, &sign.nonce.bytes);
-            let password = if sign.right_password { user.password.as_str() } else { "a guess" };
-            let key = IntegrityKey::long_term_md5(user.username.as_bytes(), b"turn", password.as_bytes());
-            writer.integrity(IntegrityAlgorithm::Sha1, &key);
+            sign.write(&users[sign.user], &mut writer);
         }
         let length = writer.finish().expect("requests are small");
         buffer[..length].to_vec()
+    }
+}
+
+impl Sign {
+    fn write(&self, user: &User, writer: &mut MessageWriter<'_>) {
+        let (name, hashed) = (user.username.as_bytes(), self.style == Style::Hashed);
+        if !self.incomplete && hashed {
+            let hash = digest::digest(&digest::SHA256, &[name, b":turn"].concat());
+            writer.attribute(A::USERHASH, hash.as_ref());
+        } else if !self.incomplete {
+            writer.attribute(A::USERNAME, name);
+        }
+        writer.attribute(A::REALM, b"turn");
+        writer.attribute(A::NONCE, &self.nonce.bytes);
+        let password = if self.right_password { user.password.as_bytes() } else { b"a guess" };
+        if self.style == Style::Classic {
+            let key = IntegrityKey::long_term_md5(name, b"turn", password);
+            return writer.integrity(IntegrityAlgorithm::Sha1, &key);
+        }
+        writer.attribute(A::PASSWORD_ALGORITHMS, &[0, 2, 0, 0, 0, 1, 0, 0]);
+        writer.attribute(A::PASSWORD_ALGORITHM, &[0, 2, 0, 0]);
+        writer
+            .integrity(IntegrityAlgorithm::Sha256, &IntegrityKey::long_term_sha256(name, b"turn", password));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::model::{Config, Model};
 use crate::peers::{PORTS, Rules, foreign};
-use crate::request::{AllocateSpec, Body, Nonce, Request, Sign};
+use crate::request::{AllocateSpec, Body, Nonce, Request, Sign, Style, User};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use turnstone::base::{Now, Random};
@@ -53,6 +53,8 @@ pub(crate) struct Chooser {
     pub(crate) random: Random,
     pub(crate) remotes: Vec<SocketAddr>,
     pub(crate) relays: Vec<RelayAddress>,
+    /// Whether RFC 8489's algorithms are offered.
+    modern: bool,
     /// All nonces that were seen, the newest last.
     pub(crate) nonces: Vec<Nonce>,
     /// When which source guessed wrong for which user: kept below the budget of guesses.
@@ -60,8 +62,13 @@ pub(crate) struct Chooser {
 }
 
 impl Chooser {
-    pub(crate) fn new(random: Random, remotes: Vec<SocketAddr>, relays: Vec<RelayAddress>) -> Self {
-        Self { random, remotes, relays, nonces: Vec::new(), guesses: Vec::new() }
+    pub(crate) fn new(
+        random: Random,
+        remotes: Vec<SocketAddr>,
+        relays: Vec<RelayAddress>,
+        modern: bool,
+    ) -> Self {
+        Self { random, remotes, relays, modern, nonces: Vec::new(), guesses: Vec::new() }
     }
 
     pub(crate) fn next(&mut self, now: Now, model: &Model, id: TransactionId) -> Action {
@@ -174,7 +181,17 @@ impl Chooser {
                 self.guesses.push((remote.ip(), user, now.unix.0));
             }
         }
-        Some(Sign { user, right_password, nonce, incomplete: self.one_in(60) })
+        let incomplete = self.one_in(60);
+        let style = self.style(&model.users[user]);
+        Some(Sign { user, right_password, nonce, incomplete, style })
+    }
+
+    fn style(&mut self, user: &User) -> Style {
+        match if self.modern { self.below(3) } else { 0 } {
+            0 => Style::Classic,
+            1 if user.expires.is_none() => Style::Hashed,
+            _ => Style::Sha256,
+        }
     }
 
     fn allocate(&mut self, model: &Model) -> AllocateSpec {

@@ -51,6 +51,7 @@ impl Simulation {
             allocations_per_user: [1, 2, 3, 16][pick(4)],
             allocations_total: [0, 0, 5][pick(3)],
         };
+        let modern = seed % 2 == 1;
         let options = Options {
             settings: settings(&config),
             rules: config.rules.compiled(),
@@ -59,6 +60,7 @@ impl Simulation {
             addresses: addresses.clone(),
             allocations_per_user: config.allocations_per_user,
             allocations_total: config.allocations_total,
+            modern,
             ..Options::default()
         };
         let clients = clients();
@@ -66,7 +68,7 @@ impl Simulation {
         Self {
             world: World::with(seed, options),
             model: Model::new(config, User::all(), Book::new(&addresses, ports, quarantine)),
-            chooser: Chooser::new(random, remotes, addresses),
+            chooser: Chooser::new(random, remotes, addresses, modern),
             clients,
             sent: Vec::new(),
             history: Vec::new(),
