@@ -53,6 +53,8 @@ pub(crate) fn state_machine() -> Seeds {
     const SEND: &[u8] = &[7, 0, 0, 3, b'a', b'b', b'c'];
     const CHANNEL: &[u8] = &[8, 0, b'x', b'y', b'z', 0, 0];
     const FROM_PEER: &[u8] = &[9, 0, 0, 2, b'h', b'i'];
+    const REFRESH: &[u8] = &[4, 0, 60, 0, 0, 0];
+    const MODERN: &[u8] = &[12, 4, 1];
     const HOUR: &[u8] = &[11, 35, 105];
     const MINUTE: &[u8] = &[11, 30, 56];
     let joined = |world: u8, inputs: &[&[u8]]| [&[world], &inputs.concat()[..]].concat();
@@ -112,6 +114,9 @@ pub(crate) fn state_machine() -> Seeds {
         ("drain", joined(0, &[&challenge(0), &[12, 0, 1], &allocate(0, 0)])),
         ("refused", joined(0, &[&challenge(0), &[12, 1, 1], &allocate(0, 0)])),
         ("reload", lives(&[BIND, &[12, 3, 0xFF, 0], CHANNEL, FROM_PEER])),
+        ("modern", joined(0, &[MODERN, &both(1, 0), &[5, 1, 1, 0, 0, 0, 0], &[7, 1, 0, 1, 9], &both(2, 0)])),
+        ("modern-changed", joined(0, &[MODERN, &challenge(1), &[2, 1, 0, 1, 100, 0xFF], &allocate(1, 0)])),
+        ("modern-on-and-off", lives(&[MODERN, REFRESH, REFRESH, &both(2, 0), &[12, 4, 0], REFRESH, REFRESH])),
         ("run-out", lives(&[PERMIT, HOUR, SEND, FROM_PEER])),
         ("raw", lives(&[&[0, 0, 4, 0x40, 0, 0, 0], &[0, 1, 2, 0, 1], &[0, 0, 1, 0xFF], &[0, 0, 0]])),
     ]

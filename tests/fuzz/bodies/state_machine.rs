@@ -9,9 +9,13 @@ mod world;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
+use turnstone::auth::Login;
 use turnstone::turn::{Discovery, OpenError, PeerRules, PortRange, RelayAddress, Settings, embedded_v4};
 use turnstone::wire::stun::attribute::{Icmp, decode_xor_address};
-use turnstone::wire::stun::{AttributeType as A, Class, Message, Method};
+use turnstone::wire::stun::{
+    AttributeType as A, Class, IntegrityAlgorithm, IntegrityKey, Message, MessageWriter, Method,
+    TransactionId,
+};
 use world::{Client, Options, Out, RELAY_V4, RELAY_V6, UDP, World, bare, xor};
 
 const INPUTS_MAX: usize = 256;
@@ -196,13 +200,14 @@ impl Bench {
     }
 
     fn operator(&mut self, input: &mut Input<'_>) {
-        match input.byte() % 4 {
+        match input.byte() % 5 {
             0 => self.world.server.set_draining(input.byte() & 1 == 1),
             1 => {
                 self.world.refuse =
                     [None, Some(OpenError::NoPort), Some(OpenError::Total)][usize::from(input.byte() % 3)]
             }
             2 => self.world.ledger.set_limits(u32::from(input.byte() % 4), u32::from(input.byte() % 4)),
+            4 => self.world.set_modern(input.byte() & 1 == 1),
             _ => {
                 let rules = PeerRules { min_port: u16::from(input.byte()) * 256, ..PeerRules::default() };
                 self.world.reload(settings(input.byte()), rules);
@@ -222,7 +227,11 @@ impl Bench {
         let id = self.world.transaction();
         attributes.extend(peers.iter().map(|peer| (A::XOR_PEER_ADDRESS, xor(*peer, id))));
         let borrowed: Vec<_> = attributes.iter().map(|(kind, value)| (*kind, value.as_slice())).collect();
-        let request = self.clients[client].request(id, method, &borrowed);
+        let known = &self.clients[client];
+        let request = match known.nonce.starts_with(b"obMatJos2") && client > 0 {
+            true => modern_request(known, id, method, &borrowed, client % 2 == 1),
+            false => known.request(id, method, &borrowed),
+        };
         self.signed(client, request, input);
     }
 
@@ -335,6 +344,33 @@ impl Bench {
             }
         }
     }
+}
+
+/// What a client makes of all that RFC 8489 lets a server offer (section 9.2.5).
+fn modern_request(
+    client: &Client,
+    id: TransactionId,
+    method: Method,
+    attributes: &[(A, &[u8])],
+    by_hash: bool,
+) -> Vec<u8> {
+    let [name, realm, password] =
+        [&client.username, &client.realm, &client.password].map(|text| text.as_bytes());
+    let mut buffer = [0; 2048];
+    let mut writer = MessageWriter::new(&mut buffer, Class::Request, method, id);
+    attributes.iter().for_each(|(kind, value)| writer.attribute(*kind, value));
+    if by_hash {
+        writer.attribute(A::USERHASH, &Login::Name(&client.username).hash(&client.realm));
+    } else {
+        writer.attribute(A::USERNAME, name);
+    }
+    writer.attribute(A::REALM, realm);
+    writer.attribute(A::NONCE, &client.nonce);
+    writer.attribute(A::PASSWORD_ALGORITHMS, &[0, 2, 0, 0, 0, 1, 0, 0]);
+    writer.attribute(A::PASSWORD_ALGORITHM, &[0, 2, 0, 0]);
+    writer.integrity(IntegrityAlgorithm::Sha256, &IntegrityKey::long_term_sha256(name, realm, password));
+    let length = writer.finish().expect("fits");
+    buffer[..length].to_vec()
 }
 
 /// Not exact: what the rules of these worlds let through at most, own addresses aside.
