@@ -69,9 +69,21 @@ fn coturn_clients_mint_their_own_credentials_from_the_shared_secret() {
     expect_no_loss("REST secret", &[], Credential::Secret);
 }
 
+#[test] // RFC 8489 section 9.2: they know nothing of what is offered
+fn coturn_clients_lose_nothing_where_sha256_is_offered() {
+    let config = Bench::config().auth("modern = true");
+    for credential in [Credential::User, Credential::Secret] {
+        expect_no_loss_with(&config, "modern", &[], credential);
+    }
+}
+
 #[test]
 fn rude_coturn_clients_leave_the_server_healthy() {
-    let Some(mut bench) = Bench::new("coturn::rude_coturn_clients_leave_the_server_healthy") else { return };
+    let Some(mut bench) =
+        Bench::new(&Bench::config(), "coturn::rude_coturn_clients_leave_the_server_healthy")
+    else {
+        return;
+    };
     for mode in ["-N", "-R"] {
         // These wait for ever for answers to broken messages, which get none: the run is cut short.
         bench.harass(&["-m", "10", "-n", "50", "-l", "300", mode]);
@@ -90,7 +102,11 @@ fn rude_coturn_clients_leave_the_server_healthy() {
 }
 
 fn expect_no_loss(what: &str, options: &[&str], credential: Credential) {
-    let Some(mut bench) = Bench::new(&format!("coturn: {what}")) else { return };
+    expect_no_loss_with(&Bench::config(), what, options, credential);
+}
+
+fn expect_no_loss_with(config: &Config, what: &str, options: &[&str], credential: Credential) {
+    let Some(mut bench) = Bench::new(config, &format!("coturn: {what}")) else { return };
     let mut all = LOAD.to_vec();
     all.extend_from_slice(options);
     let ended = bench.run(&all, credential);
@@ -129,17 +145,20 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(test: &str) -> Option<Self> {
+    fn config() -> Config {
+        Config::default()
+            .relay_addresses("\"127.0.0.1\", \"::1\"")
+            .relay("legacy_channels = true")
+            .limits("allocations_per_user = 1000")
+    }
+
+    fn new(config: &Config, test: &str) -> Option<Self> {
         let missing = ["turnutils_uclient", "turnutils_peer"].into_iter().find(|tool| !is_installed(tool));
         if let Some(tool) = missing {
             skip(test, &format!("no `{tool}` here (Debian package coturn)"));
             return None;
         }
-        let config = Config::default()
-            .relay_addresses("\"127.0.0.1\", \"::1\"")
-            .relay("legacy_channels = true")
-            .limits("allocations_per_user = 1000");
-        let daemon = Daemon::start(&config);
+        let daemon = Daemon::start(config);
         let peer_port = free_port().to_string();
         let peer = Command::new("turnutils_peer")
             .args(["-L", "127.0.0.1", "-L", "::1", "-p", &peer_port])

@@ -13,7 +13,17 @@ const STEP: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_turn_crate_allocates_permits_relays_both_ways_refreshes_and_closes() {
-    let daemon = Daemon::start(&Config::default());
+    a_whole_session(&Config::default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)] // RFC 8489 section 9.2: it knows nothing of it
+async fn the_turn_crate_does_all_that_where_sha256_and_anonymity_are_offered() {
+    a_whole_session(&Config::default().auth("modern = true")).await;
+    a_whole_session(&Config { auth: "modern = true\n".into(), ..Config::default() }).await;
+}
+
+async fn a_whole_session(config: &Config) {
+    let daemon = Daemon::start(config);
     let client = connect(daemon.server, "alice", "alice-password").await;
     let mapped = timeout(STEP, client.send_binding_request()).await.unwrap().unwrap();
     assert!(mapped.ip().is_loopback());

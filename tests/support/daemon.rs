@@ -71,6 +71,12 @@ impl Config {
         self
     }
 
+    /// The default with more lines in `[auth]`.
+    pub fn auth(mut self, lines: &str) -> Self {
+        self.auth = format!("{}{lines}\n", self.auth);
+        self
+    }
+
     pub fn server(mut self, lines: &str) -> Self {
         self.server = format!("{}{lines}\n", self.server);
         self
