@@ -12,3 +12,4 @@ mod coturn;
 mod nat;
 mod natdiscovery;
 mod turn_crate;
+mod turn_proto;
