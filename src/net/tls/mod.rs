@@ -3,6 +3,8 @@
 
 mod session;
 mod stream;
+#[cfg(test)]
+pub(crate) mod testing;
 
-pub use session::{Received, TlsError, TlsSession};
+pub use session::{INCOMING_BYTES_MAX, Received, TlsError, TlsSession};
 pub use stream::{HandedOver, TlsStream};

@@ -15,12 +15,24 @@ const RECORD_OVERHEAD: usize = 256;
 /// Plaintext of one record (RFC 8446 section 5.1).
 const RECORD_BYTES: usize = 1 << 14;
 
+/// What a session leaves of its input at most: one record that is not whole (RFC 8446 section 5.2, with the longer
+/// ones of TLS 1.2), or a ClientHello in pieces. rustls would wait for 64 KiB, in any number of pieces.
+pub const INCOMING_BYTES_MAX: usize = 5 + RECORD_BYTES + 2048;
+
 /// One TLS 1.2 or 1.3 connection.
 ///
-/// It keeps keys and nothing that was received: the caller keeps what [`TlsSession::receive`] left, which is the start
-/// of one record, or of a handshake message over several of them (rustls takes up to 64 KiB).
+/// It keeps keys and nothing that was received: the caller keeps the bytes that [`TlsSession::receive`] did not
+/// consume, as that left them, and hands them in again in front of what comes next.
 pub struct TlsSession {
     connection: UnbufferedServerConnection,
+    /// It failed, or we have closed it: rustls must not be asked again.
+    ended: Option<Ended>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    Failed,
+    Closed,
 }
 
 /// What [`TlsSession::receive`] made of its input.
@@ -28,19 +40,31 @@ pub struct TlsSession {
 pub struct Received {
     /// Bytes at the front of the input that are done with.
     pub consumed: usize,
-    /// The client has said that it sends no more.
+    /// The client has said that it sends no more, or we have.
     pub closed: bool,
 }
 
-/// The connection cannot go on. The reason is of no use but to its client, which was told by an alert.
-#[derive(Debug)]
-pub struct TlsError(#[allow(dead_code)] Option<rustls::Error>);
+/// The connection cannot go on.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TlsError {
+    /// The client broke the protocol, or wants what is not offered, which an alert has told it.
+    Protocol(rustls::Error),
+    /// A ClientHello in pieces beyond [`INCOMING_BYTES_MAX`], or a later handshake message in pieces, which nobody
+    /// sends: there are only those of five bytes.
+    Fragments,
+    /// The handshake is not over, the session has failed, or it is closed.
+    NotOpen,
+    /// More was sent than the keys are good for.
+    KeysUsedUp,
+}
 
 impl fmt::Display for TlsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Some(error) => error.fmt(f),
-            None => f.write_str("TLS has no more keys for this connection"),
+        match self {
+            Self::Protocol(error) => error.fmt(f),
+            Self::Fragments => f.write_str("a handshake message is split over too many records"),
+            Self::NotOpen => f.write_str("the TLS session is not open"),
+            Self::KeysUsedUp => f.write_str("TLS has no more keys for this connection"),
         }
     }
 }
@@ -49,7 +73,7 @@ impl std::error::Error for TlsError {}
 
 impl From<rustls::Error> for TlsError {
     fn from(error: rustls::Error) -> Self {
-        Self(Some(error))
+        Self::Protocol(error)
     }
 }
 
@@ -66,15 +90,36 @@ impl TlsSession {
     /// # Errors
     /// The config is unfit for a server, which `rustls` finds out when the config is built.
     pub fn new(config: &Arc<ServerConfig>) -> Result<Self, TlsError> {
-        Ok(Self { connection: UnbufferedServerConnection::new(Arc::clone(config))? })
+        Ok(Self { connection: UnbufferedServerConnection::new(Arc::clone(config))?, ended: None })
     }
 
     /// Takes what has arrived: whole records at the front of `incoming`, decrypted in place. Application data goes to
     /// the end of `plain`, and what must be sent (handshake, alerts, keys) to the end of `outgoing`.
     ///
+    /// What is left of `incoming` is at most [`INCOMING_BYTES_MAX`]. After [`TlsSession::close`] all is dropped.
+    ///
     /// # Errors
-    /// Broken or unwelcome records; `outgoing` may hold an alert.
+    /// Broken or unwelcome records, now or before; `outgoing` may hold an alert.
     pub fn receive(
+        &mut self,
+        incoming: &mut [u8],
+        plain: &mut Vec<u8>,
+        outgoing: &mut Vec<u8>,
+    ) -> Result<Received, TlsError> {
+        match self.ended {
+            None => {}
+            Some(Ended::Closed) => return Ok(Received { consumed: incoming.len(), closed: true }),
+            Some(Ended::Failed) => return Err(TlsError::NotOpen),
+        }
+        let received = self.take_records(incoming, plain, outgoing);
+        if received.is_err() {
+            self.ended = Some(Ended::Failed);
+            self.encode_alerts(outgoing);
+        }
+        received
+    }
+
+    fn take_records(
         &mut self,
         incoming: &mut [u8],
         plain: &mut Vec<u8>,
@@ -84,21 +129,21 @@ impl TlsSession {
         loop {
             let status = self.connection.process_tls_records(&mut incoming[consumed..]);
             let UnbufferedStatus { discard, state, .. } = status;
-            let step = match state {
-                Ok(state) => take_step(state, &mut consumed, plain, outgoing),
-                Err(error) => Err(error.into()),
-            };
+            let step = take_step(state?, &mut consumed, plain, outgoing)?;
             consumed += discard;
             match step {
-                Ok(Step::Again) => {}
-                Ok(Step::Wait) => return Ok(Received { consumed, closed: false }),
-                Ok(Step::Closed) => return Ok(Received { consumed, closed: true }),
-                Err(error) => {
-                    self.encode_alerts(outgoing);
-                    return Err(error);
-                }
+                Step::Again => {}
+                Step::Wait => break,
+                Step::Closed => return Ok(Received { consumed: incoming.len(), closed: true }),
             }
         }
+        let rest = &incoming[consumed..];
+        // A whole record stays only where the message in it goes on in the next one.
+        let is_in_pieces = !self.is_handshaking() && has_whole_record(rest);
+        if is_in_pieces || rest.len() > INCOMING_BYTES_MAX {
+            return Err(TlsError::Fragments);
+        }
+        Ok(Received { consumed, closed: false })
     }
 
     /// Encrypts `plain`, in as few records as possible, to the end of `outgoing`.
@@ -115,15 +160,16 @@ impl TlsSession {
         })
     }
 
-    /// Says that nothing more will be sent.
+    /// Says that nothing more will be sent, unless that was said, or the handshake is not over.
     pub fn close(&mut self, outgoing: &mut Vec<u8>) {
-        // Without a finished handshake there is nobody to say it to.
-        let _unfinished = self.with_traffic(outgoing, |traffic, outgoing| {
+        // Without an open session there is nobody to say it to.
+        let _not_open = self.with_traffic(outgoing, |traffic, outgoing| {
             append(outgoing, RECORD_OVERHEAD, |room| match traffic.queue_close_notify(room) {
                 Err(EncryptError::InsufficientSize(error)) => Err(Some(error)),
                 result => result.map_err(|_| None),
             })
         });
+        self.ended.get_or_insert(Ended::Closed);
     }
 
     /// Whether application data cannot be exchanged yet.
@@ -142,28 +188,41 @@ impl TlsSession {
         outgoing: &mut Vec<u8>,
         work: impl FnOnce(&mut Traffic<'_>, &mut Vec<u8>) -> Result<(), TlsError>,
     ) -> Result<(), TlsError> {
+        // During a handshake rustls may be in the middle of a message in pieces, and would then read on from there
+        // in our empty input: a panic.
+        if self.ended.is_some() || self.is_handshaking() {
+            return Err(TlsError::NotOpen);
+        }
         loop {
             match self.connection.process_tls_records(&mut []).state? {
                 ConnectionState::WriteTraffic(mut traffic) => return work(&mut traffic, outgoing),
                 ConnectionState::EncodeTlsData(encode) => append_encoded(encode, outgoing)?,
                 ConnectionState::TransmitTlsData(transmit) => transmit.done(),
-                _ => return Err(TlsError(None)),
+                _ => return Err(TlsError::NotOpen),
             }
         }
     }
 
+    /// What is left to say after a failure. Asks rustls for nothing else: it would read on from where it stopped.
     fn encode_alerts(&mut self, outgoing: &mut Vec<u8>) {
-        while let Ok(state) = self.connection.process_tls_records(&mut []).state {
-            match state {
-                ConnectionState::EncodeTlsData(encode) => {
-                    if append_encoded(encode, outgoing).is_err() {
-                        return;
-                    }
-                }
-                ConnectionState::TransmitTlsData(transmit) => transmit.done(),
-                _ => return,
+        while self.connection.wants_write() {
+            let Ok(ConnectionState::EncodeTlsData(encode)) =
+                self.connection.process_tls_records(&mut []).state
+            else {
+                return;
+            };
+            if append_encoded(encode, outgoing).is_err() {
+                return;
             }
         }
+    }
+}
+
+/// Whether a whole record (RFC 8446 section 5.1) is at the front.
+fn has_whole_record(bytes: &[u8]) -> bool {
+    match *bytes {
+        [_, _, _, high, low, ref body @ ..] => body.len() >= usize::from(u16::from_be_bytes([high, low])),
+        _ => false,
     }
 }
 
@@ -222,7 +281,7 @@ fn append(
             Err(Some(error)) if error.required_size > room => room = error.required_size,
             Err(_) => {
                 outgoing.truncate(before);
-                return Err(TlsError(None));
+                return Err(TlsError::KeysUsedUp);
             }
         }
     }
@@ -233,3 +292,7 @@ impl fmt::Debug for TlsSession {
         f.debug_struct("TlsSession").field("handshaking", &self.is_handshaking()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;
