@@ -20,7 +20,7 @@ const TO_PEER: (Direction, Transport) = (Direction::ToPeer, Transport::Udp);
 const TO_CLIENT: (Direction, Transport) = (Direction::ToClient, Transport::Udp);
 
 /// One batch in so many is timed.
-const SAMPLE_EVERY: u64 = 1024;
+pub(super) const SAMPLE_EVERY: u64 = 1024;
 
 impl Shard {
     pub(super) fn serve_door(&mut self, at: usize) {

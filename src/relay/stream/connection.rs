@@ -171,6 +171,7 @@ impl Connection {
             progress |= core.on_relay(now, RelayId { allocation, family }, room, cx);
         }
         self.write(core)?;
+        core.sample_latency(now.at);
         Ok(progress)
     }
 

@@ -1,7 +1,7 @@
 //! What the tasks of one stream runtime share: the state machine, its relay ports, and memory that one task at
 //! a time uses. All of it is on one thread, so it is borrowed and never locked.
 
-use crate::base::Now;
+use crate::base::{Now, Timestamp};
 use crate::metrics::{
     BatchOp, Closed, Direction, Dropped, dropped, relay_bytes, relay_packets, socket_receive_drops,
     udp_batch_packets, udp_batches,
@@ -9,7 +9,7 @@ use crate::metrics::{
 use crate::net::{Header, Outgoing, RecvBatch, SendReport, SendScratch, UdpSocket, WatchedSocket};
 use crate::relay::clock::Clock;
 use crate::relay::ports::{Driver, RelayPorts};
-use crate::relay::traffic::count_sent;
+use crate::relay::traffic::{SAMPLE_EVERY, count_sent};
 use crate::turn::{ClientAddr, REPLY_BYTES_MAX, RelayId, Server, Verdict};
 use crate::wire::channel_data::{Frame, frame};
 use crate::wire::stun::attribute::Icmp;
@@ -45,6 +45,8 @@ pub(super) struct Core {
     /// The relay socket that `run` leaves through.
     run_relay: Option<RelayId>,
     reply: Box<[u8; REPLY_BYTES_MAX]>,
+    /// Batches received since one was timed.
+    received: u64,
 }
 
 /// How other tasks reach the task of a connection.
@@ -69,6 +71,7 @@ impl Core {
             run: Vec::with_capacity(RecvBatch::DATAGRAMS_MAX),
             run_relay: None,
             reply: Box::new([0; REPLY_BYTES_MAX]),
+            received: 0,
         }
     }
 
@@ -86,6 +89,7 @@ impl Core {
     /// # Errors
     /// What follows is no message, or one that this client may not send: the stream is lost.
     pub(super) fn on_bytes(&mut self, input: Input<'_>) -> Result<usize, Closed> {
+        self.received += 1;
         let mut at = 0;
         let end = loop {
             let rest = &input.bytes[at..];
@@ -210,6 +214,7 @@ impl Core {
                 socket.overflow = total;
                 lost
             });
+            self.received += 1;
             let counters = self.server.counters();
             counters.add(socket_receive_drops(), u64::from(lost));
             counters.increment(udp_batches(BatchOp::Receive));
@@ -238,6 +243,15 @@ impl Core {
         self.outgoing.extend_from_slice(&[0; 3][..usize::from(padding)]);
         counters.increment(relay_packets(Direction::ToClient, client.transport));
         counters.add(relay_bytes(Direction::ToClient, client.transport), length as u64);
+    }
+
+    /// Times one batch in [`SAMPLE_EVERY`], which was received at `since` and is sent now.
+    pub(super) fn sample_latency(&mut self, since: Timestamp) {
+        if self.received >= SAMPLE_EVERY {
+            self.received = 0;
+            let spent = self.clock.monotonic().since(since);
+            self.server.counters().observe_forward_latency(spent.as_micros() as u64);
+        }
     }
 
     /// ICMP errors about what a relay sent. An unread one would fail the next send to anybody.
