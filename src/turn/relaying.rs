@@ -115,10 +115,11 @@ impl Server {
         let is_indication = header.is_some_and(|h| h.as_slice().len() > channel_data::HEADER_BYTES);
         let is_padded = is_indication || client.transport.is_stream();
         let padding = if is_padded { channel_data::padding(length) } else { 0 };
-        let Some(header) = header.filter(|h| h.as_slice().len() + length + padding <= DATAGRAM_BYTES_MAX)
-        else {
-            return self.drop(Dropped::TooBig);
-        };
+        // A stream carries whatever the length fields can say.
+        let is_bounded = !client.transport.is_stream();
+        let is_too_long =
+            |h: &Header| is_bounded && h.as_slice().len() + length + padding > DATAGRAM_BYTES_MAX;
+        let Some(header) = header.filter(|h| !is_too_long(h)) else { return self.drop(Dropped::TooBig) };
         if !self.subjects.take_packet(now, &self.settings, subject) {
             return self.drop(Dropped::RateLimit);
         }

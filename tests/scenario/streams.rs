@@ -30,6 +30,24 @@ fn point_13_channel_data_to_a_client_is_padded_with_zeros_on_streams_only() {
     }
 }
 
+#[test] // RFC 8656 section 12.5
+fn the_longest_datagram_reaches_a_client_on_a_stream() {
+    for transport in [Transport::Tcp, Transport::Tls] {
+        let mut world = World::seeded(1);
+        let mut alice = connected(1, transport);
+        alice.allocate(&mut world);
+        alice.permit(&mut world, &[peer(1)]);
+        let longest = vec![7; 65_507];
+        let out = world.from_peer(alice.relayed.unwrap(), peer(1), &longest);
+        let [Out::ToClient { bytes, .. }] = &out[..] else { panic!("{transport:?}") };
+        assert_eq!(data_indication(bytes), (peer(1), longest.clone()));
+        alice.bind(&mut world, 0x4000, peer(1));
+        let out = world.from_peer(alice.relayed.unwrap(), peer(1), &longest);
+        let [Out::ToClient { bytes, .. }] = &out[..] else { panic!("{transport:?}") };
+        assert_eq!(bytes.len(), 4 + 65_507 + 1);
+    }
+}
+
 #[test] // RFC 8656 section 5; point 16
 fn a_closed_connection_ends_its_allocation_at_once_and_no_other() {
     let mut world = World::seeded(1);
