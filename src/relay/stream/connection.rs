@@ -172,6 +172,8 @@ impl Connection {
         }
         self.write(core)?;
         core.sample_latency(now.at);
+        // What the kernel did not take must be waited for, whatever made it.
+        self.flush(cx)?;
         Ok(progress)
     }
 
@@ -223,6 +225,10 @@ impl Connection {
                 self.partial.clear();
                 return Ok(());
             };
+            if may_become_proxy_header(&raw[at..]) {
+                keep(&mut self.partial, &raw[at..]);
+                return Ok(());
+            }
             self.choose(*first, &raw[at..], now)?;
         }
         match self.tls {
@@ -463,6 +469,12 @@ impl Connection {
             Err(_) => Closed::HttpBusy,
         }
     }
+}
+
+/// Whether these are too few bytes to tell a PROXY header from anything else, so that its counter does not
+/// depend on how it is cut.
+fn may_become_proxy_header(bytes: &[u8]) -> bool {
+    !proxy_protocol::looks_like(bytes) && proxy_protocol::parse(bytes) == Ok(Parsed::Incomplete)
 }
 
 /// Makes `kept` the bytes `rest`.

@@ -93,13 +93,17 @@ impl Core {
         let mut at = 0;
         let end = loop {
             let rest = &input.bytes[at..];
-            let (length, total) = match frame(rest, stun_bytes_max(rest)) {
-                Ok(Frame::Stun { total }) => (total, total),
-                Ok(Frame::ChannelData { length, total }) => (length, total),
-                Ok(Frame::Incomplete { total }) if total <= STRANGER_BYTES_MAX => break Ok(at),
-                // Only who relays has so much to say.
-                Ok(Frame::Incomplete { .. }) if self.server.has_allocation(input.from) => break Ok(at),
-                Ok(Frame::Incomplete { .. }) | Err(_) => break Err(Closed::Framing),
+            let Ok(framed) = frame(rest, stun_bytes_max(rest)) else { break Err(Closed::Framing) };
+            let (Frame::Incomplete { total } | Frame::Stun { total } | Frame::ChannelData { total, .. }) =
+                framed;
+            // Only who relays has so much to say, however it arrives.
+            if total > STRANGER_BYTES_MAX && !self.server.has_allocation(input.from) {
+                break Err(Closed::Framing);
+            }
+            let length = match framed {
+                Frame::Incomplete { .. } => break Ok(at),
+                Frame::Stun { total } => total,
+                Frame::ChannelData { length, .. } => length,
             };
             self.on_message(input, at..at + length);
             at += total;
