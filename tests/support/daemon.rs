@@ -29,6 +29,8 @@ pub struct Config {
     pub transports: &'static str,
     /// Whole sections.
     pub sections: String,
+    /// More lines of each `[[listen]]`.
+    pub listener: String,
     /// `alternate` of the first listener.
     pub alternate: Option<SocketAddr>,
     pub relay: String,
@@ -47,6 +49,7 @@ impl Default for Config {
             listen: vec![loopback(free_port())],
             transports: "\"udp\", \"tcp\"",
             sections: String::new(),
+            listener: String::new(),
             alternate: None,
             relay: format!("addresses = [\"127.0.0.1\"]\nports = \"{}\"\n", relay_ports()),
             peers: "allow = [\"127.0.0.0/8\", \"::1/128\"]\n".into(),
@@ -87,6 +90,12 @@ impl Config {
         self
     }
 
+    /// The default with more lines in `[[listen]]`.
+    pub fn listener(mut self, lines: &str) -> Self {
+        self.listener = format!("{}{lines}\n", self.listener);
+        self
+    }
+
     pub fn listen(mut self, addresses: &[SocketAddr]) -> Self {
         self.listen = addresses.to_vec();
         self
@@ -100,8 +109,8 @@ impl Config {
                 let alternate = self.alternate.filter(|_| *address == self.listen[0]);
                 let alternate = alternate.map(|at| format!("alternate = \"{at}\"\n")).unwrap_or_default();
                 format!(
-                    "[[listen]]\naddress = \"{address}\"\ntransports = [{}]\n{alternate}",
-                    self.transports
+                    "[[listen]]\naddress = \"{address}\"\ntransports = [{}]\n{}{alternate}",
+                    self.transports, self.listener
                 )
             })
             .collect();
