@@ -1,9 +1,10 @@
 //! What the TLS tests share: a certificate, a server's config, and real clients.
 
 use super::session::{Received, TlsError, TlsSession};
+use super::{Certificate, Certificates};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, Error, ServerConfig, SignatureScheme,
     SupportedProtocolVersion,
@@ -16,28 +17,42 @@ pub(crate) const VERSIONS: [&SupportedProtocolVersion; 2] =
 
 /// A server's config with a certificate of its own.
 pub(crate) fn server_config() -> Arc<ServerConfig> {
-    let made = rcgen::generate_simple_self_signed(["turn.example.org".to_owned()]).expect("a certificate");
-    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("PKCS #8");
-    let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_protocol_versions(&VERSIONS)
-        .expect("both versions");
-    let mut config =
-        builder.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key).expect("a pair");
-    config.alpn_protocols = vec![b"stun.turn".to_vec(), b"http/1.1".to_vec()];
-    Arc::new(config)
+    let Made { cert, key } = made(&["turn.example.org"]);
+    let certificate = Certificate::from_pem(cert.as_bytes(), key.as_bytes()).expect("a pair");
+    super::server_config(Arc::new(Certificates::new(certificate, Vec::new()))).expect("a config")
+}
+
+/// A certificate and its key, in PEM.
+pub(crate) struct Made {
+    pub(crate) cert: String,
+    pub(crate) key: String,
+}
+
+/// A certificate for `names`, with a key on P-256.
+pub(crate) fn made(names: &[&str]) -> Made {
+    made_with(names, &rcgen::PKCS_ECDSA_P256_SHA256)
+}
+
+/// As [`made`], with a key of another kind.
+pub(crate) fn made_with(names: &[&str], kind: &'static rcgen::SignatureAlgorithm) -> Made {
+    let key = rcgen::KeyPair::generate_for(kind).expect("a key");
+    let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+    let params = rcgen::CertificateParams::new(names).expect("good names");
+    Made { cert: params.self_signed(&key).expect("a certificate").pem(), key: key.serialize_pem() }
 }
 
 /// A client that believes every certificate.
 pub(crate) fn client(version: &'static SupportedProtocolVersion, alpn: &[&[u8]]) -> ClientConnection {
-    client_for("turn.example.org", version, alpn)
+    client_with(&client_config(version, alpn), "turn.example.org")
 }
 
-/// As [`client`], asking for `name`.
-pub(crate) fn client_for(
-    name: &'static str,
-    version: &'static SupportedProtocolVersion,
-    alpn: &[&[u8]],
-) -> ClientConnection {
+/// A client of its own, asking for `name`.
+pub(crate) fn client_with(config: &Arc<ClientConfig>, name: &'static str) -> ClientConnection {
+    ClientConnection::new(Arc::clone(config), ServerName::try_from(name).expect("a name")).expect("a client")
+}
+
+/// What clients share, tickets included.
+pub(crate) fn client_config(version: &'static SupportedProtocolVersion, alpn: &[&[u8]]) -> Arc<ClientConfig> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
     let mut config = builder
@@ -48,7 +63,7 @@ pub(crate) fn client_for(
         .with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     config.enable_secret_extraction = true;
-    ClientConnection::new(Arc::new(config), ServerName::try_from(name).expect("a name")).expect("a client")
+    Arc::new(config)
 }
 
 /// A session, its client, and what has not been handed from one to the other.
