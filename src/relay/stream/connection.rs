@@ -154,7 +154,11 @@ impl Connection {
                     break;
                 }
                 Ok(false) => break,
-                Err(end) => return Poll::Ready(end),
+                Err(end) => {
+                    // Nobody else may get what this client was owed.
+                    core.outgoing.clear();
+                    return Poll::Ready(end);
+                }
             }
         }
         shared.wake_if_asleep();
