@@ -17,8 +17,8 @@ pub(super) use fingerprint::fingerprint;
 pub use password::{PasswordAlgorithm, decode_password_algorithms, encode_password_algorithm};
 pub use relay::{
     AddressErrorCode, Icmp, RequestedFamily, decode_address_error_code, decode_channel_number,
-    decode_even_port, decode_icmp, decode_lifetime, decode_requested_family, decode_requested_transport,
-    decode_reservation_token, encode_address_error_code, encode_icmp,
+    decode_connection_id, decode_even_port, decode_icmp, decode_lifetime, decode_requested_family,
+    decode_requested_transport, decode_reservation_token, encode_address_error_code, encode_icmp,
 };
 pub use text::{decode_nonce, decode_realm, decode_software, decode_userhash, decode_username};
 
@@ -78,6 +78,7 @@ attribute_types! {
     RESERVATION_TOKEN = 0x0022, "RFC 8656 section 18.10";
     PADDING = 0x0026, "RFC 5780 section 7.6";
     RESPONSE_PORT = 0x0027, "RFC 5780 section 7.5";
+    CONNECTION_ID = 0x002A, "RFC 6062 section 6.2.1";
     ADDITIONAL_ADDRESS_FAMILY = 0x8000, "RFC 8656 section 18.11";
     ADDRESS_ERROR_CODE = 0x8001, "RFC 8656 section 18.12";
     PASSWORD_ALGORITHMS = 0x8002, "RFC 8489 section 14.11";

@@ -1,4 +1,4 @@
-//! The attributes of TURN that are no address (RFC 8656 section 18).
+//! The attributes of TURN that are no address (RFC 8656 section 18, RFC 6062 section 6.2).
 
 use crate::wire::Malformed;
 use crate::wire::channel_data::ChannelNumber;
@@ -84,6 +84,14 @@ pub fn decode_reservation_token(value: &[u8]) -> Result<[u8; 8], Malformed> {
     exact(value)
 }
 
+/// CONNECTION-ID (RFC 6062 section 6.2.1).
+///
+/// # Errors
+/// As [`decode_lifetime`].
+pub fn decode_connection_id(value: &[u8]) -> Result<u32, Malformed> {
+    exact(value).map(u32::from_be_bytes)
+}
+
 /// Reads an ADDRESS-ERROR-CODE.
 ///
 /// # Errors
@@ -144,6 +152,8 @@ mod tests {
         assert_eq!(decode_requested_transport(&[17, 0, 0, 0]), Ok(17));
         assert_eq!(decode_channel_number(&[0x3f, 0xff, 0, 0]), Ok(None));
         assert_eq!(decode_channel_number(&[0x40, 0, 0, 0]), Ok(Some(ChannelNumber::FIRST)));
+        assert_eq!(decode_connection_id(&[1, 2, 3, 4]), Ok(0x0102_0304));
+        assert_eq!(decode_connection_id(&[1, 2, 3]), Err(Malformed::AttributeValue));
         assert_eq!(decode_requested_family(&[3, 0, 0, 0]), Ok(RequestedFamily::Other(3)));
         let error = AddressErrorCode { family: RequestedFamily::V6, code: 440 };
         assert_eq!(decode_address_error_code(&encode_address_error_code(error)), Ok(error));
