@@ -2,7 +2,7 @@
 
 use super::labels::{
     AllocationFailure, AuthFailed, BatchOp, Closed, DenyRule, Direction, Dropped, Label, MethodLabel,
-    ResponseCode,
+    PeerConnection, ResponseCode,
 };
 use crate::base::{Family as AddressFamily, Transport};
 
@@ -169,6 +169,8 @@ define! {
         "Credentials refused, by reason.", [AuthFailed];
     PeerDenied: Kind::Counter, "turnstone_peer_denied_total",
         "Peers denied, by the rule that denied them.", [DenyRule];
+    PeerConnections: Kind::Counter, "turnstone_peer_connections_total",
+        "TCP connections between relayed addresses and peers, by what became of them.", [PeerConnection];
     PortEarlyReuse: Kind::Counter, "turnstone_relay_port_early_reuse_total",
         "Relay ports taken before their quarantine was over, because no other was free.", [];
     UdpBatches: Kind::Counter, "turnstone_udp_batches_total",
@@ -255,6 +257,11 @@ pub fn auth_failures(reason: AuthFailed) -> CounterId {
 /// `turnstone_peer_denied_total`
 pub fn peer_denied(rule: DenyRule) -> CounterId {
     id(Slot::PeerDenied, rule.index())
+}
+
+/// `turnstone_peer_connections_total`
+pub fn peer_connections(result: PeerConnection) -> CounterId {
+    id(Slot::PeerConnections, result.index())
 }
 
 /// `turnstone_relay_port_early_reuse_total`

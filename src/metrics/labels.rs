@@ -94,6 +94,8 @@ label! {
         BadSource = "bad_source",
         /// The same request is being carried out.
         Pending = "pending",
+        /// A Send indication or ChannelData for an allocation that relays TCP (RFC 6062).
+        NoDatagrams = "no_datagrams",
     }
 }
 
@@ -142,6 +144,10 @@ label! {
         CreatePermission = "create_permission",
         /// ChannelBind.
         ChannelBind = "channel_bind",
+        /// Connect (RFC 6062).
+        Connect = "connect",
+        /// ConnectionBind (RFC 6062).
+        ConnectionBind = "connection_bind",
     }
 }
 
@@ -170,6 +176,10 @@ label! {
         C442 = "442",
         /// Peer Address Family Mismatch.
         C443 = "443",
+        /// Connection Already Exists (RFC 6062).
+        C446 = "446",
+        /// Connection Timeout or Failure (RFC 6062).
+        C447 = "447",
         /// Allocation Quota Reached.
         C486 = "486",
         /// Insufficient Capacity.
@@ -240,6 +250,24 @@ label! {
         Configured = "configured",
         /// `relay.peers.min_port`.
         MinPort = "min_port",
+    }
+}
+
+label! {
+    /// What became of a TCP connection between a relayed address and a peer (RFC 6062).
+    PeerConnection as "result" {
+        /// The client asked for it and it stands.
+        Connected = "connected",
+        /// The client asked for it and it could not be made, for whatever reason.
+        Failed = "failed",
+        /// The peer made it and the client was told.
+        Accepted = "accepted",
+        /// The peer made it without a permission, or against the policy: closed at once.
+        Refused = "refused",
+        /// One of the caps on connections is reached.
+        Full = "full",
+        /// The client did not come for it in time.
+        Unbound = "unbound",
     }
 }
 

@@ -13,10 +13,11 @@ pub use counters::{CounterSet, Published, Snapshot};
 pub use family::{
     CounterId, FORWARD_LATENCY_US, Family, HISTOGRAM_BUCKETS_MAX, Histogram, Kind, SESSION_SECONDS, Series,
     allocation_failures, allocations_ended, allocations_started, auth_challenges, auth_failures, busy_nanos,
-    connections_accepted, connections_closed, dropped, families, peer_denied, port_early_reuse, relay_bytes,
-    relay_packets, socket_receive_drops, stun_requests, stun_responses, udp_batch_packets, udp_batches,
+    connections_accepted, connections_closed, dropped, families, peer_connections, peer_denied,
+    port_early_reuse, relay_bytes, relay_packets, socket_receive_drops, stun_requests, stun_responses,
+    udp_batch_packets, udp_batches,
 };
 pub use labels::{
     AllocationFailure, AuthFailed, BatchOp, Closed, DenyRule, Direction, Dropped, Label, MethodLabel,
-    ResponseCode,
+    PeerConnection, ResponseCode,
 };

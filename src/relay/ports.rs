@@ -37,6 +37,9 @@ pub(super) trait Driver {
 
     /// Sends `reply` to a client whose request had to wait for its ports.
     fn answer(&mut self, server: &mut Server, client: &ClientAddr, reply: &[u8]);
+
+    /// Does what TCP relaying wants, which clients that send datagrams do not have (RFC 6062 section 5.1).
+    fn relay_tcp(&mut self, _now: Now, _server: &mut Server, _effect: Effect) {}
 }
 
 /// The relay ports of one core.
@@ -110,6 +113,10 @@ impl<S> RelayPorts<S> {
                     self.registry.close_port(now.at, internal);
                 }
                 Effect::Ended { subject, .. } => self.registry.end(&subject),
+                Effect::Connect { .. }
+                | Effect::BindConnection { .. }
+                | Effect::CloseConnection { .. }
+                | Effect::Send { .. } => driver.relay_tcp(now, server, effect),
             }
         }
     }

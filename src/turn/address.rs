@@ -40,6 +40,28 @@ pub(super) struct FiveTuple {
     rest: u64,
 }
 
+/// Transport between server and peers (RFC 8656 section 18.8), one for all addresses of an allocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PeerProtocol {
+    /// Datagrams.
+    Udp,
+    /// Connections (RFC 6062).
+    Tcp,
+}
+
+/// CONNECTION-ID: names a connection to a peer among those of the whole daemon (RFC 6062 section 6.2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(pub u32);
+
+/// A connection to a peer, for the server whose allocation it belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PeerConnection {
+    /// Whose.
+    pub allocation: AllocationId,
+    /// Which.
+    pub id: ConnectionId,
+}
+
 /// Names an allocation of one server; the next user of its place has another generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AllocationId {

@@ -1,9 +1,10 @@
 //! Allocate (RFC 8656 section 7).
 
-use super::address::{AllocationId, ClientAddr};
+use super::address::{AllocationId, ClientAddr, PeerProtocol};
 use super::allocation::{Allocation, Opening, Relay, Slot};
 use super::authenticate::Requester;
 use super::channel::Channels;
+use super::connections::Connections;
 use super::error::{OpenError, Reject};
 use super::ledger::{OpenRequest, PortParity};
 use super::permission::Permissions;
@@ -13,13 +14,14 @@ use super::server::{Outcome, Server};
 use super::settings::Settings;
 use super::verdict::{Effect, Opened, Reply};
 use crate::auth::Identity;
-use crate::base::{Family, Now};
+use crate::base::{Family, Now, Transport};
 use crate::metrics::{AllocationFailure, allocation_failures, allocations_started};
 use crate::wire::stun::{RequestedFamily, attribute};
 use std::time::Duration;
 
-/// IANA's number of UDP, the only transport towards peers here.
+/// IANA's numbers of the transports towards peers.
 const PROTOCOL_UDP: u8 = 17;
+const PROTOCOL_TCP: u8 = 6;
 
 impl Server {
     pub(super) fn allocate(
@@ -34,7 +36,7 @@ impl Server {
             Requester::Owner(index) => return self.allocate_again(now, index, signer, request),
             Requester::Newcomer(identity) => identity,
         };
-        let wanted = match wanted(request) {
+        let wanted = match wanted(request, from.transport, self.settings.tcp_relay) {
             Ok(wanted) => wanted,
             Err(reject) => {
                 self.counters.increment(allocation_failures(AllocationFailure::BadRequest));
@@ -75,6 +77,7 @@ impl Server {
             subject: identity.subject.clone(),
             allocations_max: identity.allocations_max,
             families: wanted.families,
+            protocol: wanted.protocol,
             parity: wanted.parity,
             token: wanted.token,
             local: from.local.ip(),
@@ -82,6 +85,7 @@ impl Server {
         let generation = self.next_generation();
         let opening = Opening {
             client: *from,
+            protocol: wanted.protocol,
             lifetime: self.granted_lifetime(now, wanted.lifetime, &identity),
             identity,
             signer,
@@ -144,6 +148,7 @@ impl Server {
             relays: opened.relays.map(|relay| relay.map(|address| Relay { address, expires })),
             permissions: Permissions::default(),
             channels: Channels::default(),
+            tcp: (opening.protocol == PeerProtocol::Tcp).then(Box::<Connections>::default),
             created_by: opening.asked.transaction,
             created_at: now.at,
             answer: Allocated {
@@ -179,18 +184,16 @@ impl Server {
 /// What an Allocate asks for, checked.
 struct Wanted {
     families: [bool; 2],
+    protocol: PeerProtocol,
     parity: PortParity,
     token: Option<[u8; 8]>,
     lifetime: Option<Duration>,
 }
 
 /// The checks of RFC 8656 section 7.2 in their order.
-fn wanted(request: &Request<'_>) -> Result<Wanted, Reject> {
+fn wanted(request: &Request<'_>, client: Transport, tcp_relay: bool) -> Result<Wanted, Reject> {
     let bad = |_| Reject::BadRequest;
-    let transport = request.transport.ok_or(Reject::BadRequest)?;
-    if attribute::decode_requested_transport(transport).map_err(bad)? != PROTOCOL_UDP {
-        return Err(Reject::UnsupportedTransport);
-    }
+    let protocol = protocol(request, client, tcp_relay)?;
     let token = request.token.map(attribute::decode_reservation_token).transpose().map_err(bad)?;
     let family = request.family.map(attribute::decode_requested_family).transpose().map_err(bad)?;
     let additional =
@@ -210,7 +213,22 @@ fn wanted(request: &Request<'_>) -> Result<Wanted, Reject> {
         Some(false) => PortParity::Even,
         Some(true) => PortParity::EvenAndReserveNext,
     };
-    Ok(Wanted { families, parity, token, lifetime })
+    Ok(Wanted { families, protocol, parity, token, lifetime })
+}
+
+/// REQUESTED-TRANSPORT. RFC 6062 section 5.1: TCP is for clients that come over TCP or TLS, and goes
+/// with nothing that is about datagrams or pairs of ports.
+fn protocol(request: &Request<'_>, client: Transport, tcp_relay: bool) -> Result<PeerProtocol, Reject> {
+    let transport = request.transport.ok_or(Reject::BadRequest)?;
+    match attribute::decode_requested_transport(transport).map_err(|_| Reject::BadRequest)? {
+        PROTOCOL_UDP => Ok(PeerProtocol::Udp),
+        PROTOCOL_TCP if tcp_relay => {
+            let odd = request.even_port.or(request.token).or(request.dont_fragment);
+            let sound = client.is_stream() && odd.is_none();
+            sound.then_some(PeerProtocol::Tcp).ok_or(Reject::BadRequest)
+        }
+        _ => Err(Reject::UnsupportedTransport),
+    }
 }
 
 /// `[IPv4, IPv6]`. RFC 8656 section 7.2 item 7: without REQUESTED-ADDRESS-FAMILY it is IPv4, even for

@@ -1,7 +1,8 @@
 //! One allocation: a client, its relayed addresses, and whom they may reach.
 
-use super::address::ClientAddr;
+use super::address::{ClientAddr, PeerProtocol};
 use super::channel::Channels;
+use super::connections::Connections;
 use super::permission::Permissions;
 use super::respond::{Allocated, Asked, Signer};
 use super::subjects::SubjectIndex;
@@ -27,6 +28,7 @@ pub(super) struct Opening {
     pub(super) identity: Identity,
     pub(super) signer: Signer,
     pub(super) asked: Asked,
+    pub(super) protocol: PeerProtocol,
     pub(super) lifetime: Duration,
     pub(super) generation: u32,
 }
@@ -43,6 +45,8 @@ pub(super) struct Allocation {
     pub(super) relays: [Option<Relay>; 2],
     pub(super) permissions: Permissions,
     pub(super) channels: Channels,
+    /// Connections to peers; with it the allocation relays TCP and no datagrams (RFC 6062).
+    pub(super) tcp: Option<Box<Connections>>,
     /// The request that made it, and what it was told.
     pub(super) created_by: TransactionId,
     pub(super) created_at: Timestamp,
@@ -91,8 +95,9 @@ impl Allocation {
         self.relays[family as usize].as_ref().filter(|relay| relay.expires > now)
     }
 
-    /// When the next relayed address runs out.
+    /// When the next relayed address or connection runs out.
     pub(super) fn expires(&self) -> Option<Timestamp> {
-        self.relays.iter().flatten().map(|relay| relay.expires).min()
+        let relays = self.relays.iter().flatten().map(|relay| relay.expires);
+        relays.chain(self.tcp.as_ref().and_then(|tcp| tcp.deadline())).min()
     }
 }

@@ -1,6 +1,7 @@
 //! Channels of one allocation (RFC 8656 section 12): a number for a peer, ten minutes each.
 
 use super::error::Reject;
+use super::peer_path::PeerPath;
 use super::permission::single_peer;
 use super::request::Request;
 use super::respond::Body;
@@ -115,8 +116,12 @@ impl Server {
             return Err(Reject::BadRequest);
         }
         let peer = single_peer(request)?;
+        // RFC 6062 has connections in place of channels.
+        if self.allocations[index].live().tcp.is_some() {
+            return Err(Reject::Forbidden);
+        }
         self.check_family(now, index, peer.ip())?;
-        self.check_peer(self.policy.check(peer))?;
+        self.check_peer(PeerPath::ChannelBind, peer)?;
 
         let channels = &mut self.allocations[index].live_mut().channels;
         channels.sweep(now.at);

@@ -21,13 +21,17 @@ pub enum Reject {
     FamilyNotSupported,
     /// 441: another user's allocation.
     WrongCredentials,
-    /// 442: a transport other than UDP towards the peer.
+    /// 442: a transport towards the peer that is neither UDP nor, where it is on, TCP.
     UnsupportedTransport,
     /// 443: the allocation has no relayed address of the peer's family.
     PeerFamilyMismatch,
+    /// 446: this peer has a connection already (RFC 6062 section 5.2).
+    ConnectionExists,
+    /// 447: the connection to the peer could not be made (RFC 6062 section 5.2).
+    ConnectionFailed,
     /// 486: the subject has as many allocations as it may have.
     QuotaReached,
-    /// 508: no port, no room for a permission or channel, or draining.
+    /// 508: no port, no room for a permission, channel or connection, or draining.
     InsufficientCapacity,
 }
 
@@ -45,6 +49,8 @@ impl Reject {
             Self::WrongCredentials => 441,
             Self::UnsupportedTransport => 442,
             Self::PeerFamilyMismatch => 443,
+            Self::ConnectionExists => 446,
+            Self::ConnectionFailed => 447,
             Self::QuotaReached => 486,
             Self::InsufficientCapacity => 508,
         }
@@ -62,6 +68,8 @@ impl Reject {
             Self::WrongCredentials => ResponseCode::C441,
             Self::UnsupportedTransport => ResponseCode::C442,
             Self::PeerFamilyMismatch => ResponseCode::C443,
+            Self::ConnectionExists => ResponseCode::C446,
+            Self::ConnectionFailed => ResponseCode::C447,
             Self::QuotaReached => ResponseCode::C486,
             Self::InsufficientCapacity => ResponseCode::C508,
         }

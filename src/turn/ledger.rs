@@ -2,6 +2,7 @@
 //!
 //! Touched when an allocation is made or ends, never per packet.
 
+use super::address::PeerProtocol;
 use super::error::OpenError;
 use super::ports::{LivePorts, PortPool, PortRange};
 use super::settings::Settings;
@@ -56,6 +57,8 @@ pub struct OpenRequest {
     pub allocations_max: Option<u32>,
     /// IPv4 wanted, IPv6 wanted; one at least. With both, one may be missing in the end.
     pub families: [bool; 2],
+    /// What it relays. Ports of both protocols come from one pool, each with one owner.
+    pub protocol: PeerProtocol,
     /// Which port.
     pub parity: PortParity,
     /// Take the port that was reserved under this token.
@@ -71,6 +74,8 @@ pub struct Lease {
     pub internal: SocketAddr,
     /// Advertise this.
     pub external: SocketAddr,
+    /// Which kind of socket.
+    pub protocol: PeerProtocol,
     /// Whether the port had not rested long enough.
     pub early: bool,
 }
@@ -223,7 +228,7 @@ impl Ledger {
     /// Trades a leased port that could not be bound for another one. The bad one rests.
     pub fn exchange(&mut self, now: Timestamp, lease: Lease, even: bool) -> Option<Lease> {
         let at = self.address_of(lease.internal.ip())?;
-        let other = self.lease_on(now, at, even)?;
+        let other = self.lease_on(now, at, lease.protocol, even)?;
         self.addresses[at].pool.release(now, lease.internal.port());
         Some(other)
     }
@@ -231,7 +236,7 @@ impl Ledger {
     /// The socket of a lease is bound: peers of this daemon may reach it.
     pub fn bound(&mut self, lease: &Lease) {
         if let Some(at) = self.address_of(lease.internal.ip()) {
-            self.addresses[at].live.insert(lease.internal.port());
+            self.addresses[at].live.insert(lease.protocol, lease.internal.port());
         }
     }
 
@@ -313,7 +318,7 @@ impl Ledger {
         }
         let reservation = self.reservations.remove(&token).ok_or(OpenError::Token)?;
         self.unreserve(subject);
-        let lease = self.lease_of(reservation.address, reservation.port, false);
+        let lease = self.lease_of(reservation.address, PeerProtocol::Udp, reservation.port, false);
         Ok(Grant::of(lease, None))
     }
 
@@ -347,7 +352,7 @@ impl Ledger {
             let lease = self
                 .address_for(family, request.local)
                 .ok_or(OpenError::Family)
-                .and_then(|at| self.lease_on(now, at, even).ok_or(OpenError::NoPort));
+                .and_then(|at| self.lease_on(now, at, request.protocol, even).ok_or(OpenError::NoPort));
             match lease {
                 Ok(lease) => grant.leases[family as usize] = Some(lease),
                 Err(error) => {
@@ -373,18 +378,19 @@ impl Ledger {
         self.reservations.insert(token, Reservation { address: at, port: next, subject, until });
         self.next_reservation_end = Some(self.next_reservation_end.map_or(until, |end| end.min(until)));
         self.subjects.entry(Arc::clone(&request.subject)).or_default().reservations += 1;
-        let lease = self.lease_of(at, port, false);
+        let lease = self.lease_of(at, request.protocol, port, false);
         Ok(Grant::of(lease, Some(token)))
     }
 
-    fn lease_on(&mut self, now: Timestamp, at: usize, even: bool) -> Option<Lease> {
+    fn lease_on(&mut self, now: Timestamp, at: usize, protocol: PeerProtocol, even: bool) -> Option<Lease> {
         let taken = self.addresses[at].pool.take(now, &mut self.random, even)?;
-        Some(self.lease_of(at, taken.port, taken.early))
+        Some(self.lease_of(at, protocol, taken.port, taken.early))
     }
 
-    fn lease_of(&self, at: usize, port: u16, early: bool) -> Lease {
+    fn lease_of(&self, at: usize, protocol: PeerProtocol, port: u16, early: bool) -> Lease {
         let RelayAddress { internal, external } = self.addresses[at].address;
-        Lease { internal: SocketAddr::new(internal, port), external: SocketAddr::new(external, port), early }
+        let (internal, external) = (SocketAddr::new(internal, port), SocketAddr::new(external, port));
+        Lease { internal, external, protocol, early }
     }
 
     /// The address that the client talks to when it is one of ours, else the first of the family.
@@ -531,6 +537,7 @@ mod tests {
             subject: subject.into(),
             allocations_max: None,
             families: [true, false],
+            protocol: PeerProtocol::Udp,
             parity: PortParity::Any,
             token: None,
             local: Ipv4Addr::LOCALHOST.into(),

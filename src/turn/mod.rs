@@ -1,4 +1,5 @@
-//! Rank 3: the STUN and TURN server as a state machine without I/O (RFC 8489, RFC 8656, RFC 5780).
+//! Rank 3: the STUN and TURN server as a state machine without I/O (RFC 8489, RFC 8656, RFC 5780,
+//! RFC 6062).
 //!
 //! A driver hands in what arrived and the time; it gets back a [`Verdict`], which says what to send
 //! now, and drains [`Effect`]s, which say what to open and close. Payload stays where the driver
@@ -14,9 +15,12 @@ mod allocation;
 mod authenticate;
 mod canonical;
 mod channel;
+mod connect;
+mod connections;
 mod discovery;
 mod error;
 mod ledger;
+mod peer_path;
 mod peer_policy;
 mod permission;
 mod ports;
@@ -30,13 +34,14 @@ mod strangers;
 mod subjects;
 mod verdict;
 
-pub use address::{AllocationId, ClientAddr, RelayId};
+pub use address::{AllocationId, ClientAddr, ConnectionId, PeerConnection, PeerProtocol, RelayId};
 pub use canonical::embedded_v4;
 pub use discovery::Discovery;
 pub use error::{OpenError, Reject};
 pub use ledger::{
     Grant, Lease, Ledger, LedgerSettings, OpenRequest, PortParity, PortUse, RelayAddress, SubjectTotal,
 };
+pub use peer_path::PeerPath;
 pub use peer_policy::{OwnAddresses, PeerPolicy, PeerRules};
 pub use ports::{LivePorts, PortPool, PortRange};
 pub use respond::REPLY_BYTES_MAX;

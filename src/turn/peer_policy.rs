@@ -9,11 +9,13 @@
 //! 5. `deny`, to which the recommended set belongs unless it contains "none": denied
 //! 6. allowed
 //!
-//! A permission has no port, so the decision has two halves: [`PeerPolicy::check_address`] when a
-//! permission is made, [`PeerPolicy::check_port`] when a channel is bound, at each Send and inbound.
+//! A permission has no port, so the decision has two halves, address and port. [`PeerPolicy::admit`]
+//! knows which of them each path to a peer asks.
 
+use super::address::PeerProtocol;
 use super::canonical::canonical;
 use super::ledger::RelayAddress;
+use super::peer_path::{Check, PeerPath};
 use super::ports::LivePorts;
 use crate::metrics::DenyRule;
 use ipnet::IpNet;
@@ -68,11 +70,26 @@ impl PeerPolicy {
         Self { rules, recommended, own, translates }
     }
 
-    /// May a permission for `peer` be made? Its port is not known yet.
+    /// May this `peer` be reached on this path? Every path asks here, and nowhere else.
     ///
     /// # Errors
     /// The rule that denies it.
-    pub fn check_address(&self, peer: IpAddr) -> Result<(), DenyRule> {
+    pub fn admit(&self, path: PeerPath, peer: SocketAddr) -> Result<(), DenyRule> {
+        match path.check() {
+            Check::Address => self.check_address(peer.ip()),
+            Check::Port => self.check_port(path.protocol(), peer),
+            Check::Both => {
+                self.check_address(peer.ip())?;
+                self.check_port(path.protocol(), peer)
+            }
+        }
+    }
+
+    /// May a permission for `peer` be made, or stay? Its port is not known.
+    ///
+    /// # Errors
+    /// The rule that denies it.
+    pub(super) fn check_address(&self, peer: IpAddr) -> Result<(), DenyRule> {
         let ip = canonical(peer);
         always_denied(peer, ip)?;
         if self.relay(ip).is_some() || self.is_allowed(ip) {
@@ -91,17 +108,14 @@ impl PeerPolicy {
         Ok(())
     }
 
-    /// May datagrams go to or come from this port of `peer`, whose address has a permission?
-    ///
-    /// # Errors
-    /// The rule that denies it.
-    pub fn check_port(&self, peer: SocketAddr) -> Result<(), DenyRule> {
+    /// May this port of `peer` be reached, whose address is permitted?
+    fn check_port(&self, protocol: PeerProtocol, peer: SocketAddr) -> Result<(), DenyRule> {
         let ip = canonical(peer.ip());
         if self.is_endpoint(ip, peer.port()) {
             return Err(DenyRule::OwnEndpoint);
         }
         if self.relay(ip).is_some() {
-            if self.relays_at(ip).any(|live| live.contains(peer.port())) {
+            if self.relays_at(ip).any(|live| live.contains(protocol, peer.port())) {
                 return Ok(());
             }
             if !self.is_allowed(ip) {
@@ -111,23 +125,16 @@ impl PeerPolicy {
         if peer.port() < self.rules.min_port.max(1) { Err(DenyRule::MinPort) } else { Ok(()) }
     }
 
-    /// Both halves.
-    ///
-    /// # Errors
-    /// The rule that denies it.
-    pub fn check(&self, peer: SocketAddr) -> Result<(), DenyRule> {
-        self.check_address(peer.ip())?;
-        self.check_port(peer)
-    }
-
-    /// May a channel that is bound to `peer` stay? As [`PeerPolicy::check`], but for own relay addresses
+    /// May a channel or connection to `peer` stay? As when it was made, but for own relay addresses
     /// the port does not count: it comes and goes, and each datagram asks for it.
     ///
     /// # Errors
     /// The rule that denies it.
-    pub(super) fn check_channel(&self, peer: SocketAddr) -> Result<(), DenyRule> {
-        self.check_address(peer.ip())?;
-        if self.has_moving_ports(peer.ip()) { Ok(()) } else { self.check_port(peer) }
+    pub(super) fn check_kept(&self, peer: SocketAddr) -> Result<(), DenyRule> {
+        if self.has_moving_ports(peer.ip()) {
+            return self.check_address(peer.ip());
+        }
+        self.admit(PeerPath::ChannelBind, peer)
     }
 
     /// Whether the verdict on a port of this address can change while a channel is bound.
@@ -135,26 +142,30 @@ impl PeerPolicy {
         self.relay(canonical(peer)).is_some()
     }
 
-    /// Where a datagram for `peer` really goes: to the internal address of an own relay behind 1:1
+    /// Where what is for `peer` really goes: to the internal address of an own relay behind 1:1
     /// NAT, since few NATs send an own external address back.
-    pub(super) fn to_internal(&self, peer: SocketAddr) -> SocketAddr {
-        self.translate(peer, |relay| (relay.external, relay.internal))
+    pub(super) fn to_internal(&self, protocol: PeerProtocol, peer: SocketAddr) -> SocketAddr {
+        self.translate(protocol, peer, |relay| (relay.external, relay.internal))
     }
 
     /// How a peer is known that sent from `from`: the other way round.
-    pub(super) fn to_external(&self, from: SocketAddr) -> SocketAddr {
-        self.translate(from, |relay| (relay.internal, relay.external))
+    pub(super) fn to_external(&self, protocol: PeerProtocol, from: SocketAddr) -> SocketAddr {
+        self.translate(protocol, from, |relay| (relay.internal, relay.external))
     }
 
-    fn translate(&self, address: SocketAddr, pair: impl Fn(&RelayAddress) -> (IpAddr, IpAddr)) -> SocketAddr {
+    fn translate(
+        &self,
+        protocol: PeerProtocol,
+        address: SocketAddr,
+        pair: impl Fn(&RelayAddress) -> (IpAddr, IpAddr),
+    ) -> SocketAddr {
         if !self.translates {
             return address;
         }
-        let hit = self
-            .own
-            .relays
-            .iter()
-            .find(|(relay, live)| pair(relay).0 == address.ip() && live.contains(address.port()));
+        let hit =
+            self.own.relays.iter().find(|(relay, live)| {
+                pair(relay).0 == address.ip() && live.contains(protocol, address.port())
+            });
         hit.map_or(address, |(relay, _)| SocketAddr::new(pair(relay).1, address.port()))
     }
 
@@ -327,14 +338,15 @@ mod tests {
         let policy = policy(rules);
         // 1 before 3: no allow opens metadata, multicast or an own endpoint.
         assert_eq!(policy.check_address(ip("169.254.169.254")), Err(DenyRule::Metadata));
-        assert_eq!(policy.check("127.0.0.1:3478".parse().expect("literal")), Err(DenyRule::OwnEndpoint));
-        assert_eq!(policy.check("203.0.113.77:3478".parse().expect("literal")), Err(DenyRule::OwnEndpoint));
-        assert_eq!(policy.check("10.1.1.1:6379".parse().expect("literal")), Err(DenyRule::OwnEndpoint));
+        let check = |peer: &str| policy.admit(PeerPath::ChannelBind, peer.parse().expect("literal"));
+        assert_eq!(check("127.0.0.1:3478"), Err(DenyRule::OwnEndpoint));
+        assert_eq!(check("203.0.113.77:3478"), Err(DenyRule::OwnEndpoint));
+        assert_eq!(check("10.1.1.1:6379"), Err(DenyRule::OwnEndpoint));
         // 3 before 4 and 5.
-        assert_eq!(policy.check("127.0.0.1:5000".parse().expect("literal")), Ok(()));
-        assert_eq!(policy.check("8.8.8.8:5000".parse().expect("literal")), Ok(()));
+        assert_eq!(check("127.0.0.1:5000"), Ok(()));
+        assert_eq!(check("8.8.8.8:5000"), Ok(()));
         // The floor holds for all but own relay ports.
-        assert_eq!(policy.check("9.9.9.9:53".parse().expect("literal")), Err(DenyRule::MinPort));
+        assert_eq!(check("9.9.9.9:53"), Err(DenyRule::MinPort));
     }
 
     #[test] // turn.md point 26, coturn 584: two clients behind the same relay
@@ -342,14 +354,16 @@ mod tests {
         let policy = policy(PeerRules { recommended: true, ..PeerRules::default() });
         for relay in ["203.0.113.9", "192.168.7.7"] {
             assert_eq!(policy.check_address(ip(relay)), Ok(()), "a permission has no port");
-            assert_eq!(policy.check_port(SocketAddr::new(ip(relay), 50_000)), Ok(()));
-            assert_eq!(policy.check_port(SocketAddr::new(ip(relay), 50_001)), Err(DenyRule::OwnAddress));
-            assert_eq!(policy.check_port(SocketAddr::new(ip(relay), 3478)), Err(DenyRule::OwnEndpoint));
+            let check = |path, port| policy.admit(path, SocketAddr::new(ip(relay), port));
+            assert_eq!(check(PeerPath::Send, 50_000), Ok(()));
+            assert_eq!(check(PeerPath::Send, 50_001), Err(DenyRule::OwnAddress));
+            assert_eq!(check(PeerPath::Send, 3478), Err(DenyRule::OwnEndpoint));
+            assert_eq!(check(PeerPath::Connect, 50_000), Err(DenyRule::OwnAddress), "it relays UDP only");
         }
         let external = SocketAddr::new(ip("203.0.113.9"), 50_000);
         let internal = SocketAddr::new(ip("192.168.7.7"), 50_000);
-        assert_eq!(policy.to_internal(external), internal);
-        assert_eq!(policy.to_external(internal), external);
+        assert_eq!(policy.to_internal(PeerProtocol::Udp, external), internal);
+        assert_eq!(policy.to_external(PeerProtocol::Udp, internal), external);
     }
 
     #[test]
@@ -362,7 +376,7 @@ mod tests {
 
     fn policy(rules: PeerRules) -> PeerPolicy {
         let live = Arc::new(LivePorts::default());
-        live.insert(50_000);
+        live.insert(PeerProtocol::Udp, 50_000);
         let relay = RelayAddress { internal: ip("192.168.7.7"), external: ip("203.0.113.9") };
         let own = OwnAddresses {
             relays: vec![(relay, live)],

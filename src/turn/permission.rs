@@ -1,12 +1,14 @@
 //! Permissions of one allocation (RFC 8656 section 9): by peer address, five minutes each.
 
 use super::error::Reject;
+use super::peer_path::PeerPath;
 use super::request::Request;
 use super::respond::Body;
 use super::server::Server;
 use super::settings::Settings;
+use super::verdict::OpenedRelay;
 use crate::base::{Family, Now, Timestamp};
-use crate::metrics::{DenyRule, peer_denied};
+use crate::metrics::peer_denied;
 use crate::wire::stun::{AttributeType, attribute};
 use std::net::{IpAddr, SocketAddr};
 
@@ -66,16 +68,17 @@ impl Server {
             if attribute.kind == AttributeType::XOR_PEER_ADDRESS {
                 let peer = attribute::decode_xor_address(attribute.value, request.message.transaction_id())
                     .map_err(|_| Reject::BadRequest)?;
-                peers.push(peer.ip());
+                peers.push(peer);
             }
         }
         if peers.is_empty() {
             return Err(Reject::BadRequest);
         }
         for peer in &peers {
-            self.check_family(now, index, *peer)?;
-            self.check_peer(self.policy.check_address(*peer))?;
+            self.check_family(now, index, peer.ip())?;
+            self.check_peer(PeerPath::CreatePermission, *peer)?;
         }
+        let mut peers: Vec<_> = peers.iter().map(SocketAddr::ip).collect();
         peers.sort_unstable();
         peers.dedup();
         self.permit(now, index, &peers)?;
@@ -103,22 +106,23 @@ impl Server {
         Ok(())
     }
 
-    /// RFC 8656 sections 10.2 and 12.2: 443 when the allocation has no address of that family.
-    pub(super) fn check_family(&self, now: Now, index: usize, peer: IpAddr) -> Result<(), Reject> {
+    /// The relayed address that reaches `peer`. RFC 8656 sections 10.2 and 12.2: 443 when the allocation
+    /// has none of that family.
+    pub(super) fn check_family(&self, now: Now, index: usize, peer: IpAddr) -> Result<OpenedRelay, Reject> {
         let relay = self.allocations[index].live().relay(now.at, Family::of(peer));
-        relay.map(|_| ()).ok_or(Reject::PeerFamilyMismatch)
+        relay.map(|relay| relay.address).ok_or(Reject::PeerFamilyMismatch)
     }
 
     /// Counts a denial and turns it into 403.
-    pub(super) fn check_peer(&mut self, verdict: Result<(), DenyRule>) -> Result<(), Reject> {
-        verdict.map_err(|rule| {
+    pub(super) fn check_peer(&mut self, path: PeerPath, peer: SocketAddr) -> Result<(), Reject> {
+        self.policy.admit(path, peer).map_err(|rule| {
             self.counters.increment(peer_denied(rule));
             Reject::Forbidden
         })
     }
 }
 
-/// The one peer of a ChannelBind or Send.
+/// The one peer of a ChannelBind or Connect.
 pub(super) fn single_peer(request: &Request<'_>) -> Result<SocketAddr, Reject> {
     let value = request.peer.ok_or(Reject::BadRequest)?;
     attribute::decode_xor_address(value, request.message.transaction_id()).map_err(|_| Reject::BadRequest)

@@ -1,5 +1,6 @@
 //! The relay ports of one address: random, rested after use, and a map of the live ones.
 
+use super::address::PeerProtocol;
 use crate::base::{Random, Timestamp};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,33 +27,37 @@ impl PortRange {
     }
 }
 
-/// Which relay ports are live: one bit per port, read by every shard without order.
+/// Which relay ports are live: one bit per port and protocol, read by every shard without order.
 ///
 /// A reader may see a port a moment late. Nothing is lost by that: whoever sends to a port that has
 /// just closed meets no socket, and a port rests in quarantine before another owner gets it.
+///
+/// A port that relays UDP says nothing about TCP: some other program of the host may listen there.
 #[derive(Debug)]
-pub struct LivePorts(Box<[AtomicU64; 1024]>);
+pub struct LivePorts(Box<[[AtomicU64; 1024]; 2]>);
 
 impl Default for LivePorts {
     fn default() -> Self {
-        Self(Box::new([const { AtomicU64::new(0) }; 1024]))
+        Self(Box::new([const { [const { AtomicU64::new(0) }; 1024] }; 2]))
     }
 }
 
 impl LivePorts {
     /// Whether a relay socket is bound to `port`.
-    pub fn contains(&self, port: u16) -> bool {
-        self.0[usize::from(port >> 6)].load(Ordering::Relaxed) >> (port & 63) & 1 == 1
+    pub fn contains(&self, protocol: PeerProtocol, port: u16) -> bool {
+        self.0[protocol as usize][usize::from(port >> 6)].load(Ordering::Relaxed) >> (port & 63) & 1 == 1
     }
 
     /// Marks a port whose socket is bound.
-    pub fn insert(&self, port: u16) {
-        self.0[usize::from(port >> 6)].fetch_or(1 << (port & 63), Ordering::Relaxed);
+    pub fn insert(&self, protocol: PeerProtocol, port: u16) {
+        self.0[protocol as usize][usize::from(port >> 6)].fetch_or(1 << (port & 63), Ordering::Relaxed);
     }
 
-    /// Marks a port whose socket is closed.
+    /// Marks a port whose socket is closed, whatever it relayed: it had one owner.
     pub fn remove(&self, port: u16) {
-        self.0[usize::from(port >> 6)].fetch_and(!(1 << (port & 63)), Ordering::Relaxed);
+        for live in &*self.0 {
+            live[usize::from(port >> 6)].fetch_and(!(1 << (port & 63)), Ordering::Relaxed);
+        }
     }
 }
 
@@ -244,9 +249,11 @@ mod tests {
     #[test]
     fn the_live_map_knows_each_port_by_itself() {
         let live = LivePorts::default();
-        live.insert(65_535);
-        live.insert(64);
+        live.insert(PeerProtocol::Udp, 65_535);
+        live.insert(PeerProtocol::Tcp, 64);
+        live.insert(PeerProtocol::Tcp, 65);
         live.remove(64);
-        assert!((0..=65_535u16).all(|port| live.contains(port) == (port == 65_535)));
+        assert!((0..=65_535).all(|port| live.contains(PeerProtocol::Udp, port) == (port == 65_535)));
+        assert!((0..=65_535).all(|port| live.contains(PeerProtocol::Tcp, port) == (port == 65)));
     }
 }

@@ -60,12 +60,15 @@ impl Server {
         let allocation = self.allocations[index].live_mut();
         let allocation_id = AllocationId { index: index as u32, generation: allocation.generation };
         let Some(relay) = allocation.relays[family as usize].take() else { return };
+        let is_last = allocation.relays.iter().all(Option::is_none);
         self.counters.increment(allocations_ended(allocation.client.transport, family));
+        // The port goes first: nothing may come in through it any more.
         self.effects.push_back(Effect::ClosePort {
             relay: RelayId { allocation: allocation_id, family },
             internal: relay.address.internal,
         });
-        if allocation.relays.iter().all(Option::is_none) {
+        self.close_connections(index, |peer| Family::of(peer.ip()) == family);
+        if is_last {
             self.forget(now, index);
         } else {
             self.reschedule(index);
@@ -102,8 +105,8 @@ impl Server {
         });
     }
 
-    /// Sets the timer to the first end of a relayed address.
-    fn reschedule(&mut self, index: usize) {
+    /// Sets the timer to the first end of a relayed address or connection.
+    pub(super) fn reschedule(&mut self, index: usize) {
         let allocation = self.allocations[index].live_mut();
         if let Some(timer) = allocation.timer.take() {
             self.wheel.cancel(timer);
@@ -125,8 +128,10 @@ impl Server {
         }
     }
 
-    /// Closes the relayed addresses that are over, and the allocation with the last.
+    /// Closes the relayed addresses and connections that are over, and the allocation with the last
+    /// address.
     pub(super) fn close_expired(&mut self, now: Now, index: usize) {
+        self.expire_connections(now, index);
         for family in Family::ALL {
             let Some(Slot::Live(allocation)) = self.allocations.get(index) else { return };
             if allocation.relays[family as usize].is_some_and(|relay| relay.expires <= now.at) {

@@ -1,8 +1,9 @@
 //! Payload both ways: ChannelData, Send and Data indications, and ICMP (RFC 8656 sections 11, 12).
 
-use super::address::{AllocationId, ClientAddr, RelayId, plain};
+use super::address::{AllocationId, ClientAddr, PeerProtocol, RelayId, plain};
 use super::allocation::{Allocation, Slot};
 use super::discovery::is_of_discovery;
+use super::peer_path::PeerPath;
 use super::server::Server;
 use super::verdict::{Header, Reply, Verdict};
 use crate::base::{Family, Now};
@@ -23,6 +24,9 @@ impl Server {
         let Some((index, allocation)) = self.allocation_of(from) else {
             return self.drop(Dropped::NoAllocation);
         };
+        if allocation.tcp.is_some() {
+            return self.drop(Dropped::NoDatagrams);
+        }
         let Some(channel) = allocation.channels.by_number(data.number).filter(|c| c.is_bound(now.at)) else {
             return self.drop(Dropped::NoChannel);
         };
@@ -31,10 +35,10 @@ impl Server {
         }
         let mut peer = channel.peer;
         if channel.moving {
-            if let Some(denied) = self.denied_port(peer) {
+            if let Some(denied) = self.denied(PeerPath::ChannelData, peer) {
                 return denied;
             }
-            peer = self.policy.to_internal(peer);
+            peer = self.policy.to_internal(PeerProtocol::Udp, peer);
         }
         let start = channel_data::HEADER_BYTES;
         self.forward(now, index, peer, start..start + data.payload.len(), false)
@@ -44,14 +48,17 @@ impl Server {
     pub(super) fn on_send(&mut self, now: Now, from: &ClientAddr, message: &Message<'_>) -> Verdict {
         let Some((index, _)) = self.allocation_of(from) else { return self.drop(Dropped::NoAllocation) };
         let Some(send) = Send::read(message) else { return self.drop(Dropped::BadIndication) };
+        if self.allocations[index].live().tcp.is_some() {
+            return self.drop(Dropped::NoDatagrams);
+        }
         let permitted = self.allocations[index].live().permissions.until(now.at, send.peer.ip());
         if permitted.is_none() {
             return self.drop(Dropped::NoPermission);
         }
-        if let Some(denied) = self.denied_port(send.peer) {
+        if let Some(denied) = self.denied(PeerPath::Send, send.peer) {
             return denied;
         }
-        let wire_peer = self.policy.to_internal(send.peer);
+        let wire_peer = self.policy.to_internal(PeerProtocol::Udp, send.peer);
         self.forward(now, index, wire_peer, send.payload, send.dont_fragment)
     }
 
@@ -83,7 +90,7 @@ impl Server {
     ///
     /// `from`: as the kernel saw it. The payload itself is not needed.
     pub fn on_peer_datagram(&mut self, now: Now, relay: RelayId, from: SocketAddr, length: usize) -> Verdict {
-        let peer = self.policy.to_external(plain(from));
+        let peer = self.policy.to_external(PeerProtocol::Udp, plain(from));
         if peer.port() == 0 {
             return self.drop(Dropped::BadSource);
         }
@@ -95,7 +102,7 @@ impl Server {
                     return self.drop(Dropped::NoPermission);
                 }
                 let (number, moving) = (channel.number, channel.moving);
-                if moving && let Some(denied) = self.denied_port(peer) {
+                if moving && let Some(denied) = self.denied(PeerPath::InboundDatagram, peer) {
                     return denied;
                 }
                 u16::try_from(length).ok().map(|l| Header::channel(channel_data::header(number, l)))
@@ -104,7 +111,7 @@ impl Server {
                 if allocation.permissions.until(now.at, peer.ip()).is_none() {
                     return self.drop(Dropped::NoPermission);
                 }
-                if let Some(denied) = self.denied_port(peer) {
+                if let Some(denied) = self.denied(PeerPath::InboundDatagram, peer) {
                     return denied;
                 }
                 let id = self.indication_id();
@@ -140,7 +147,7 @@ impl Server {
         icmp: Icmp,
         reply: &mut [u8],
     ) -> Option<Reply> {
-        let peer = self.policy.to_external(plain(peer));
+        let peer = self.policy.to_external(PeerProtocol::Udp, plain(peer));
         let relevant = match relay.family {
             Family::V4 => matches!(icmp.icmp_type, 3 | 11),
             Family::V6 => matches!(icmp.icmp_type, 1..=3),
@@ -178,8 +185,8 @@ impl Server {
         }
     }
 
-    fn denied_port(&mut self, peer: SocketAddr) -> Option<Verdict> {
-        let rule = self.policy.check_port(peer).err()?;
+    fn denied(&mut self, path: PeerPath, peer: SocketAddr) -> Option<Verdict> {
+        let rule = self.policy.admit(path, peer).err()?;
         self.counters.increment(peer_denied(rule));
         Some(self.drop(Dropped::PeerDenied))
     }

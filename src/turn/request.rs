@@ -38,6 +38,8 @@ pub(super) struct Request<'a> {
     pub(super) change_request: Option<&'a [u8]>,
     pub(super) padding: Option<&'a [u8]>,
     pub(super) response_port: Option<&'a [u8]>,
+    pub(super) dont_fragment: Option<&'a [u8]>,
+    pub(super) connection_id: Option<&'a [u8]>,
     pub(super) unknown: UnknownAttributes,
 }
 
@@ -61,6 +63,8 @@ impl<'a> Request<'a> {
             change_request: None,
             padding: None,
             response_port: None,
+            dont_fragment: None,
+            connection_id: None,
             unknown: UnknownAttributes::default(),
         };
         for attribute in message.attributes() {
@@ -82,6 +86,8 @@ impl<'a> Request<'a> {
                 AttributeType::CHANGE_REQUEST if discovery => &mut request.change_request,
                 AttributeType::PADDING if discovery => &mut request.padding,
                 AttributeType::RESPONSE_PORT if discovery => &mut request.response_port,
+                AttributeType::DONT_FRAGMENT => &mut request.dont_fragment,
+                AttributeType::CONNECTION_ID => &mut request.connection_id,
                 kind => {
                     request.unknown.note(kind);
                     continue;

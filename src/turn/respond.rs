@@ -1,5 +1,6 @@
 //! Responses as values, and how they become bytes.
 
+use super::address::ConnectionId;
 use super::discovery::Discovered;
 use super::error::Reject;
 use super::request::{REQUEST_BYTES_MAX, UnknownAttributes};
@@ -28,7 +29,9 @@ pub(super) enum Body {
     Allocated(Allocated),
     /// Refresh: the new lifetime in seconds.
     Lifetime(u32),
-    /// CreatePermission and ChannelBind.
+    /// Connect: the connection to the peer stands.
+    Connected(ConnectionId),
+    /// CreatePermission, ChannelBind and ConnectionBind.
     Done,
     /// Any error.
     Rejected(Reject),
@@ -124,6 +127,7 @@ impl Body {
             Self::Discovered(discovered) => discovered.write(writer),
             Self::Allocated(allocated) => allocated.write(writer),
             Self::Lifetime(seconds) => writer.u32(AttributeType::LIFETIME, *seconds),
+            Self::Connected(id) => writer.u32(AttributeType::CONNECTION_ID, id.0),
             Self::Done => {}
             Self::Rejected(reject) => {
                 writer.error_code(reject.code());

@@ -3,6 +3,7 @@
 use super::address::{ClientAddr, FiveTuple};
 use super::allocation::{Allocation, Slot};
 use super::authenticate::{Refused, Requester};
+use super::connect::Binding;
 use super::discovery::Place;
 use super::error::Reject;
 use super::peer_policy::PeerPolicy;
@@ -38,6 +39,8 @@ pub struct Server {
     pub(super) strangers: Strangers,
     pub(super) counters: CounterSet,
     pub(super) draining: bool,
+    /// A ConnectionBind that the driver looks into, until its answer.
+    pub(super) binding: Option<Binding>,
     generation: u32,
 }
 
@@ -89,6 +92,7 @@ impl Server {
             effects: VecDeque::new(),
             counters: CounterSet::default(),
             draining: false,
+            binding: None,
             generation: 0,
         }
     }
@@ -167,8 +171,8 @@ impl Server {
         self.draining = draining;
     }
 
-    /// Takes over changed settings. Allocations live on; permissions and channels that the new policy
-    /// denies are gone.
+    /// Takes over changed settings. Allocations live on; permissions, channels and connections that the
+    /// new policy denies are gone.
     pub fn reload(&mut self, settings: Arc<Settings>, authenticator: Arc<Authenticator>, policy: PeerPolicy) {
         if settings.replies != self.settings.replies {
             self.strangers = Strangers::new(&settings, &mut self.random);
@@ -176,11 +180,18 @@ impl Server {
         self.settings = settings;
         self.authenticator = authenticator;
         self.policy = policy;
-        for (_, slot) in &mut self.allocations {
+        let mut denied = Vec::new();
+        for (index, slot) in &mut self.allocations {
             if let Slot::Live(allocation) = slot {
                 allocation.permissions.revoke(|peer| self.policy.check_address(peer).is_err());
-                allocation.channels.revoke(|peer| self.policy.check_channel(peer).is_err());
+                allocation.channels.revoke(|peer| self.policy.check_kept(peer).is_err());
+                if let Some(tcp) = &mut allocation.tcp {
+                    denied.push((index, tcp.take(|c| self.policy.check_kept(c.peer).is_err())));
+                }
             }
+        }
+        for (index, connections) in denied {
+            self.give_up(index, connections);
         }
     }
 
@@ -196,6 +207,8 @@ impl Server {
             .iter()
             .map(|index| (*index as usize, self.allocations[*index as usize].live()))
             .filter(|(_, a)| a.identity.credential == credential && a.heard_s <= idle_since)
+            // What flows over a connection to a peer is not heard here.
+            .filter(|(_, a)| a.tcp.as_ref().is_none_or(|tcp| tcp.len() == 0))
             .min_by_key(|(_, a)| a.heard_s);
         let Some((index, _)) = idlest else { return false };
         self.end(now, index);
@@ -217,8 +230,8 @@ impl Server {
         match (message.class(), message.method()) {
             (Class::Request, method) => match label(method) {
                 Some(_) if bytes.len() > REQUEST_BYTES_MAX => self.drop(Dropped::TooBig),
-                Some(label) => self.on_request(now, from, label, message, reply),
-                None => self.drop(Dropped::UnknownMethod),
+                Some(label) if self.serves(label) => self.on_request(now, from, label, message, reply),
+                _ => self.drop(Dropped::UnknownMethod),
             },
             (Class::Indication, Method::SEND) => self.on_send(now, from, &message),
             // RFC 8489 section 6.3.2: a Binding indication keeps a NAT binding alive and wants nothing.
@@ -275,6 +288,9 @@ impl Server {
         if label == MethodLabel::Allocate {
             return self.allocate(now, from, requester, signer, request);
         }
+        if label == MethodLabel::ConnectionBind {
+            return self.connection_bind(from, requester, signer, request);
+        }
         let index = match requester {
             Requester::Owner(index) => index,
             // RFC 8656 section 5: there is nothing to refresh, permit or bind.
@@ -287,7 +303,13 @@ impl Server {
             MethodLabel::Refresh => self.refresh(now, index, request),
             MethodLabel::CreatePermission => self.create_permission(now, index, request),
             MethodLabel::ChannelBind => self.channel_bind(now, index, request),
-            MethodLabel::Binding | MethodLabel::Allocate => Err(Reject::BadRequest),
+            MethodLabel::Connect => match self.connect(now, index, &signer, request) {
+                Ok(()) => return Outcome::Pending,
+                Err(reject) => Err(reject),
+            },
+            MethodLabel::Binding | MethodLabel::Allocate | MethodLabel::ConnectionBind => {
+                Err(Reject::BadRequest)
+            }
         };
         Outcome::Respond { body: result.unwrap_or_else(Body::Rejected), signer: Some(signer) }
     }
@@ -348,6 +370,11 @@ impl Server {
         matches!(self.allocations.get(index), Some(Slot::Live(_))).then_some(index)
     }
 
+    /// Without TCP relaying its methods are unknown.
+    fn serves(&self, label: MethodLabel) -> bool {
+        self.settings.tcp_relay || !matches!(label, MethodLabel::Connect | MethodLabel::ConnectionBind)
+    }
+
     fn is_opening(&self, from: &ClientAddr) -> bool {
         let index = self.by_tuple.get(&from.five_tuple());
         index.is_some_and(|index| matches!(self.allocations.get(*index as usize), Some(Slot::Opening(_))))
@@ -386,6 +413,8 @@ fn label(method: Method) -> Option<MethodLabel> {
         Method::REFRESH => Some(MethodLabel::Refresh),
         Method::CREATE_PERMISSION => Some(MethodLabel::CreatePermission),
         Method::CHANNEL_BIND => Some(MethodLabel::ChannelBind),
+        Method::CONNECT => Some(MethodLabel::Connect),
+        Method::CONNECTION_BIND => Some(MethodLabel::ConnectionBind),
         _ => None,
     }
 }

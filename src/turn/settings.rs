@@ -20,7 +20,10 @@ pub struct Settings {
     pub permissions_max: usize,
     /// Channels of one allocation at a time.
     pub channels_max: usize,
-    /// Relayed datagrams a second of one subject, both ways together.
+    /// Relay TCP too (RFC 6062), for clients that come over TCP or TLS.
+    pub tcp_relay: bool,
+    /// Relayed datagrams a second of one subject, both ways together. TCP relaying has no datagrams: its
+    /// connections are bounded in number, and each by what its slower side takes.
     pub packets_per_user: Option<Rate>,
     /// Peers a second that one subject may add.
     pub new_peers_per_second: Option<Rate>,
@@ -58,6 +61,17 @@ impl Settings {
     /// An allocation without a packet from its client for this long may give way to a fresh one of
     /// the same credential: a live path sends consent checks every 5 s (RFC 7675 section 5.1).
     pub const IDLE_AFTER: Duration = Duration::from_secs(10);
+    /// How long a Connect may take, and how long every one that fails does: the client shall not learn
+    /// from the clock whether the peer refused, or a filter ate the packets (RFC 6062 section 5.2: at
+    /// least 30 s).
+    pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+    /// How long a connection to a peer waits for its ConnectionBind (RFC 6062 sections 5.2 and 5.3).
+    pub const BIND_TIMEOUT: Duration = Duration::from_secs(30);
+    /// Connections to peers of one allocation.
+    pub const CONNECTIONS_MAX: usize = 64;
+    /// Connections of one subject that are being made or wait for their ConnectionBind, over all servers:
+    /// a port scan gets as many answers in 30 s.
+    pub const CONNECTIONS_PENDING_MAX: u32 = 16;
     /// Wrong guesses of one source for one user.
     pub const GUESSES: Rate = Rate { per_second: 1, burst: 20 };
 }
@@ -80,6 +94,7 @@ impl Default for Settings {
             strict_expiry: false,
             permissions_max: Self::PEERS_MAX,
             channels_max: Self::PEERS_MAX,
+            tcp_relay: false,
             packets_per_user: None,
             new_peers_per_second: Some(Rate { per_second: 50, burst: 200 }),
             replies: ReplyBudget::default(),

@@ -24,6 +24,8 @@ struct Subject {
     members: Vec<u32>,
     /// Its allocations on all servers.
     total: SubjectTotal,
+    /// Connections to peers that are being made or wait for their ConnectionBind.
+    pending: u32,
     packets: TokenBucket,
     peers: TokenBucket,
 }
@@ -65,6 +67,7 @@ impl Subjects {
             name: Arc::clone(name),
             members: Vec::new(),
             total: total.clone(),
+            pending: 0,
             packets: TokenBucket::default(),
             peers: TokenBucket::default(),
         }) as SubjectIndex;
@@ -93,20 +96,34 @@ impl Subjects {
         let rate = subject.part_of(rate);
         subject.peers.take(now.at, rate, count)
     }
+
+    /// Takes a place for a connection to a peer that is not bound yet.
+    pub(super) fn take_pending(&mut self, index: SubjectIndex) -> bool {
+        let subject = &mut self.entries[index as usize];
+        let has_room = subject.pending < subject.part_of_number(Settings::CONNECTIONS_PENDING_MAX);
+        subject.pending += u32::from(has_room);
+        has_room
+    }
+
+    /// Gives places back.
+    pub(super) fn release_pending(&mut self, index: SubjectIndex, count: u32) {
+        self.entries[index as usize].pending -= count;
+    }
 }
 
 impl Subject {
     /// A subject's rate holds over all servers: each spends by its part of the allocations.
     fn part_of(&self, rate: Rate) -> Rate {
+        Rate { per_second: self.part_of_number(rate.per_second), burst: self.part_of_number(rate.burst) }
+    }
+
+    fn part_of_number(&self, n: u32) -> u32 {
         let own = self.members.len() as u32;
         let total = self.total.get();
         if own >= total {
-            return rate;
+            return n;
         }
-        let part = |n: u32| {
-            let part = u64::from(n) * u64::from(own) / u64::from(total);
-            (part as u32).max(1)
-        };
-        Rate { per_second: part(rate.per_second), burst: part(rate.burst) }
+        let part = u64::from(n) * u64::from(own) / u64::from(total);
+        (part as u32).max(1)
     }
 }

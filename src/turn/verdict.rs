@@ -1,6 +1,7 @@
 //! What the core answers to an input, and what it wants done.
 
-use super::{AllocationId, ClientAddr, OpenRequest, RelayId, SubjectTotal};
+use super::{AllocationId, ClientAddr, ConnectionId, OpenRequest, PeerConnection, RelayId, SubjectTotal};
+use crate::auth::CredentialId;
 use crate::base::Transport;
 use crate::metrics::Dropped;
 use crate::wire::stun::RequestedFamily;
@@ -60,6 +61,42 @@ pub enum Effect {
         relay: RelayId,
         /// Its bound address.
         internal: SocketAddr,
+    },
+    /// Connect to a peer from a relayed address (RFC 6062 section 5.2), keep what it sends, and call
+    /// [`super::Server::on_connected`] when it is clear how that went.
+    Connect {
+        /// For this connection.
+        connection: PeerConnection,
+        /// From where the relayed address is bound.
+        local: SocketAddr,
+        /// To this address (already the internal one when the peer is an own relay behind 1:1 NAT).
+        peer: SocketAddr,
+        /// Who may come for it.
+        credential: CredentialId,
+    },
+    /// A client comes for a connection to a peer, made by any server (RFC 6062 section 5.4): tie both
+    /// together if it is there, was made with this credential and is not taken. Call
+    /// [`super::Server::on_bound`] before the next input.
+    BindConnection {
+        /// Who comes; nothing else arrives from there any more.
+        client: ClientAddr,
+        /// For which.
+        connection: ConnectionId,
+        /// With which credential.
+        credential: CredentialId,
+    },
+    /// Close a connection to a peer, whether it is being made, waits or is bound, and the one of the
+    /// client that it is bound to.
+    CloseConnection {
+        /// Which.
+        connection: PeerConnection,
+    },
+    /// Send a message to a client whose connection stands.
+    Send {
+        /// Whom.
+        client: ClientAddr,
+        /// What.
+        message: Box<[u8]>,
     },
     /// The allocation is gone: give its quota back.
     Ended {

@@ -223,6 +223,7 @@ impl Driver {
             Out::ToPeer { from, peer, payload, .. } => {
                 self.relays[&from].send_to(&payload, peer).await.unwrap();
             }
+            Out::Connecting { .. } => unreachable!("nobody relays TCP here"),
             Out::Dropped(_) => {}
         }
     }

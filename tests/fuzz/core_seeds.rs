@@ -60,6 +60,10 @@ pub(crate) fn state_machine() -> Seeds {
     let joined = |world: u8, inputs: &[&[u8]]| [&[world], &inputs.concat()[..]].concat();
     let both = |n: u8, choice: u8| [challenge(n), allocate(n, choice)].concat();
     let alice = &both(0, 0)[..];
+    // A Connect of client 4 to the first public peer, and a ConnectionBind of client 6 for the first one.
+    const CONNECT: &[u8] = &[15, 5, 4, 0, 0, 0, 0];
+    const COME: &[u8] = &[15, 3, 0, 6, 0, 0, 0];
+    let tcp = &both(4, 64)[..];
     let lives = |more: &[&[u8]]| joined(0, &[&[alice], more].concat());
     vec![
         ("empty", Vec::new()),
@@ -118,6 +122,15 @@ pub(crate) fn state_machine() -> Seeds {
         ("modern-changed", joined(0, &[MODERN, &challenge(1), &[2, 1, 0, 1, 100, 0xFF], &allocate(1, 0)])),
         ("modern-on-and-off", lives(&[MODERN, REFRESH, REFRESH, &both(2, 0), &[12, 4, 0], REFRESH, REFRESH])),
         ("run-out", lives(&[PERMIT, HOUR, SEND, FROM_PEER])),
+        ("tcp-connect-and-bind", joined(0, &[tcp, CONNECT, &[15, 6, 1], COME, &[15, 4]])),
+        ("tcp-connect-fails", joined(0, &[tcp, CONNECT, &[15, 6, 0], CONNECT, MINUTE])),
+        ("tcp-connect-and-close", joined(0, &[tcp, CONNECT, &[15, 6, 1], &[4, 4, 0, 0, 0, 0]])),
+        ("tcp-control-closes", joined(0, &[tcp, &[15, 6, 4]])),
+        ("tcp-peer-connects", joined(0, &[tcp, &[5, 4, 1, 0, 0, 0, 0], &[15, 2, 0, 0], COME])),
+        ("tcp-nobody-comes", joined(0, &[tcp, CONNECT, &[15, 6, 1], MINUTE, COME])),
+        ("tcp-switched-off", joined(0, &[tcp, CONNECT, &[12, 3, 0, 16], COME])),
+        ("tcp-relay-to-relay", joined(1, &[tcp, &both(5, 64), &[15, 5, 4, 13, 0, 0, 0], &[15, 6, 1]])),
+        ("tcp-over-udp", joined(0, &[&both(0, 64)])),
         ("raw", lives(&[&[0, 0, 4, 0x40, 0, 0, 0], &[0, 1, 2, 0, 1], &[0, 0, 1, 0xFF], &[0, 0, 0]])),
     ]
 }

@@ -4,7 +4,7 @@ use crate::world::*;
 use std::time::Duration;
 use turnstone::base::Rate;
 use turnstone::metrics::Dropped;
-use turnstone::turn::{OpenRequest, PortParity, Settings};
+use turnstone::turn::{OpenRequest, PeerProtocol, PortParity, Settings};
 
 #[test] // security Q4: firezone 12319
 fn a_roaming_client_never_locks_itself_out() {
@@ -98,6 +98,7 @@ fn a_rate_is_shared_by_the_allocations_on_other_servers() {
             subject: "alice".into(),
             allocations_max: None,
             families: [true, false],
+            protocol: PeerProtocol::Udp,
             parity: PortParity::Any,
             token: None,
             local: RELAY_V4.into(),

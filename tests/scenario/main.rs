@@ -2,7 +2,7 @@
 //!
 //! "Point N" and "security U1" are numbers in the project's lists of traps in TURN and of attacks on
 //! systems like this one; a test that names one proves it. Points that are about parts which this
-//! daemon does not have (RFC 6062, 7635, 8016, ALTERNATE-SERVER, the iceServers
+//! daemon does not have (RFC 7635, 8016, ALTERNATE-SERVER, the iceServers
 //! answer) have no test here; framing (16) is tested with the codec, key derivation (21) and nonces
 //! (22) with `auth`, and what only real sockets show (2, 24, 25) with `net` and the process tests.
 #![allow(clippy::unwrap_used, clippy::type_complexity)]
@@ -19,4 +19,6 @@ mod modern;
 mod peers;
 mod refresh;
 mod relaying;
+mod split_view;
 mod streams;
+mod tcp_relay;

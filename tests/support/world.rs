@@ -6,13 +6,13 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use turnstone::auth::{self, Authenticator, Secret};
+use turnstone::auth::{self, Authenticator, CredentialId, Secret};
 use turnstone::base::{Family, Now, Random, Timestamp, Transport, UnixTime};
 use turnstone::metrics::Dropped;
 use turnstone::turn::{
-    AllocationId, ClientAddr, Effect, Ledger, LedgerSettings, OpenError, OpenRequest, Opened, OpenedRelay,
-    OwnAddresses, PeerPolicy, PeerRules, PortRange, REPLY_BYTES_MAX, RelayAddress, RelayId, Server, Settings,
-    Verdict,
+    AllocationId, ClientAddr, ConnectionId, Effect, Ledger, LedgerSettings, OpenError, OpenRequest, Opened,
+    OpenedRelay, OwnAddresses, PeerConnection, PeerPolicy, PeerRules, PortRange, REPLY_BYTES_MAX,
+    RelayAddress, RelayId, Server, Settings, Verdict,
 };
 use turnstone::wire::channel_data::{self, ChannelNumber};
 use turnstone::wire::stun::attribute::{self, Icmp};
@@ -27,8 +27,22 @@ pub const SECRET: &str = "a-secret-of-at-least-32-characters-00001";
 /// What left the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Out {
-    ToClient { to: SocketAddr, bytes: Vec<u8> },
-    ToPeer { from: SocketAddr, peer: SocketAddr, payload: Vec<u8>, dont_fragment: bool },
+    ToClient {
+        to: SocketAddr,
+        bytes: Vec<u8>,
+    },
+    /// A connection to a peer is being made.
+    Connecting {
+        connection: PeerConnection,
+        from: SocketAddr,
+        peer: SocketAddr,
+    },
+    ToPeer {
+        from: SocketAddr,
+        peer: SocketAddr,
+        payload: Vec<u8>,
+        dont_fragment: bool,
+    },
     Dropped(Dropped),
 }
 
@@ -108,6 +122,10 @@ pub struct World {
     /// Relay sockets in the order in which they closed, and when.
     pub closings: Vec<(Timestamp, SocketAddr)>,
     pub ports_total: usize,
+    /// Connections to peers that are being made, wait or are bound, and who may still come for them.
+    pub connections: Vec<(PeerConnection, Option<CredentialId>)>,
+    /// What left while time passed.
+    pub told: Vec<Out>,
     rules: PeerRules,
     next_transaction: u64,
 }
@@ -168,6 +186,8 @@ impl World {
             effects: Vec::new(),
             closings: Vec::new(),
             ports_total: options.ports.len() * options.addresses.len(),
+            connections: Vec::new(),
+            told: Vec::new(),
             rules: options.rules,
             next_transaction: seed << 32,
         }
@@ -179,6 +199,7 @@ impl World {
         self.rules = rules;
         let policy = policy(&self.ledger, self.rules.clone());
         self.server.reload(Arc::clone(&self.settings), Arc::clone(&self.authenticator), policy);
+        self.run_effects();
     }
 
     /// Swaps `auth.modern` as a reload does.
@@ -214,7 +235,8 @@ impl World {
     /// The client's connection closes.
     pub fn close(&mut self, client: &Client) {
         assert_eq!(self.server.on_closed(self.now, &client.address), None, "nothing waits for ports");
-        self.run_effects();
+        let told = self.run_effects();
+        self.told.extend(told);
     }
 
     /// A peer's datagram arrives at the relay socket bound to `to`.
@@ -250,11 +272,13 @@ impl World {
         while let Some(next) = self.server.next_deadline().filter(|next| *next <= end) {
             self.now.at = self.now.at.max(next);
             self.server.on_deadline(self.now);
-            self.run_effects();
+            let told = self.run_effects();
+            self.told.extend(told);
         }
         self.now = Now { at: end, unix };
         self.server.on_deadline(self.now);
-        self.run_effects();
+        let told = self.run_effects();
+        self.told.extend(told);
     }
 
     /// Opens what was held back.
@@ -291,9 +315,63 @@ impl World {
                     self.closings.push((self.now.at, internal));
                 }
                 Effect::Ended { subject, .. } => self.ledger.end(&subject),
+                Effect::Connect { connection, local, peer, credential } => {
+                    self.connections.push((connection, Some(credential)));
+                    out.push(Out::Connecting { connection, from: local, peer });
+                }
+                Effect::BindConnection { connection, credential, .. } => {
+                    out.extend(self.bind_connection(connection, credential));
+                }
+                Effect::CloseConnection { connection } => {
+                    let before = self.connections.len();
+                    self.connections.retain(|(c, _)| *c != connection);
+                    assert_eq!(self.connections.len() + 1, before, "closed what was not there");
+                }
+                Effect::Send { client, message } => {
+                    out.push(Out::ToClient { to: client.remote, bytes: message.into_vec() });
+                }
             }
         }
         out
+    }
+
+    /// The network says how a connection to a peer went.
+    pub fn connected(&mut self, connection: PeerConnection, connected: bool) -> Vec<Out> {
+        if !self.server.on_connected(self.now, connection, connected) {
+            self.connections.retain(|(c, _)| *c != connection);
+        }
+        self.run_effects()
+    }
+
+    /// A peer connects to the relay socket bound to `to`; `None` when it is turned away.
+    pub fn connect_from_peer(
+        &mut self,
+        to: SocketAddr,
+        peer: SocketAddr,
+    ) -> Option<(PeerConnection, Vec<Out>)> {
+        let relay = self.sockets.iter().find(|(_, socket)| socket.internal == to).map(|(id, _)| *id)?;
+        let (connection, credential) = self.server.on_peer_connection(self.now, relay, peer)?;
+        self.connections.push((connection, Some(credential)));
+        Some((connection, self.run_effects()))
+    }
+
+    /// The peer or the client closes a connection.
+    pub fn hang_up(&mut self, connection: PeerConnection) {
+        self.connections.retain(|(c, _)| *c != connection);
+        self.server.on_connection_closed(connection);
+        self.run_effects();
+    }
+
+    /// As the registry of a daemon does it: a connection is for who has its credential, once.
+    fn bind_connection(&mut self, id: ConnectionId, credential: CredentialId) -> Option<Out> {
+        let found = self.connections.iter_mut().find(|(c, whose)| c.id == id && *whose == Some(credential));
+        let mut reply = [0xA5; REPLY_BYTES_MAX];
+        let told = self.server.on_bound(found.is_some(), &mut reply).expect("a bind waits");
+        if let Some((connection, whose)) = found {
+            *whose = None;
+            self.server.on_connection_bound(*connection);
+        }
+        Some(Out::ToClient { to: told.client.remote, bytes: reply[..told.length].to_vec() })
     }
 
     fn open(&mut self, allocation: AllocationId, request: &OpenRequest) -> Vec<Out> {
@@ -369,6 +447,7 @@ pub struct Client {
 pub type Attributes<'a> = &'a [(AttributeType, &'a [u8])];
 
 pub const UDP: &[u8] = &[17, 0, 0, 0];
+pub const TCP: &[u8] = &[6, 0, 0, 0];
 
 impl Client {
     pub fn new(n: u16, username: &str) -> Self {
@@ -453,7 +532,11 @@ impl Client {
     }
 
     pub fn try_allocate(&mut self, world: &mut World, more: Attributes<'_>) -> Answer {
-        let mut attributes = vec![(AttributeType::REQUESTED_TRANSPORT, UDP)];
+        self.try_allocate_over(world, UDP, more)
+    }
+
+    fn try_allocate_over(&mut self, world: &mut World, protocol: &[u8], more: Attributes<'_>) -> Answer {
+        let mut attributes = vec![(AttributeType::REQUESTED_TRANSPORT, protocol)];
         attributes.extend_from_slice(more);
         let answer = self.ask(world, Method::ALLOCATE, &attributes);
         for relayed in &answer.relayed {
@@ -463,6 +546,11 @@ impl Client {
             }
         }
         answer
+    }
+
+    /// An allocation that relays TCP.
+    pub fn try_allocate_tcp(&mut self, world: &mut World, more: Attributes<'_>) -> Answer {
+        self.try_allocate_over(world, TCP, more)
     }
 
     pub fn refresh(&mut self, world: &mut World, lifetime_s: u32) -> Answer {
@@ -490,6 +578,17 @@ impl Client {
             [(AttributeType::CHANNEL_NUMBER, &value), (AttributeType::XOR_PEER_ADDRESS, &xor(peer, id))];
         let request = self.request(id, Method::CHANNEL_BIND, &attributes);
         Answer::only(&world.datagram(self.address, &request))
+    }
+
+    /// Sends a Connect and gives back all that leaves.
+    pub fn connect(&self, world: &mut World, peer: SocketAddr) -> Vec<Out> {
+        let id = world.transaction();
+        let request = self.request(id, Method::CONNECT, &[(AttributeType::XOR_PEER_ADDRESS, &xor(peer, id))]);
+        world.datagram(self.address, &request)
+    }
+
+    pub fn bind_connection(&mut self, world: &mut World, connection: u32) -> Answer {
+        self.ask(world, Method::CONNECTION_BIND, &[(AttributeType::CONNECTION_ID, &connection.to_be_bytes())])
     }
 
     pub fn send(&self, world: &mut World, peer: SocketAddr, payload: &[u8]) -> Vec<Out> {
@@ -544,6 +643,7 @@ pub struct Answer {
     pub token: Option<Vec<u8>>,
     pub address_error: Option<(RequestedFamily, u16)>,
     pub unknown: Vec<u16>,
+    pub connection_id: Option<u32>,
     pub signed: bool,
     /// Nothing came back, for this reason.
     pub dropped: Option<Dropped>,
@@ -574,6 +674,9 @@ impl Answer {
                 AttributeType::XOR_MAPPED_ADDRESS => answer.mapped = Some(address()),
                 AttributeType::LIFETIME => {
                     answer.lifetime_s = Some(u32::from_be_bytes(a.value.try_into().expect("four bytes")));
+                }
+                AttributeType::CONNECTION_ID => {
+                    answer.connection_id = attribute::decode_connection_id(a.value).ok();
                 }
                 AttributeType::RESERVATION_TOKEN => answer.token = Some(a.value.to_vec()),
                 AttributeType::ADDRESS_ERROR_CODE => {

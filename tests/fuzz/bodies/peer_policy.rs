@@ -9,7 +9,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use turnstone::turn::{LivePorts, OwnAddresses, PeerPolicy, PeerRules, RelayAddress, embedded_v4};
+use turnstone::metrics::DenyRule;
+use turnstone::turn::{
+    LivePorts, OwnAddresses, PeerPath, PeerPolicy, PeerProtocol, PeerRules, RelayAddress, embedded_v4,
+};
 
 const RULES_MAX: usize = 8;
 const INTERNAL: Ipv4Addr = Ipv4Addr::new(192, 168, 7, 7);
@@ -21,7 +24,7 @@ const BACK_END: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 1, 1, 
 pub(crate) fn run(data: &[u8]) {
     let mut input = Input(data);
     let [flags] = input.take();
-    let port = u16::from_be_bytes(input.take());
+    let number = u16::from_be_bytes(input.take());
     let bytes: [u8; 16] = input.take();
     let rules = rules(flags, &mut input);
     let own = own(flags);
@@ -31,16 +34,16 @@ pub(crate) fn run(data: &[u8]) {
     let [.., a, b, c, d] = bytes;
     let v4 = Ipv4Addr::new(a, b, c, d);
     for ip in [IpAddr::V6(v6), IpAddr::V4(v4)] {
-        let peer = SocketAddr::new(ip, port);
-        let whole = policy.check_address(ip).and_then(|()| policy.check_port(peer));
-        assert_eq!(policy.check(peer), whole);
+        let peer = SocketAddr::new(ip, number);
+        let whole = address(&policy, ip).and_then(|()| port(&policy, peer));
+        assert_eq!(both(&policy, peer), whole);
         never_is_never(ip, &policy, &rules, &own);
         rules_only_add_up(peer, &policy, &rules, &own);
     }
-    encodings_do_not_matter(SocketAddr::new(v4.into(), port), &policy, &rules);
+    encodings_do_not_matter(SocketAddr::new(v4.into(), number), &policy, &rules);
     if let Some(inner) = embedded_v4(v6) {
-        let inner = policy.check_address(inner.into());
-        assert!(inner.is_ok() || policy.check_address(v6.into()).is_err(), "{v6} hides a denied address");
+        let inner = address(&policy, inner.into());
+        assert!(inner.is_ok() || address(&policy, v6.into()).is_err(), "{v6} hides a denied address");
     }
     own_endpoints_are_closed(&policy);
 }
@@ -50,9 +53,9 @@ fn never_is_never(ip: IpAddr, policy: &PeerPolicy, rules: &PeerRules, own: &OwnA
     if !is_never(ip) {
         return;
     }
-    assert!(policy.check_address(ip).is_err(), "{ip}");
+    assert!(address(policy, ip).is_err(), "{ip}");
     let open = PeerRules { recommended: false, deny: Vec::new(), ..with_all_allowed(rules) };
-    assert!(PeerPolicy::new(open, own.clone()).check_address(ip).is_err(), "{ip}");
+    assert!(address(&PeerPolicy::new(open, own.clone()), ip).is_err(), "{ip}");
 }
 
 /// A second opinion, from the ranges as they are written in their RFCs.
@@ -84,13 +87,13 @@ fn is_never_v4(ip: Ipv4Addr) -> bool {
 /// More `allow` denies nothing, more `deny` and a higher floor allow nothing.
 fn rules_only_add_up(peer: SocketAddr, policy: &PeerPolicy, rules: &PeerRules, own: &OwnAddresses) {
     let of = |rules: PeerRules| PeerPolicy::new(rules, own.clone());
-    if policy.check(peer).is_ok() {
-        assert_eq!(of(with_all_allowed(rules)).check(peer), Ok(()), "{peer}");
+    if both(policy, peer).is_ok() {
+        assert_eq!(both(&of(with_all_allowed(rules)), peer), Ok(()), "{peer}");
     } else {
         let deny = [rules.deny.clone(), nets(&["8.0.0.0/7", "2600::/12"])].concat();
         let stricter =
             PeerRules { deny, recommended: true, min_port: rules.min_port.max(1024), ..rules.clone() };
-        assert!(of(stricter).check(peer).is_err(), "{peer}");
+        assert!(both(&of(stricter), peer).is_err(), "{peer}");
     }
 }
 
@@ -104,26 +107,38 @@ fn encodings_do_not_matter(peer: SocketAddr, policy: &PeerPolicy, rules: &PeerRu
         if v6 == Ipv6Addr::UNSPECIFIED || v6 == Ipv6Addr::LOCALHOST {
             continue; // Addresses of their own.
         }
-        let (plain, encoded) = (policy.check_address(v4.into()), policy.check_address(v6.into()));
+        let (plain, encoded) = (address(policy, v4.into()), address(policy, v6.into()));
         assert!(plain == encoded || (names_v6 && encoded.is_err()), "{v4} {plain:?}, {v6} {encoded:?}");
-        assert_eq!(policy.check_port(peer), policy.check_port(SocketAddr::new(v6.into(), peer.port())));
+        assert_eq!(port(policy, peer), port(policy, SocketAddr::new(v6.into(), peer.port())));
     }
     let [a, b, c, d] = v4.octets().map(u16::from);
     let six_to_four = Ipv6Addr::new(0x2002, a << 8 | b, c << 8 | d, 0, 0, 0, 0, 1);
-    assert!(policy.check_address(six_to_four.into()).is_err());
+    assert!(address(policy, six_to_four.into()).is_err());
 }
 
 fn own_endpoints_are_closed(policy: &PeerPolicy) {
-    assert!(policy.check_port(BACK_END).is_err());
+    assert!(port(policy, BACK_END).is_err());
     for ip in [INTERNAL, EXTERNAL, Ipv4Addr::LOCALHOST] {
-        assert!(policy.check(SocketAddr::new(ip.into(), LISTENER_PORT)).is_err());
+        assert!(both(policy, SocketAddr::new(ip.into(), LISTENER_PORT)).is_err());
     }
+}
+
+fn address(policy: &PeerPolicy, ip: IpAddr) -> Result<(), DenyRule> {
+    policy.admit(PeerPath::CreatePermission, SocketAddr::new(ip, 0))
+}
+
+fn port(policy: &PeerPolicy, peer: SocketAddr) -> Result<(), DenyRule> {
+    policy.admit(PeerPath::Send, peer)
+}
+
+fn both(policy: &PeerPolicy, peer: SocketAddr) -> Result<(), DenyRule> {
+    policy.admit(PeerPath::ChannelBind, peer)
 }
 
 fn own(flags: u8) -> OwnAddresses {
     let live = Arc::new(LivePorts::default());
     if flags & 4 != 0 {
-        live.insert(LIVE_PORT);
+        live.insert(PeerProtocol::Udp, LIVE_PORT);
     }
     let internal = if flags & 2 != 0 { INTERNAL } else { EXTERNAL };
     OwnAddresses {

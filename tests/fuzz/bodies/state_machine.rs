@@ -10,13 +10,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use turnstone::auth::Login;
+use turnstone::base::Transport;
 use turnstone::turn::{Discovery, OpenError, PeerRules, PortRange, RelayAddress, Settings, embedded_v4};
 use turnstone::wire::stun::attribute::{Icmp, decode_xor_address};
 use turnstone::wire::stun::{
     AttributeType as A, Class, IntegrityAlgorithm, IntegrityKey, Message, MessageWriter, Method,
     TransactionId,
 };
-use world::{Client, Options, Out, RELAY_V4, RELAY_V6, UDP, World, bare, xor};
+use world::{Client, Options, Out, RELAY_V4, RELAY_V6, TCP, UDP, World, bare, xor};
 
 const INPUTS_MAX: usize = 256;
 
@@ -60,10 +61,17 @@ impl Bench {
             allocations_total: if choice & 16 == 0 { 0 } else { 3 },
             ..Options::default()
         };
-        let clients = [(1, "alice"), (2, "bob"), (3, "alice"), (4, "mallory")];
+        let udp = [(1, "alice"), (2, "bob"), (3, "alice"), (4, "mallory")];
+        let udp = udp.map(|(n, user)| Client::new(n, user));
+        let tcp = [(5, "alice"), (6, "bob"), (7, "alice")].map(|(n, user)| {
+            let mut client = Client::new(n, user);
+            client.address.transport = Transport::Tcp;
+            client.address.door = u32::from(n);
+            client
+        });
         Self {
             world: World::with(u64::from(choice), options),
-            clients: clients.map(|(n, user)| Client::new(n, user)).to_vec(),
+            clients: udp.into_iter().chain(tcp).collect(),
             last: Vec::new(),
             token: [7; 8],
             owners: BTreeMap::new(),
@@ -151,17 +159,56 @@ impl Bench {
                 bytes.truncate(usize::from(input.byte()) * 4);
                 self.datagram(client, &bytes);
             }
-            _ => {
-                self.world.hold_opens = input.byte() & 1 == 1;
-                let out = self.world.open_pending();
+            _ => match input.byte() {
+                choice @ (0 | 1) => {
+                    self.world.hold_opens = choice == 1;
+                    let out = self.world.open_pending();
+                    self.judge(&out);
+                }
+                choice => self.connection(choice, input),
+            },
+        }
+    }
+
+    /// RFC 6062: the client asks, the network answers, a peer comes, a client comes, somebody goes.
+    fn connection(&mut self, choice: u8, input: &mut Input<'_>) {
+        let nth = usize::from(choice >> 4) % self.world.connections.len().max(1);
+        let known = self.world.connections.get(nth).map(|(connection, _)| *connection);
+        match (choice % 5, known) {
+            (0, _) => {
+                let (client, peer) = (self.client(input), self.peer(input));
+                self.with_peers(client, Method::CONNECT, Vec::new(), &[peer], input);
+            }
+            (1, Some(connection)) => {
+                let out = self.world.connected(connection, input.byte() & 1 == 1);
                 self.judge(&out);
+            }
+            (2, _) => {
+                let (to, peer) = (self.socket(input), self.peer(input));
+                if let Some((_, out)) = self.world.connect_from_peer(to, peer) {
+                    self.judge(&out);
+                }
+            }
+            (3, Some(connection)) => {
+                let id = connection.id.0 ^ u32::from(input.byte() & 1);
+                let attributes = [(A::CONNECTION_ID, id.to_be_bytes().to_vec())];
+                let client = self.client(input);
+                self.request(client, Method::CONNECTION_BIND, &attributes, input);
+            }
+            (4, Some(connection)) => self.world.hang_up(connection),
+            _ => {
+                let client = self.clients[self.client(input)].clone();
+                if client.address.transport == Transport::Tcp && self.world.held.is_empty() {
+                    self.world.close(&client);
+                }
             }
         }
     }
 
     fn allocate(&mut self, input: &mut Input<'_>) {
         let (client, choice) = (self.client(input), input.byte());
-        let mut attributes = vec![(A::REQUESTED_TRANSPORT, UDP.to_vec())];
+        let protocol = if choice & 64 == 0 { UDP } else { TCP };
+        let mut attributes = vec![(A::REQUESTED_TRANSPORT, protocol.to_vec())];
         let mut add = |on: bool, kind: A, value: &[u8]| {
             if on {
                 attributes.push((kind, value.to_vec()));
@@ -281,7 +328,7 @@ impl Bench {
                         self.token = token.try_into().expect("eight bytes");
                     }
                 }
-                Out::ToPeer { from, peer, .. } => {
+                Out::ToPeer { from, peer, .. } | Out::Connecting { from, peer, .. } => {
                     let open = self.world.open_ports();
                     assert!(open.contains(from) && from.is_ipv4() == peer.is_ipv4());
                     assert!(open.contains(peer) || is_public(peer.ip()), "{peer}");
@@ -302,7 +349,9 @@ impl Bench {
             (relays.len(), self.world.open_ports().len()),
             (self.world.sockets.len(), self.world.sockets.len())
         );
+        let connected = self.world.connections.iter().map(|(connection, _)| connection.allocation);
         let owners: BTreeSet<_> = relays.iter().map(|id| id.allocation).collect();
+        assert!(connected.into_iter().all(|allocation| owners.contains(&allocation)));
         assert_eq!(self.world.ledger.allocations() as usize, owners.len());
         assert_eq!(self.world.server.allocations(), owners.len() + self.world.held.len());
         let by_subject = ["alice", "bob", "mallory"].map(|subject| self.world.ledger.allocations_of(subject));
@@ -317,6 +366,7 @@ impl Bench {
         self.check();
         assert_eq!((self.world.server.allocations(), self.world.ledger.port_use().used), (0, 0));
         assert_eq!(self.world.server.next_deadline(), None);
+        assert!(self.world.connections.is_empty());
     }
 
     fn client(&self, input: &mut Input<'_>) -> usize {
@@ -395,6 +445,7 @@ fn settings(choice: u8) -> Settings {
     Settings {
         discovery: vec![Discovery { doors: [1, 2, 3, 4], bound: ips, external: ips, ports: [3478, 3479] }],
         legacy_channels: choice & 32 != 0,
+        tcp_relay: choice & 16 == 0,
         strict_expiry: choice & 64 != 0,
         permissions_max: if choice & 128 == 0 { 4 } else { 256 },
         channels_max: if choice & 128 == 0 { 4 } else { 256 },
