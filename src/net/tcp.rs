@@ -1,13 +1,16 @@
-//! TCP listeners, one per stream runtime on a shared port.
+//! TCP: listeners, one per stream runtime on a shared port, and relayed addresses (RFC 6062).
 
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
+
+/// Connections of peers that may wait to be accepted at one relayed address.
+const RELAY_BACKLOG: i32 = 16;
 
 /// Bytes that the kernel keeps each way for a connection, before it doubles them for its bookkeeping: 20 Mbit/s
 /// over a path of 100 ms. More would only be old media.
@@ -29,6 +32,30 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuse_port(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Listens on a relayed address that is nobody else's, and from which [`relay_socket`] may connect.
+///
+/// # Errors
+/// As [`listen`]; `AddrInUse` is the normal answer for a port that some process holds.
+pub fn listen_relay(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = open(address)?;
+    socket.bind(&address.into())?;
+    socket.listen(RELAY_BACKLOG)?;
+    // Not before: it would share a port with another process that does the same.
+    socket.set_reuse_port(true)?;
+    Ok(socket.into())
+}
+
+/// An unconnected socket on the address of a [`listen_relay`], non-blocking.
+///
+/// # Errors
+/// As `bind`.
+pub fn relay_socket(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = open(address)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&address.into())?;
     Ok(socket.into())
 }
 
@@ -83,7 +110,7 @@ fn open(address: SocketAddr) -> io::Result<Socket> {
 mod tests {
     use super::*;
     use std::io::Read;
-    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpStream};
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
     #[test]
     fn several_listeners_share_a_port_that_is_then_nobody_elses() {
@@ -93,6 +120,27 @@ mod tests {
             assert_eq!(probe(address).expect_err("ours").kind(), io::ErrorKind::AddrInUse);
             drop(held);
             assert_eq!(probe(address).expect("free again"), address);
+        }
+    }
+
+    #[test] // RFC 6062 section 5.2
+    fn connections_leave_from_the_address_that_listens_and_is_nobody_elses() {
+        for ip in [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)] {
+            let address = probe(SocketAddr::new(ip, 0)).expect("a free port");
+            let relay = listen_relay(address).expect("free");
+            assert_eq!(listen_relay(address).expect_err("taken").kind(), io::ErrorKind::AddrInUse);
+            let peers = [0, 1].map(|_| TcpListener::bind((ip, 0)).expect("a free port"));
+            let made = peers.each_ref().map(|peer| {
+                let socket = Socket::from(relay_socket(address).expect("shared"));
+                socket.set_nonblocking(false).expect("a socket");
+                socket.connect(&peer.local_addr().expect("bound").into()).expect("connected");
+                assert_eq!(peer.accept().expect("accepted").1, address);
+                socket
+            });
+            relay.set_nonblocking(false).expect("a listener");
+            let caller = TcpStream::connect(address).expect("it still listens");
+            assert_eq!(relay.accept().expect("accepted").1, caller.local_addr().expect("connected"));
+            drop(made);
         }
     }
 
