@@ -104,6 +104,8 @@ label! {
     Closed as "reason" {
         /// The client closed it, or its network did.
         Client = "client",
+        /// It was tied to a peer (RFC 6062), and the allocation of that connection has ended.
+        Allocation = "allocation",
         /// It was handed over to HTTP.
         Http = "http",
         /// HTTP takes no more connections.

@@ -5,13 +5,14 @@ use super::registry::Registry;
 use crate::auth::CredentialId;
 use crate::base::{Family, Now, Timestamp};
 use crate::metrics::port_early_reuse;
-use crate::net::{Buffers, UdpSocket};
+use crate::net::{Buffers, UdpSocket, tcp};
 use crate::turn::{
-    AllocationId, ClientAddr, Effect, Grant, Lease, OpenError, OpenRequest, Opened, OpenedRelay, PortParity,
-    REPLY_BYTES_MAX, RelayId, Server,
+    AllocationId, ClientAddr, Effect, Grant, Lease, OpenError, OpenRequest, Opened, OpenedRelay,
+    PeerProtocol, PortParity, REPLY_BYTES_MAX, RelayId, Server,
 };
 use crate::wire::stun::RequestedFamily;
 use std::io;
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,8 +39,17 @@ pub(super) trait Driver {
     /// Sends `reply` to a client whose request had to wait for its ports.
     fn answer(&mut self, server: &mut Server, client: &ClientAddr, reply: &[u8]);
 
-    /// Does what TCP relaying wants, which clients that send datagrams do not have (RFC 6062 section 5.1).
-    fn relay_tcp(&mut self, _now: Now, _server: &mut Server, _effect: Effect) {}
+    /// Takes connections of peers in at a relayed address (RFC 6062), until [`Driver::unlisten`]. Where
+    /// clients send datagrams, nobody has such an address, and the next two have nothing to do either.
+    fn listen(&mut self, _relay: RelayId, _listener: TcpListener) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Closes a relayed address that takes connections in, if this is one.
+    fn unlisten(&mut self, _relay: RelayId) {}
+
+    /// Does what the core wants done about connections to peers.
+    fn connections(&mut self, _server: &mut Server, _effect: Effect) {}
 }
 
 /// The relay ports of one core.
@@ -107,6 +117,7 @@ impl<S> RelayPorts<S> {
             match effect {
                 Effect::Open { allocation, request } => self.open(now, server, driver, allocation, request),
                 Effect::ClosePort { relay, internal } => {
+                    driver.unlisten(relay);
                     if let Some(slot) = self.sockets.get_mut(slot_of(relay)) {
                         *slot = None;
                     }
@@ -116,7 +127,7 @@ impl<S> RelayPorts<S> {
                 Effect::Connect { .. }
                 | Effect::BindConnection { .. }
                 | Effect::CloseConnection { .. }
-                | Effect::Send { .. } => driver.relay_tcp(now, server, effect),
+                | Effect::Send { .. } => driver.connections(server, effect),
             }
         }
     }
@@ -293,7 +304,13 @@ impl<S> RelayPorts<S> {
         let exchangeable = request.token.is_none() && request.parity != PortParity::EvenAndReserveNext;
         let even = request.parity == PortParity::Even;
         for _ in 0..BIND_TRIES {
-            match UdpSocket::relay(lease.internal.ip(), lease.internal.port(), self.buffers) {
+            let socket = match lease.protocol {
+                PeerProtocol::Udp => {
+                    UdpSocket::relay(lease.internal.ip(), lease.internal.port(), self.buffers).map(Bound::Udp)
+                }
+                PeerProtocol::Tcp => tcp::listen_relay(lease.internal).map(Bound::Tcp),
+            };
+            match socket {
                 Ok(socket) => return self.install(now, server, driver, relay, lease, socket),
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse && exchangeable => {
                     match self.registry.exchange(now.at, lease, even) {
@@ -315,23 +332,43 @@ impl<S> RelayPorts<S> {
         driver: &mut impl Driver<Socket = S>,
         relay: RelayId,
         lease: Lease,
-        socket: UdpSocket,
+        socket: Bound,
     ) -> Option<OpenedRelay> {
-        let slot = slot_of(relay);
-        let Ok(socket) = driver.watch(slot, socket) else {
+        let watched = match socket {
+            Bound::Udp(socket) => self.watch(driver, relay, socket),
+            Bound::Tcp(listener) => driver.listen(relay, listener),
+        };
+        if watched.is_err() {
             self.registry.close_port(now.at, lease.internal);
             return None;
-        };
-        if slot >= self.sockets.len() {
-            self.sockets.resize_with(slot + 1, || None);
         }
-        self.sockets[slot] = Some(RelaySocket { id: relay, socket, overflow: 0 });
         self.registry.bound(&lease);
         if lease.early {
             server.counters().increment(port_early_reuse());
         }
         Some(OpenedRelay { internal: lease.internal, external: lease.external })
     }
+
+    fn watch(
+        &mut self,
+        driver: &mut impl Driver<Socket = S>,
+        relay: RelayId,
+        socket: UdpSocket,
+    ) -> io::Result<()> {
+        let slot = slot_of(relay);
+        let socket = driver.watch(slot, socket)?;
+        if slot >= self.sockets.len() {
+            self.sockets.resize_with(slot + 1, || None);
+        }
+        self.sockets[slot] = Some(RelaySocket { id: relay, socket, overflow: 0 });
+        Ok(())
+    }
+}
+
+/// A relayed address before anybody watches it.
+enum Bound {
+    Udp(UdpSocket),
+    Tcp(TcpListener),
 }
 
 /// Two places for each allocation, one per family.

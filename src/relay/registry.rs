@@ -1,22 +1,24 @@
 //! What all drivers of a core share, behind one lock that is taken when an allocation is made or ends.
 
 use super::mailbox::{Command, Mailbox};
+use super::parked::Waiting;
 use crate::base::Timestamp;
 use crate::turn::{Grant, Lease, Ledger, LivePorts, OpenError, OpenRequest, PortUse, RelayAddress};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// The ledger, and the way to each driver.
+/// The ledger, the way to each driver, and connections on their way from one to another.
 #[derive(Debug)]
 pub struct Registry {
     ledger: Mutex<Ledger>,
     mailboxes: OnceLock<Vec<Mailbox>>,
+    waiting: Waiting,
 }
 
 impl Registry {
     /// Shared books.
     pub fn new(ledger: Ledger) -> Self {
-        Self { ledger: Mutex::new(ledger), mailboxes: OnceLock::new() }
+        Self { ledger: Mutex::new(ledger), mailboxes: OnceLock::new(), waiting: Waiting::default() }
     }
 
     /// Makes the drivers known to each other; once, when all of them exist.
@@ -48,6 +50,11 @@ impl Registry {
     pub fn broadcast(&self, command: impl Fn() -> Command) -> bool {
         let refused = self.mailboxes().iter().filter(|mailbox| !mailbox.post(command()));
         refused.count() == 0
+    }
+
+    /// Connections to peers that wait for their clients.
+    pub(super) fn waiting(&self) -> &Waiting {
+        &self.waiting
     }
 
     /// Posts a command to one driver. Returns whether it took it.

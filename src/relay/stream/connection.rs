@@ -2,13 +2,15 @@
 
 use super::core::{Core, Input};
 use super::door::StreamDoorSettings;
+use super::pipe;
 use super::queue::{BYTES_MAX, MEDIA_BYTES_MAX, Queue};
 use super::runtime::Shared;
 use crate::base::{Family, Now, Timestamp, Transport};
-use crate::metrics::{Closed, connections_closed};
+use crate::metrics::{Closed, Direction, connections_closed, relay_bytes};
 use crate::net::tcp;
 use crate::net::tls::{HandedOver, TlsSession};
 use crate::relay::admission::Admitted;
+use crate::relay::parked::Parked;
 use crate::turn::{AllocationId, ClientAddr, RelayId};
 use crate::wire::demux::{Kind, classify};
 use crate::wire::proxy_protocol::{self, Parsed};
@@ -56,6 +58,8 @@ enum End {
     Closed(Closed),
     /// It goes on as HTTP.
     Http,
+    /// It goes on as the client's side of a connection to a peer.
+    Peer(Box<Parked>),
 }
 
 impl From<Closed> for End {
@@ -136,6 +140,7 @@ impl Connection {
         let reason = match end {
             End::Closed(reason) => self.close(reason),
             End::Http => self.hand_over(),
+            End::Peer(parked) => self.carry(*parked).await,
         };
         shared.core.borrow_mut().server.counters().increment(connections_closed(reason));
         shared.wake_if_asleep();
@@ -202,8 +207,8 @@ impl Connection {
             return Err(Closed::Client.into());
         }
         let served = self.on_raw(core, now, &mut raw[..before + count], plain);
-        if let Err(End::Closed(_)) = served {
-            // What came before the fault is answered, as far as the kernel takes it at once.
+        if let Err(End::Closed(_) | End::Peer(_)) = served {
+            // What came before the end is answered, as far as the kernel takes it at once.
             let _gone_anyway = self.write(core);
         }
         served.map(|()| true)
@@ -246,7 +251,7 @@ impl Connection {
                 keep(&mut self.partial, &raw[at + used..]);
             }
         }
-        Ok(())
+        core.take_peer(&self.from).map_or(Ok(()), |parked| Err(End::Peer(parked)))
     }
 
     fn on_proxy_header(&mut self, source: Option<(SocketAddr, SocketAddr)>) -> Result<(), End> {
@@ -464,13 +469,39 @@ impl Connection {
     }
 
     fn hand_over(self) -> Closed {
-        let (remote, local) = (self.from.remote, self.from.local);
-        let Ok(socket) = self.stream.into_std() else { return Closed::Client };
-        let (tls, incoming, plain) = (self.tls, self.partial, self.partial_plain);
-        let unsent = self.queue.into_bytes();
-        match self.shared.http.try_send(HandedOver { socket, tls, incoming, plain, unsent, remote, local }) {
+        let http = self.shared.http.clone();
+        let Ok((connection, _)) = self.leave() else { return Closed::Client };
+        match http.try_send(connection) {
             Ok(()) => Closed::Http,
             Err(_) => Closed::HttpBusy,
+        }
+    }
+
+    /// The connection with all that was read and is not written yet, and its place among the admitted.
+    fn leave(self) -> io::Result<(HandedOver, Admitted)> {
+        let (remote, local) = (self.from.remote, self.from.local);
+        let socket = self.stream.into_std()?;
+        let (tls, incoming, plain) = (self.tls, self.partial, self.partial_plain);
+        let unsent = self.queue.into_bytes();
+        Ok((HandedOver { socket, tls, incoming, plain, unsent, remote, local }, self.admitted))
+    }
+
+    /// Carries bytes between the client and a peer, until both have ended or the allocation has.
+    async fn carry(self, parked: Parked) -> Closed {
+        let (shared, transport) = (Rc::clone(&self.shared), self.from.transport);
+        let Parked { stream, mut tether, place, .. } = parked;
+        let opened = self.leave().and_then(|(client, admitted)| {
+            Ok((client.open()?, TcpStream::from_std(stream)?, (admitted, place)))
+        });
+        let Ok((client, peer, _held)) = opened else { return Closed::Client };
+        let count = |way: Direction, bytes: usize| {
+            shared.core.borrow_mut().server.counters().add(relay_bytes(way, transport), bytes as u64);
+            shared.wake_if_asleep();
+        };
+        tokio::select! {
+            biased;
+            () = tether.ended() => Closed::Allocation,
+            _ended_or_broken = pipe::carry(client, peer, &count) => Closed::Client,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What the tasks of one stream runtime share: the state machine, its relay ports, and memory that one task at
 //! a time uses. All of it is on one thread, so it is borrowed and never locked.
 
+use super::peers::{Dial, Peers};
 use crate::base::{Now, Timestamp};
 use crate::metrics::{
     BatchOp, Closed, Direction, Dropped, dropped, relay_bytes, relay_packets, socket_receive_drops,
@@ -8,14 +9,15 @@ use crate::metrics::{
 };
 use crate::net::{Header, Outgoing, RecvBatch, SendReport, SendScratch, UdpSocket, WatchedSocket};
 use crate::relay::clock::Clock;
+use crate::relay::parked::Parked;
 use crate::relay::ports::{Driver, RelayPorts};
 use crate::relay::traffic::{SAMPLE_EVERY, count_sent};
-use crate::turn::{ClientAddr, REPLY_BYTES_MAX, RelayId, Server, Verdict};
+use crate::turn::{ClientAddr, Effect, REPLY_BYTES_MAX, RelayId, Server, Verdict};
 use crate::wire::channel_data::{Frame, frame};
 use crate::wire::stun::attribute::Icmp;
 use slab::Slab;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::ops::Range;
 use std::task::{Context, Poll, Waker};
 
@@ -36,6 +38,7 @@ pub(super) struct Core {
     pub(super) server: Server,
     pub(super) ports: RelayPorts<WatchedSocket>,
     pub(super) clients: Slab<Client>,
+    pub(super) peers: Peers,
     pub(super) clock: Clock,
     /// Whole messages for the client whose task runs now; it takes them out before it ends its turn.
     pub(super) outgoing: Vec<u8>,
@@ -52,18 +55,22 @@ pub(super) struct Core {
 /// How other tasks reach the task of a connection.
 #[derive(Debug, Default)]
 pub(super) struct Client {
-    /// Responses that had to wait, for its task to send: one at most, since a client has one Allocate.
+    /// Messages for its task to send: the answer to its Allocate, those to its Connects and news of
+    /// connections to it, of which few are in the making at a time.
     answers: Vec<u8>,
+    /// The connection to a peer that it has come for; it says no more to the core.
+    peer: Option<Box<Parked>>,
     waker: Option<Waker>,
 }
 
 impl Core {
     /// State without clients.
-    pub(super) fn new(server: Server, ports: RelayPorts<WatchedSocket>, clock: Clock) -> Self {
+    pub(super) fn new(server: Server, ports: RelayPorts<WatchedSocket>, peers: Peers, clock: Clock) -> Self {
         Self {
             server,
             ports,
             clients: Slab::new(),
+            peers,
             clock,
             outgoing: Vec::new(),
             batch: RecvBatch::new(1 << 16),
@@ -107,6 +114,10 @@ impl Core {
             };
             self.on_message(input, at..at + length);
             at += total;
+            if self.client(input.from).is_some_and(|client| client.peer.is_some()) {
+                // What follows is for the peer.
+                break Ok(at);
+            }
         };
         self.send_run(input);
         end
@@ -148,7 +159,17 @@ impl Core {
         &mut self,
         work: impl FnOnce(&mut RelayPorts<WatchedSocket>, &mut Server, &mut Side<'_>),
     ) {
-        work(&mut self.ports, &mut self.server, &mut Side { clients: &mut self.clients });
+        let mut side = Side { clients: &mut self.clients, peers: &mut self.peers };
+        work(&mut self.ports, &mut self.server, &mut side);
+    }
+
+    /// The connection to a peer that a client has come for.
+    pub(super) fn take_peer(&mut self, client: &ClientAddr) -> Option<Box<Parked>> {
+        self.client(client)?.peer.take()
+    }
+
+    fn client(&mut self, client: &ClientAddr) -> Option<&mut Client> {
+        self.clients.get_mut(client.door as usize)
     }
 
     /// The connection of a client is gone, and all that it held with it.
@@ -286,6 +307,28 @@ pub(super) struct Input<'a> {
 /// The runtime's own side of its relay ports.
 pub(super) struct Side<'a> {
     clients: &'a mut Slab<Client>,
+    peers: &'a mut Peers,
+}
+
+impl Side<'_> {
+    fn tell(&mut self, client: &ClientAddr, message: &[u8]) {
+        let Some(entry) = self.clients.get_mut(client.door as usize) else { return };
+        entry.answers.extend_from_slice(message);
+        if let Some(waker) = &entry.waker {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// A client comes for a connection to a peer.
+    fn bind(&mut self, server: &mut Server, client: &ClientAddr, parked: Option<Parked>) {
+        let mut reply = [0; REPLY_BYTES_MAX];
+        if let Some(told) = server.on_bound(parked.is_some(), &mut reply) {
+            self.tell(&told.client, &reply[..told.length]);
+        }
+        if let Some(entry) = self.clients.get_mut(client.door as usize) {
+            entry.peer = parked.map(Box::new);
+        }
+    }
 }
 
 impl Driver for Side<'_> {
@@ -296,10 +339,29 @@ impl Driver for Side<'_> {
     }
 
     fn answer(&mut self, _server: &mut Server, client: &ClientAddr, reply: &[u8]) {
-        let Some(entry) = self.clients.get_mut(client.door as usize) else { return };
-        entry.answers.extend_from_slice(reply);
-        if let Some(waker) = &entry.waker {
-            waker.wake_by_ref();
+        self.tell(client, reply);
+    }
+
+    fn listen(&mut self, relay: RelayId, listener: TcpListener) -> io::Result<()> {
+        self.peers.listen(relay, listener)
+    }
+
+    fn unlisten(&mut self, relay: RelayId) {
+        self.peers.unlisten(relay);
+    }
+
+    fn connections(&mut self, server: &mut Server, effect: Effect) {
+        match effect {
+            Effect::Connect { connection, local, peer, credential } => {
+                self.peers.connect(Dial { connection, credential, local, peer });
+            }
+            Effect::BindConnection { client, connection, credential } => {
+                let parked = self.peers.take(connection, credential);
+                self.bind(server, &client, parked);
+            }
+            Effect::CloseConnection { connection } => self.peers.close(connection),
+            Effect::Send { client, message } => self.tell(&client, &message),
+            Effect::Open { .. } | Effect::ClosePort { .. } | Effect::Ended { .. } => {}
         }
     }
 }

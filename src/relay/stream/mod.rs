@@ -7,11 +7,16 @@
 //! buffer. What cannot be written waits in a queue of its own, bounded in bytes; media that finds it full is
 //! dropped, so a client that stops reading slows nobody down.
 //!
+//! A connection that a ConnectionBind ties to a peer (RFC 6062) becomes a pipe of plain bytes, bounded both ways, in
+//! whichever runtime its client came to.
+//!
 //! HTTP is handed over to the control runtime whole ([`HandedOver`](crate::net::tls::HandedOver)); nothing of it runs here.
 
 mod connection;
 mod core;
 mod door;
+mod peers;
+mod pipe;
 mod queue;
 mod runtime;
 #[cfg(test)]

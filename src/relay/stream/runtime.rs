@@ -3,6 +3,7 @@
 use super::connection::Connection;
 use super::core::Core;
 use super::door::{Deadlines, StreamDoor, StreamDoorSettings, Tls};
+use super::peers::Peers;
 use crate::metrics::{Closed, Published, busy_nanos, connections_accepted, connections_closed};
 use crate::net::tls::HandedOver;
 use crate::net::{Buffers, tcp};
@@ -130,9 +131,14 @@ impl Prepared {
 
     async fn serve(self) -> io::Result<()> {
         let Self { setup, mailbox, notify, published, beats } = self;
-        let ports = RelayPorts::new(setup.index, setup.registry, setup.relay_buffers);
-        let shared = Rc::new(Shared {
-            core: RefCell::new(Core::new(setup.server, ports, setup.clock)),
+        let ports = RelayPorts::new(setup.index, Arc::clone(&setup.registry), setup.relay_buffers);
+        let shared = Rc::new_cyclic(|shared| Shared {
+            core: RefCell::new(Core::new(
+                setup.server,
+                ports,
+                Peers::new(shared.clone(), setup.registry),
+                setup.clock,
+            )),
             raw: RefCell::new(vec![0; RAW_BYTES].into_boxed_slice()),
             plain: RefCell::default(),
             ciphertext: RefCell::default(),
