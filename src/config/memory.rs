@@ -3,6 +3,7 @@
 use super::addresses::RelayAddress;
 use super::checked::{Config, Listen, Transport};
 use crate::net::tcp;
+use crate::relay::PEER_CONNECTIONS_MAX;
 use crate::turn::{PEER_BYTES, Settings};
 use std::net::SocketAddr;
 
@@ -74,6 +75,8 @@ pub struct ItemSizes {
     pub connection: u64,
     /// The same in the kernel.
     pub connection_sockets: u64,
+    /// A connection to a peer, with what is on its way to and from the client.
+    pub peer_connection: u64,
     /// Threads, code, metrics, HTTP: all that does not grow.
     pub fixed: u64,
 }
@@ -89,6 +92,7 @@ impl Default for ItemSizes {
             shard_budgets: 1 << 20,
             connection: 128 << 10,
             connection_sockets: 2 * KERNEL_FACTOR * tcp::BUFFER_BYTES as u64,
+            peer_connection: 64 << 10,
             fixed: 32 << 20,
         }
     }
@@ -118,10 +122,12 @@ impl Config {
                 row("shard buffers", 2 * shards, sizes.shard_buffers),
                 row("shard budgets", 2 * shards, sizes.shard_budgets),
                 row("connections", self.connections_max(), sizes.connection),
+                row("peer connections", self.peer_connections_max(), sizes.peer_connection),
                 row("fixed", 1, sizes.fixed),
                 // A dual allocation has two ports, so the pool bounds the sockets and not the allocations.
                 sockets("relay sockets", self.relay_sockets_max(), self.relay_socket_bytes()),
                 sockets("connections", self.connections_max(), sizes.connection_sockets),
+                sockets("peer connections", self.peer_connections_max(), sizes.connection_sockets),
                 sockets("UDP listeners", self.udp_listeners() * shards, self.listener_bytes()),
             ],
         }
@@ -144,6 +150,11 @@ impl Config {
             (true, 0) => DESCRIPTORS,
             (true, total) => u64::from(total),
         }
+    }
+
+    /// Connections of relayed addresses to peers at most.
+    fn peer_connections_max(&self) -> u64 {
+        if self.relay.tcp { PEER_CONNECTIONS_MAX as u64 } else { 0 }
     }
 
     /// Two sockets an allocation (one per address family), and no more than ports.

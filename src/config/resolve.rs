@@ -174,6 +174,7 @@ fn turn_settings(config: &Config, shards: usize) -> Settings {
         max_lifetime: config.relay.max_lifetime,
         legacy_channels: config.relay.legacy_channels,
         strict_expiry: config.auth.strict_expiry,
+        tcp_relay: config.relay.tcp,
         packets_per_user: limits.packets_per_user.0.map(|rate| with_burst(rate, 1)),
         // A call offers a dozen candidates at once, and ICE permits them all.
         new_peers_per_second: limits.new_peers_per_second.0.map(|rate| with_burst(rate, 4)),

@@ -15,6 +15,7 @@ use std::time::Duration;
 pub(super) fn check(config: &Config, report: &mut Report) {
     listeners(config, report);
     relay_addresses(&config.relay.addresses, report);
+    tcp_relay(config, report);
     public_addresses(&config.server.public_address, report);
     peers(config, report);
     tls(&config.tls, report);
@@ -125,6 +126,18 @@ fn relay_addresses(addresses: &[RelayAddress], report: &mut Report) {
         if addresses[..i].contains(address) {
             report.error_at(&key, format!("`{key}`: {ip} is there twice"), "delete one of them");
         }
+    }
+}
+
+fn tcp_relay(config: &Config, report: &mut Report) {
+    const KEY: &str = "relay.tcp";
+    if config.relay.tcp && !config.listen.iter().any(Listen::takes_connections) {
+        let help = "add \"tcp\" or \"tls\" to the transports of a [[listen]]";
+        report.warn_at(
+            KEY,
+            format!("`{KEY}` is without effect: only clients of TCP or TLS may have it"),
+            help,
+        );
     }
 }
 

@@ -15,7 +15,6 @@ struct Row {
 static ROWS: &[Row] = &[
     Row { what: "the `tls` transport", asked_at: |config| transport(config, Transport::Tls) },
     Row { what: "the `dtls` transport", asked_at: |config| transport(config, Transport::Dtls) },
-    Row { what: "TCP relaying (`relay.tcp`)", asked_at: |config| when(config.relay.tcp, "relay.tcp") },
     Row { what: "TLS (`[tls]`)", asked_at: |config| when(config.tls.mode != TlsMode::Off, "tls") },
     Row { what: "signaling tokens (`[auth.jwt]`)", asked_at: |_| when(true, "auth.jwt") },
     Row {

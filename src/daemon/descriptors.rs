@@ -1,6 +1,7 @@
 //! File descriptors: each relay port is one.
 
 use crate::config::Plan;
+use crate::relay::PEER_CONNECTIONS_MAX;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Descriptors that are no relay socket: doors, pollers, admin connections, the log.
@@ -17,6 +18,7 @@ pub(super) fn raise_limit(plan: &Plan) {
         0 => ports,
         total => ports.min(2 * u64::from(total)),
     };
+    let wanted = wanted + if plan.turn.tcp_relay { PEER_CONNECTIONS_MAX as u64 } else { 0 };
     if limit < wanted + OTHERS {
         tracing::warn!(
             limit,

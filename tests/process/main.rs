@@ -20,3 +20,4 @@ mod reload;
 mod shards;
 mod start;
 mod stop;
+mod tcp_relay;
