@@ -64,6 +64,31 @@ fn coturn_clients_lose_nothing_over_tcp_with_padded_channel_data() {
     expect_no_loss("TCP, dual allocation", &["-t", "-D", "-Z"], Credential::User);
 }
 
+/// More clients than two connect to all others, but ask again for one only when their nonce was stale.
+const PAIR: [&str; 6] = ["-m", "2", "-n", "200", "-l", "300"];
+
+#[test] // RFC 6062
+fn coturn_clients_lose_nothing_over_connections_to_each_other() {
+    let config = Bench::config().relay("tcp = true");
+    let Some(mut bench) = Bench::new(&config, "coturn: connections to each other") else { return };
+    let ended = bench.run(&[&PAIR[..], &["-T"]].concat(), Credential::User);
+    assert_no_loss("connections to each other", &ended);
+    bench.expect_carried(2 * 200 * 300);
+    bench.expect_health("connections to each other");
+}
+
+#[test] // RFC 6062
+fn coturn_clients_lose_nothing_over_connections_that_peers_make() {
+    let config = Bench::config().relay("tcp = true");
+    let Some(mut bench) = Bench::new(&config, "coturn: connections of peers") else { return };
+    let ended = bench.run(&[&PAIR[..], &["-P"]].concat(), Credential::User);
+    // One of the two is a plain peer then. What it receives the tool does not count, whatever the server, so
+    // the daemon's own counters tell that everything went both ways.
+    assert!(ended.stdout.contains("tot_send_msgs=400, tot_recv_msgs=200"), "{ended:#?}");
+    bench.expect_carried(200 * 300);
+    bench.expect_health("connections of peers");
+}
+
 #[test]
 fn coturn_clients_mint_their_own_credentials_from_the_shared_secret() {
     expect_no_loss("REST secret", &[], Credential::Secret);
@@ -186,6 +211,16 @@ impl Bench {
         if wait(&mut client, HARASS_FOR).is_none() {
             client.kill().expect("our child");
             client.wait().expect("our child");
+        }
+    }
+
+    /// So many bytes were relayed over connections, in each direction and without a loss.
+    #[track_caller]
+    fn expect_carried(&self, bytes: u32) {
+        for direction in ["from_client", "to_peer", "from_peer", "to_client"] {
+            let series =
+                format!("turnstone_relay_bytes_total{{direction=\"{direction}\",transport=\"tcp\"}}");
+            self.daemon.await_metric(&series, |value| value == f64::from(bytes));
         }
     }
 
