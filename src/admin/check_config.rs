@@ -17,9 +17,9 @@ pub struct CheckConfigArgs {
     json: bool,
 }
 
-/// Checks the config at `path`; opens nothing and asks no host.
+/// Checks the config at `path` and the files that it names; opens no socket and asks no host.
 pub(super) fn check_config(path: &Path, args: &CheckConfigArgs) -> Exit {
-    let result = config::load(path, config::environment());
+    let result = config::load(path, config::environment()).and_then(Loaded::with_certificates);
     if args.json {
         println!("{:#}", report(&result));
         return if result.is_ok() { Exit::Ok } else { Exit::Usage };

@@ -1,6 +1,6 @@
 //! Listeners as sockets: each has one family, so no address is ever seen in IPv4-mapped form.
 
-use super::checked::{Config, Listen, TlsMode, Transport};
+use super::checked::{Config, Listen, Transport};
 use super::host::Host;
 use crate::relay::stream::StreamDoorSettings;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -16,7 +16,7 @@ pub(super) fn datagram(config: &Config, host: &Host) -> Vec<SocketAddr> {
 /// certificate: while `tls.mode` is "off" it is left out.
 pub(super) fn streams(config: &Config, host: &Host) -> Vec<StreamDoorSettings> {
     let listens: Vec<_> = config.listen.iter().filter(|listen| listen.takes_connections()).collect();
-    let has_certificate = config.tls.mode != TlsMode::Off;
+    let has_certificate = config.tls.has_certificate();
     let mut streams = Vec::<StreamDoorSettings>::new();
     for (address, listen) in sockets(&listens, host) {
         let at = streams.iter().position(|door| door.address == address).unwrap_or_else(|| {

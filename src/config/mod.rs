@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod addresses;
+mod certificates;
 mod challenge;
 mod checked;
 mod credentials;
@@ -38,6 +39,7 @@ mod unbuilt;
 mod units;
 
 pub use addresses::{DenyRule, HttpDoor, PortRange, RelayAddress, Workers};
+pub use certificates::{FirstCertificate, PairFiles, TlsPlan, Unservable};
 pub use challenge::Challenge;
 pub use checked::{
     Acme, Admin, Auth, Cluster, Config, Hooks, Http, Jwt, Limits, Listen, Log, LogFormat, LogLevel,
@@ -129,6 +131,7 @@ fn read(
         Config::read(root, &mut report)
     });
     let config = config.map(|mut config| {
+        certificates::anchor(&mut config.tls, folder);
         credentials::prepare(&mut config, folder, &mut report);
         rules::check(&config, &mut report);
         unbuilt::warn(&config, &mut report);

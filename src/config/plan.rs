@@ -1,5 +1,6 @@
 //! A config on one very host: every "auto" is an address here, every module has its settings.
 
+use super::certificates::TlsPlan;
 use crate::auth;
 use crate::base::Transport;
 use crate::http::Advertised;
@@ -18,6 +19,8 @@ pub struct Plan {
     pub doors: Vec<SocketAddr>,
     /// TCP and TLS listeners.
     pub streams: Vec<StreamDoorSettings>,
+    /// Certificates, unless TLS is off.
+    pub tls: Option<TlsPlan>,
     /// How many connections there may be.
     pub connections: ConnectionLimits,
     /// Admin HTTP, unless it is off.
@@ -109,6 +112,7 @@ impl Plan {
         Self {
             doors: bound.doors.clone(),
             streams: bound.streams.clone(),
+            tls: bound.tls.as_ref().and_then(|tls| self.tls.or_else(|| Some(tls.clone()))),
             admin: bound.admin,
             workers: bound.workers,
             listener_buffers: bound.listener_buffers,
@@ -139,6 +143,7 @@ impl Plan {
         differ("listen", self.doors == other.doors && self.streams == other.streams);
         let discovery = self.turn.discovery == other.turn.discovery;
         differ("listen.alternate or server.public_address", discovery);
+        differ("tls.mode", self.tls.is_some() == other.tls.is_some());
         differ("http.admin", self.admin == other.admin);
         differ("relay.workers", self.workers == other.workers);
         differ("relay.addresses or server.public_address", self.ledger.addresses == other.ledger.addresses);

@@ -3,7 +3,7 @@
 use super::host::Host;
 use super::plan::{Plan, Unfit};
 use super::{ByteSize, Config, EventRate, Limits, PublicAddress, PublicMapping, RelayAddress};
-use super::{discovery, doors};
+use super::{certificates, discovery, doors};
 use crate::base::{Family, Rate};
 use crate::net::Buffers;
 use crate::relay::ConnectionLimits;
@@ -51,6 +51,7 @@ pub fn resolve(config: &Config, host: &Host) -> Result<Plan, Unfit> {
         },
         drain_timeout: config.server.drain_timeout,
         name: config.server.name.clone(),
+        tls: certificates::resolve(config, host),
         streams,
         connections: ConnectionLimits {
             per_source: or_all(config.limits.connections_per_source),

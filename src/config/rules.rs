@@ -19,6 +19,7 @@ pub(super) fn check(config: &Config, report: &mut Report) {
     public_addresses(&config.server.public_address, report);
     peers(config, report);
     tls(&config.tls, report);
+    tls_doors(config, report);
     durations(config, report);
     buffers(config, report);
 }
@@ -205,6 +206,20 @@ fn tls(tls: &Tls, report: &mut Report) {
                 report.error_at(&section, format!("`{key}` is missing"), "a certificate needs both files");
             }
         }
+    }
+}
+
+fn tls_doors(config: &Config, report: &mut Report) {
+    if config.tls.has_certificate() {
+        return;
+    }
+    let closed = config.listen.iter().enumerate().find_map(|(i, listen)| {
+        let at = listen.transports.iter().position(|transport| *transport == Transport::Tls)?;
+        Some(format!("listen[{i}].transports[{at}]"))
+    });
+    if let Some(key) = closed {
+        let message = format!("`{key}`: without a certificate, \"tls\" doors stay closed");
+        report.warn_at(&key, message, "set mode = \"files\" or mode = \"self-signed\" in [tls]");
     }
 }
 

@@ -13,9 +13,11 @@ struct Row {
 
 /// The table. A row counts only when the user wrote its key; defaults say nothing.
 static ROWS: &[Row] = &[
-    Row { what: "the `tls` transport", asked_at: |config| transport(config, Transport::Tls) },
     Row { what: "the `dtls` transport", asked_at: |config| transport(config, Transport::Dtls) },
-    Row { what: "TLS (`[tls]`)", asked_at: |config| when(config.tls.mode != TlsMode::Off, "tls") },
+    Row {
+        what: "certificates by ACME (`tls.mode`)",
+        asked_at: |config| when(config.tls.mode == TlsMode::Acme, "tls.mode"),
+    },
     Row { what: "signaling tokens (`[auth.jwt]`)", asked_at: |_| when(true, "auth.jwt") },
     Row {
         what: "the public HTTP listener (`http.public`)",

@@ -1,6 +1,6 @@
 //! Why the daemon does not start: one line that names the config key and what to do.
 
-use crate::config::Unfit;
+use crate::config::{Unfit, Unservable};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -52,6 +52,12 @@ impl StartError {
 impl From<Unfit> for StartError {
     fn from(unfit: Unfit) -> Self {
         Self::new(unfit.key, unfit.what, unfit.help)
+    }
+}
+
+impl From<Unservable> for StartError {
+    fn from(error: Unservable) -> Self {
+        Self::new(error.key, error.what, error.help)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The daemon's life: start, serve, reload, drain, stop.
 
+use super::certificates::{self, CertificateWatch};
 use super::descriptors;
 use super::error::StartError;
 use super::relays::Relays;
@@ -33,6 +34,7 @@ pub type Reread<'a> = dyn FnMut() -> Option<Plan> + 'a;
 pub struct Daemon {
     plan: Plan,
     relays: Relays,
+    certificates: Option<CertificateWatch>,
     state: Arc<State>,
     admin: Option<TcpListener>,
     /// Connections of `tls` doors that speak HTTP.
@@ -60,9 +62,12 @@ impl Daemon {
         let admin =
             admin.transpose().map_err(|(address, error)| StartError::bind("http.admin", address, &error))?;
         let (hand_over, handed_over) = mpsc::channel(HANDED_OVER_MAX);
-        let relays = Relays::start(&plan, random, None, hand_over)?;
+        let certificates = plan.tls.as_ref().map(CertificateWatch::start).transpose()?;
+        let tls = certificates.as_ref().map(CertificateWatch::tls).transpose()?;
+        let relays = Relays::start(&plan, random, tls, hand_over)?;
         let state = Arc::new(State::new(&relays));
-        Ok(Self { plan, relays, state, admin, handed_over })
+        state.certificates(certificates.as_ref().map(CertificateWatch::state));
+        Ok(Self { plan, relays, certificates, state, admin, handed_over })
     }
 
     /// The relay side.
@@ -118,8 +123,10 @@ impl Daemon {
 
     async fn obey(&mut self, signals: &mut Signals, reread: &mut Reread<'_>) -> Ending {
         let mut beat = tokio::time::interval(BEAT_EVERY);
+        let mut look = tokio::time::interval(certificates::LOOK_EVERY);
         loop {
             tokio::select! {
+                _ = look.tick() => self.look_at_certificates(),
                 _ = beat.tick() => {
                     self.look_around();
                     if self.has_lost_a_shard() {
@@ -131,6 +138,23 @@ impl Daemon {
                 _ = signals.terminate.recv() => return self.drain(signals).await,
             }
         }
+    }
+
+    fn look_at_certificates(&mut self) {
+        if let Some(certificates) = &mut self.certificates {
+            certificates.look(false);
+            self.state.certificates(Some(certificates.state()));
+        }
+    }
+
+    /// Takes over what `[tls]` names in `plan`. A bad pair of the list in use is its own matter; another list is
+    /// taken over whole or not at all.
+    fn reload_certificates(&mut self, plan: &Plan) -> Result<(), StartError> {
+        if let (Some(certificates), Some(tls)) = (&mut self.certificates, &plan.tls) {
+            certificates.reload(tls)?;
+            self.state.certificates(Some(certificates.state()));
+        }
+        Ok(())
     }
 
     /// Asks the shards for a sign of life, and the host for its addresses: a new one is no peer either.
@@ -165,7 +189,11 @@ impl Daemon {
 
     /// Takes over what can change while running; the rest is named.
     fn reload(&mut self, reread: &mut Reread<'_>) {
-        let Some(plan) = reread() else {
+        let usable = |plan: &Plan| {
+            let failed = self.reload_certificates(plan);
+            failed.map_err(|error| tracing::error!("{error}")).is_ok()
+        };
+        let Some(plan) = reread().filter(usable) else {
             self.state.reloaded(false);
             tracing::error!("the config was not taken over; the one before it stays in force");
             return;

@@ -4,6 +4,7 @@
 //! [`Daemon`] whose sockets are all bound before anything serves, and a daemon serves until a signal
 //! ends it.
 
+mod certificates;
 mod demo;
 mod descriptors;
 mod entropy;

@@ -1,7 +1,7 @@
 //! What the daemon tells about itself: the sources of `/readyz` and `/metrics`.
 
 use super::relays::Relays;
-use crate::http::{PortCounts, Readiness, Reload, Sources};
+use crate::http::{CertificateState, PortCounts, Readiness, Reload, Sources};
 use crate::metrics::Published;
 use crate::relay::Registry;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,6 +20,7 @@ pub(super) struct State {
     stalled: Mutex<Vec<usize>>,
     reload_successful: AtomicBool,
     reload_success_unix: AtomicU64,
+    certificates: Mutex<Option<CertificateState>>,
 }
 
 impl State {
@@ -31,6 +32,7 @@ impl State {
             stalled: Mutex::default(),
             reload_successful: AtomicBool::new(true),
             reload_success_unix: AtomicU64::new(unix_now()),
+            certificates: Mutex::default(),
         }
     }
 
@@ -41,6 +43,11 @@ impl State {
 
     pub(super) fn drain(&self, draining: bool) {
         self.draining.store(draining, Ordering::Relaxed);
+    }
+
+    /// Notes what is known of the certificates, unless TLS is off.
+    pub(super) fn certificates(&self, state: Option<CertificateState>) {
+        *self.certificates.lock().unwrap_or_else(PoisonError::into_inner) = state;
     }
 
     pub(super) fn reloaded(&self, successful: bool) {
@@ -67,6 +74,10 @@ impl Sources for State {
             draining: self.draining.load(Ordering::Relaxed),
             stalled_workers: self.stalled.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
+    }
+
+    fn certificates(&self) -> Option<CertificateState> {
+        self.certificates.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn last_reload(&self) -> Reload {

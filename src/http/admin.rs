@@ -291,12 +291,14 @@ mod tests {
     }
 
     /// Families beyond those that the workers count.
-    const REST: [&str; 16] = [
+    const REST: [&str; 18] = [
         "turnstone_build_info",
         "turnstone_allocations",
         "turnstone_connections",
         "turnstone_relay_ports",
         "turnstone_draining",
+        "turnstone_tls_certificate_expiry_timestamp_seconds",
+        "turnstone_tls_certificate_reload_successful",
         "turnstone_config_last_reload_successful",
         "turnstone_config_last_reload_success_timestamp_seconds",
         "turnstone_http_requests_total",

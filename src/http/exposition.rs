@@ -2,7 +2,7 @@
 
 use super::process::Process;
 use super::requests::Requests;
-use super::{PortCounts, Sources};
+use super::{CertificateState, PortCounts, Sources};
 use crate::base::{Family as AddressFamily, Transport};
 use crate::metrics::{
     Closed, Family, Histogram, Kind, Label, Series, Snapshot, allocations_ended, allocations_started,
@@ -76,6 +76,7 @@ impl Collector for DaemonCollector {
         all.extend([build_info(), allocations(&sum), connections(&sum)]);
         all.push(relay_ports(self.sources.relay_ports()));
         all.extend(state(&*self.sources));
+        all.extend(self.sources.certificates().into_iter().flat_map(certificates));
         all.extend(self.process.families());
         all
     }
@@ -181,6 +182,20 @@ fn relay_ports(ports: PortCounts) -> MetricFamily {
         |(state, count): (&str, u64)| with_labels(gauge_value(count as f64), [("state", state.to_owned())]);
     let metrics = states.into_iter().map(metric).collect();
     family_of("turnstone_relay_ports", "Relay ports of the pool, by state.", MetricType::GAUGE, metrics)
+}
+
+fn certificates(state: CertificateState) -> [MetricFamily; 2] {
+    let ends = state.ends_unix_s.into_iter();
+    let ends = ends.map(|(name, end)| with_labels(gauge_value(end as f64), [("name", name)])).collect();
+    let help = "When the certificate in use ends, in seconds since the Unix epoch, by its first name.";
+    [
+        family_of("turnstone_tls_certificate_expiry_timestamp_seconds", help, MetricType::GAUGE, ends),
+        gauge(
+            "turnstone_tls_certificate_reload_successful",
+            "0 while a certificate stays in use because its files cannot be served.",
+            f64::from(u8::from(state.all_current)),
+        ),
+    ]
 }
 
 fn state(sources: &dyn Sources) -> [MetricFamily; 3] {

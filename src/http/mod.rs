@@ -52,6 +52,8 @@ pub trait Sources: Send + Sync + 'static {
     fn relay_ports(&self) -> PortCounts;
     /// Whether new sessions are welcome, and why not.
     fn readiness(&self) -> Readiness;
+    /// The certificates in use; `None` while TLS is off.
+    fn certificates(&self) -> Option<CertificateState>;
     /// Outcome of the last reading of the config.
     fn last_reload(&self) -> Reload;
 }
@@ -92,4 +94,13 @@ pub struct Reload {
     pub successful: bool,
     /// When the config in force was accepted, in seconds since the Unix epoch.
     pub success_unix: u64,
+}
+
+/// The certificates in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateState {
+    /// Each is the one in its files: none has stayed because those cannot be served.
+    pub all_current: bool,
+    /// When each ends, in seconds since the Unix epoch, by its first name; no name twice.
+    pub ends_unix_s: Vec<(String, i64)>,
 }

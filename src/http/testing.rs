@@ -2,7 +2,7 @@
 
 use super::admin::serve_bounded;
 use super::server::Bounds;
-use super::{AdminSettings, PortCounts, Readiness, Reload, Sources};
+use super::{AdminSettings, CertificateState, PortCounts, Readiness, Reload, Sources};
 use crate::metrics::Published;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -34,6 +34,11 @@ impl Sources for FakeSources {
 
     fn readiness(&self) -> Readiness {
         self.readiness.lock().expect("no test panics in it").clone()
+    }
+
+    fn certificates(&self) -> Option<CertificateState> {
+        let ends_unix_s = vec![("turn.example.org".to_owned(), 1_800_000_000), ("::1".to_owned(), -1)];
+        Some(CertificateState { all_current: false, ends_unix_s })
     }
 
     fn last_reload(&self) -> Reload {

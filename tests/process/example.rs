@@ -18,7 +18,7 @@ fn the_example_on_loopback_passes_check_config_and_run() {
     let report: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!(report["ok"], true);
     // Its ports are fixed, so `run` gets others.
-    let text = text.replace("34780", &free_port().to_string()).replace("34809", &free_port().to_string());
+    let text = ["34780", "34443", "34809"].iter().fold(text, |t, p| t.replace(p, &free_port().to_string()));
     let admin: SocketAddr =
         text.split("admin = \"").nth(1).unwrap().split('"').next().unwrap().parse().unwrap();
     let path = folder.write("example.toml", &text);

@@ -21,3 +21,4 @@ mod shards;
 mod start;
 mod stop;
 mod tcp_relay;
+mod tls;

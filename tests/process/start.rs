@@ -78,7 +78,7 @@ fn a_missing_config_file_ends_with_two_and_names_the_file() {
 }
 
 #[track_caller]
-fn assert_refused(ended: &Ended, key: &str, what: &str) {
+pub(crate) fn assert_refused(ended: &Ended, key: &str, what: &str) {
     assert_eq!(ended.code, 1, "{ended:#?}");
     assert_eq!(ended.stderr.lines().count(), 1, "one line: {ended:#?}");
     assert!(ended.stderr.contains(&format!("{key}: ")), "no {key} in {}", ended.stderr);

@@ -1,5 +1,6 @@
 //! What a configuration is refused for, where, and with which suggestion.
 
+mod certificates;
 mod credentials;
 mod mutations;
 mod refusals;
