@@ -79,6 +79,7 @@ mod tests {
                 unsent: Vec::new(),
                 remote,
                 local,
+                held: Box::new(()),
             };
             hand_over.send(handed).await.expect("the server takes it");
             client.write_all(rest).await.expect("open");

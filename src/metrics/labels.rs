@@ -126,6 +126,8 @@ label! {
         ProxyHeader = "proxy_header",
         /// What follows a message is none, or is longer than it may be.
         Framing = "framing",
+        /// Its task broke: a defect of this program.
+        Failed = "failed",
         /// `limits.connections_per_source`.
         SourceLimit = "source_limit",
         /// `limits.connections_total`, or descriptors are used up.

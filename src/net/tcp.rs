@@ -22,6 +22,9 @@ const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
 const KEEPALIVE_TRIES: u32 = 4;
 
+/// How long bytes may wait for a client to take them.
+const STUCK_MAX: Duration = Duration::from_secs(60);
+
 /// Listens on `address`, one of several that share the port (`SO_REUSEPORT`): the kernel spreads
 /// connections over them. IPv6 listeners carry no IPv4.
 ///
@@ -86,6 +89,8 @@ pub fn tune(stream: &impl AsFd) -> io::Result<()> {
         .with_time(KEEPALIVE_AFTER)
         .with_interval(KEEPALIVE_EVERY)
         .with_retries(KEEPALIVE_TRIES);
+    // Ends a connection whose client takes nothing any more, also one that is closed here already.
+    socket.set_tcp_user_timeout(Some(STUCK_MAX))?;
     socket.set_tcp_keepalive(&keepalive)
 }
 

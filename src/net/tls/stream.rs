@@ -1,6 +1,7 @@
 //! A connection that moves to another runtime, and the byte stream that it is there.
 
 use super::session::TlsSession;
+use std::any::Any;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -31,6 +32,8 @@ pub struct HandedOver {
     pub remote: SocketAddr,
     /// The own address that it reached.
     pub local: SocketAddr,
+    /// Kept for as long as the connection is open: its place among those that may be.
+    pub held: Box<dyn Any + Send>,
 }
 
 impl HandedOver {
@@ -39,7 +42,7 @@ impl HandedOver {
     /// # Errors
     /// The runtime has no room for another socket.
     pub fn open(self) -> io::Result<TlsStream> {
-        let Self { socket, tls, mut incoming, mut plain, unsent, .. } = self;
+        let Self { socket, tls, mut incoming, mut plain, unsent, held, .. } = self;
         if tls.is_none() {
             plain.append(&mut incoming);
         }
@@ -53,6 +56,7 @@ impl HandedOver {
             sent: 0,
             ended: false,
             closing: false,
+            _held: held,
         })
     }
 }
@@ -74,6 +78,7 @@ pub struct TlsStream {
     ended: bool,
     /// Nothing more will be sent.
     closing: bool,
+    _held: Box<dyn Any + Send>,
 }
 
 impl TlsStream {
@@ -128,11 +133,12 @@ impl AsyncRead for TlsStream {
             this.plain.clear();
             this.taken = 0;
             if !this.incoming.is_empty() {
-                this.decrypt()?;
+                let decrypted = this.decrypt();
                 // Alerts and new keys leave when they can; the writer waits for them if need be.
                 if let Poll::Ready(Err(error)) = this.poll_unsent(cx) {
                     return Poll::Ready(Err(error));
                 }
+                decrypted?;
             }
             if this.plain.is_empty() {
                 if this.ended {

@@ -1,6 +1,6 @@
 //! One connection from its first byte to its end.
 
-use super::core::{Core, Input};
+use super::core::{Core, Input, Served};
 use super::door::StreamDoorSettings;
 use super::pipe;
 use super::queue::{BYTES_MAX, MEDIA_BYTES_MAX, Queue};
@@ -17,12 +17,13 @@ use crate::wire::proxy_protocol::{self, Parsed};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::task::yield_now;
 use tokio::time::{Instant, Sleep};
 
 /// Rounds of reading and writing before other connections have their turn.
@@ -30,6 +31,9 @@ const ROUNDS_MAX: usize = 4;
 
 /// What is read at once from a client without an allocation.
 const STRANGER_READ_BYTES: usize = 4096;
+
+/// What is read at once from others.
+const READ_BYTES: usize = 64 << 10;
 
 /// 0x16: the record type of a TLS handshake (RFC 8446 section 5.1).
 const TLS_HANDSHAKE: u8 = 22;
@@ -80,20 +84,50 @@ pub(super) struct Connection {
     door: Arc<StreamDoorSettings>,
     stream: TcpStream,
     admitted: Admitted,
-    from: ClientAddr,
+    seat: Seat,
     stage: Stage,
     tls: Option<Box<TlsSession>>,
     /// The start of something that is not whole yet: a PROXY header, a TLS record, or a message in the clear.
     partial: Vec<u8>,
     /// The start of a message that came under TLS.
     partial_plain: Vec<u8>,
+    /// There are whole messages among the partial ones, which did not fit the turn before.
+    unserved: bool,
     queue: Queue,
     allocation: Option<AllocationId>,
-    /// When the last whole message came.
+    /// When the last message of use came.
     heard: Timestamp,
+    /// One has come at all.
+    spoke: bool,
     /// Since when the stage, or a message of a client without an allocation, is under way.
     begun: Option<Timestamp>,
     timer: Pin<Box<Sleep>>,
+}
+
+/// A connection's place in its runtime. It is given up and counted whatever becomes of its task.
+struct Seat {
+    shared: Rc<Shared>,
+    from: ClientAddr,
+    taken: bool,
+    /// Why it ends.
+    reason: Closed,
+}
+
+impl Seat {
+    /// Ends the client's allocation, and lets its number go.
+    fn vacate(&mut self) {
+        if std::mem::take(&mut self.taken) {
+            self.shared.core.borrow_mut().on_closed(&self.from);
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.vacate();
+        self.shared.core.borrow_mut().server.counters().increment(connections_closed(self.reason));
+        self.shared.wake_if_asleep();
+    }
 }
 
 impl Connection {
@@ -113,20 +147,23 @@ impl Connection {
         let stage = if door.is_proxy(remote.ip()) { Stage::Proxy } else { Stage::First };
         let number = shared.core.borrow_mut().clients.insert(Default::default());
         let from = ClientAddr { remote, local, transport: Transport::Tcp, door: number as u32 };
+        let seat = Seat { shared: Rc::clone(&shared), from, taken: true, reason: Closed::Failed };
         let timer = Box::pin(tokio::time::sleep(shared.deadlines.message));
         Ok(Self {
             shared,
             door,
             stream,
             admitted,
-            from,
+            seat,
             stage,
             tls: None,
             partial: Vec::new(),
             partial_plain: Vec::new(),
+            unserved: false,
             queue: Queue::default(),
             allocation: None,
             heard: now,
+            spoke: false,
             begun: Some(now),
             timer,
         })
@@ -135,36 +172,34 @@ impl Connection {
     /// Serves it to its end.
     pub(super) async fn run(mut self) {
         let end = poll_fn(|cx| self.poll(cx)).await;
-        self.shared.core.borrow_mut().on_closed(&self.from);
-        let shared = Rc::clone(&self.shared);
-        let reason = match end {
+        self.seat.vacate();
+        match end {
             End::Closed(reason) => self.close(reason),
             End::Http => self.hand_over(),
             End::Peer(parked) => self.carry(*parked).await,
-        };
-        shared.core.borrow_mut().server.counters().increment(connections_closed(reason));
-        shared.wake_if_asleep();
+        }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         let shared = Rc::clone(&self.shared);
         let core = &mut *shared.core.borrow_mut();
         let now = core.clock.now();
-        core.attend(&self.from, cx.waker());
-        for round in 0.. {
+        core.attend(&self.seat.from, cx.waker());
+        let mut more = true;
+        for _ in 0..ROUNDS_MAX {
             match self.round(core, now, cx) {
-                Ok(true) if round + 1 < ROUNDS_MAX => {}
-                Ok(true) => {
-                    cx.waker().wake_by_ref();
+                Ok(true) => {}
+                Ok(false) => {
+                    // A turn that is over has not asked whether there is more to read.
+                    more = (self.unserved || core.is_spent()) && self.queue.len() < BYTES_MAX;
                     break;
                 }
-                Ok(false) => break,
-                Err(end) => {
-                    // Nobody else may get what this client was owed.
-                    core.outgoing.clear();
-                    return Poll::Ready(end);
-                }
+                Err(end) => return Poll::Ready(end),
             }
+        }
+        if more {
+            // Behind all others that are ready, those that the system has not told of yet included.
+            let _woken_then = pin!(yield_now()).poll(cx);
         }
         shared.wake_if_asleep();
         self.poll_timer(core, cx)
@@ -186,32 +221,45 @@ impl Connection {
         Ok(progress)
     }
 
-    /// Reads once and serves what came.
+    /// Reads once and serves what came. Returns whether there may be more at once.
     fn read(&mut self, core: &mut Core, now: Now, cx: &mut Context<'_>) -> Result<bool, End> {
-        if self.queue.len() >= BYTES_MAX || self.stream.poll_read_ready(cx)?.is_pending() {
+        if self.queue.len() >= BYTES_MAX || core.is_spent() {
+            return Ok(false);
+        }
+        if !self.unserved && self.stream.poll_read_ready(cx)?.is_pending() {
             return Ok(false);
         }
         let shared = Rc::clone(&self.shared);
         let (raw, plain) = (&mut *shared.raw.borrow_mut(), &mut *shared.plain.borrow_mut());
         let before = self.partial.len();
         raw[..before].copy_from_slice(&self.partial);
-        // One read's answers are queued whatever comes, so who may have none to pay for them asks little at a time.
-        let is_trusted = self.allocation.is_some() && self.queue.is_empty();
-        let room = if is_trusted { raw.len() - before } else { STRANGER_READ_BYTES };
-        let mut into = ReadBuf::new(&mut raw[before..before + room]);
-        // Unlike `try_read` it knows that a short read has emptied the socket, which saves a call.
-        let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(cx, &mut into) else { return Ok(false) };
-        read?;
-        let count = into.filled().len();
-        if count == 0 {
-            return Err(Closed::Client.into());
+        let mut count = 0;
+        if !std::mem::take(&mut self.unserved) {
+            let Poll::Ready(read) = self.poll_fill(cx, &mut raw[before..]) else { return Ok(false) };
+            count = read?;
+            if count == 0 {
+                // Who says nothing more may still hear the answers.
+                self.write(core)?;
+                return Err(Closed::Client.into());
+            }
         }
         let served = self.on_raw(core, now, &mut raw[..before + count], plain);
-        if let Err(End::Closed(_) | End::Peer(_)) = served {
-            // What came before the end is answered, as far as the kernel takes it at once.
+        if let Err(End::Closed(_)) = served {
+            // What came before the fault is answered, as far as the kernel takes it at once.
             let _gone_anyway = self.write(core);
         }
         served.map(|()| true)
+    }
+
+    /// Reads what has arrived. Returns how many bytes, 0 at the end of the stream.
+    fn poll_fill(&mut self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
+        // One read's answers are queued whatever comes, so who may have none to pay for them is read little of.
+        let is_trusted = self.allocation.is_some() && self.queue.is_empty();
+        let bytes_max = if is_trusted { READ_BYTES } else { STRANGER_READ_BYTES };
+        let mut into = ReadBuf::new(&mut room[..bytes_max]);
+        // Unlike `try_read` it knows that a short read has emptied the socket, which saves a call.
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut into))?;
+        Poll::Ready(Ok(into.filled().len()))
     }
 
     /// Serves bytes from the wire, the incomplete ones of the read before included.
@@ -242,8 +290,9 @@ impl Connection {
         }
         match self.tls {
             None => {
-                let used = core.on_bytes(Input { now, from: &self.from, bytes: &raw[at..] })?;
-                self.note(core, now, used > 0, at + used < raw.len());
+                let served = core.on_bytes(Input { now, from: &self.seat.from, bytes: &raw[at..] })?;
+                let used = served.bytes;
+                self.note(core, now, served, at + used < raw.len());
                 keep(&mut self.partial, &raw[at + used..]);
             }
             Some(_) => {
@@ -251,14 +300,14 @@ impl Connection {
                 keep(&mut self.partial, &raw[at + used..]);
             }
         }
-        core.take_peer(&self.from).map_or(Ok(()), |parked| Err(End::Peer(parked)))
+        core.take_peer(&self.seat.from).map_or(Ok(()), |parked| Err(End::Peer(parked)))
     }
 
     fn on_proxy_header(&mut self, source: Option<(SocketAddr, SocketAddr)>) -> Result<(), End> {
         self.stage = Stage::First;
         if let Some((remote, _)) = source {
             self.admitted.name_source(remote.ip())?;
-            self.from.remote = remote;
+            self.seat.from.remote = remote;
         }
         Ok(())
     }
@@ -268,7 +317,7 @@ impl Connection {
         match &self.shared.tls {
             Some(tls) if self.door.tls && first == TLS_HANDSHAKE => {
                 self.tls = Some(Box::new(TlsSession::new(tls).map_err(|_| Closed::Tls)?));
-                self.from.transport = Transport::Tls;
+                self.seat.from.transport = Transport::Tls;
                 self.enter(Stage::Handshake, now);
             }
             _ if self.door.tcp && classify(first) == Kind::Stun => self.enter(Stage::Turn, now),
@@ -309,10 +358,10 @@ impl Connection {
             }
         }
         if self.stage == Stage::Turn {
-            let used = core.on_bytes(Input { now, from: &self.from, bytes: plain })?;
-            let rest = used < plain.len() || received.consumed < raw.len();
-            self.note(core, now, used > 0, rest);
-            keep(&mut self.partial_plain, &plain[used..]);
+            let served = core.on_bytes(Input { now, from: &self.seat.from, bytes: plain })?;
+            let rest = served.bytes < plain.len() || received.consumed < raw.len();
+            self.note(core, now, served, rest);
+            keep(&mut self.partial_plain, &plain[served.bytes..]);
         } else {
             keep(&mut self.partial_plain, plain);
         }
@@ -330,15 +379,18 @@ impl Connection {
     }
 
     /// Notes what a read has brought: whole messages, and the start of another.
-    fn note(&mut self, core: &mut Core, now: Now, whole: bool, incomplete: bool) {
-        self.allocation = core.server.allocation_at(&self.from);
-        if whole {
+    fn note(&mut self, core: &mut Core, now: Now, served: Served, rest: bool) {
+        self.allocation = core.server.allocation_at(&self.seat.from);
+        let whole = served.bytes > 0;
+        self.spoke |= whole;
+        if served.heeded {
             self.heard = now.at;
-            if self.begun.take().is_some() {
-                self.arm(now);
-            }
         }
-        if incomplete && self.begun.is_none() && self.allocation.is_none() {
+        if (whole || self.spoke && !rest) && self.begun.take().is_some() {
+            self.arm(now);
+        }
+        self.unserved = rest && core.is_spent();
+        if rest && self.begun.is_none() && self.allocation.is_none() {
             self.begin(now);
         }
     }
@@ -386,7 +438,7 @@ impl Connection {
         loop {
             ready!(self.timer.as_mut().poll(cx));
             let now = core.clock.monotonic();
-            let next = if core.server.has_allocation(&self.from) {
+            let next = if core.server.has_allocation(&self.seat.from) {
                 // Its own lifetime ends it; this is the moment to tidy up.
                 self.shrink();
                 now.after(self.shared.deadlines.idle)
@@ -455,54 +507,53 @@ impl Connection {
         Ok(())
     }
 
-    fn close(mut self, reason: Closed) -> Closed {
+    fn close(mut self, reason: Closed) {
+        self.seat.reason = reason;
         if let Some(tls) = &mut self.tls {
             let mut farewell = Vec::new();
             tls.close(&mut farewell);
             let _gone_anyway = self.push(&farewell);
         }
-        if !matches!(reason, Closed::Client | Closed::Idle) {
-            // Who broke the rules leaves nothing behind here, and learns nothing.
+        if !matches!(reason, Closed::Client | Closed::Idle) || !self.queue.is_empty() {
+            // Who broke the rules, or does not read, leaves nothing behind here and learns nothing.
             tcp::reset_on_close(&self.stream);
         }
-        reason
     }
 
-    fn hand_over(self) -> Closed {
+    fn hand_over(self) {
         let http = self.shared.http.clone();
-        let Ok((connection, _)) = self.leave() else { return Closed::Client };
-        match http.try_send(connection) {
+        let Ok((connection, mut seat)) = self.leave() else { return };
+        seat.reason = match http.try_send(connection) {
             Ok(()) => Closed::Http,
             Err(_) => Closed::HttpBusy,
-        }
+        };
     }
 
-    /// The connection with all that was read and is not written yet, and its place among the admitted.
-    fn leave(self) -> io::Result<(HandedOver, Admitted)> {
-        let (remote, local) = (self.from.remote, self.from.local);
+    /// The connection with all that was read and is not written yet. It stays admitted for as long as it is open.
+    fn leave(mut self) -> io::Result<(HandedOver, Seat)> {
+        self.seat.reason = Closed::Client;
+        let (remote, local) = (self.seat.from.remote, self.seat.from.local);
         let socket = self.stream.into_std()?;
         let (tls, incoming, plain) = (self.tls, self.partial, self.partial_plain);
-        let unsent = self.queue.into_bytes();
-        Ok((HandedOver { socket, tls, incoming, plain, unsent, remote, local }, self.admitted))
+        let (unsent, held) = (self.queue.into_bytes(), Box::new(self.admitted));
+        Ok((HandedOver { socket, tls, incoming, plain, unsent, remote, local, held }, self.seat))
     }
 
     /// Carries bytes between the client and a peer, until both have ended or the allocation has.
-    async fn carry(self, parked: Parked) -> Closed {
-        let (shared, transport) = (Rc::clone(&self.shared), self.from.transport);
-        let Parked { stream, mut tether, place, .. } = parked;
-        let opened = self.leave().and_then(|(client, admitted)| {
-            Ok((client.open()?, TcpStream::from_std(stream)?, (admitted, place)))
-        });
-        let Ok((client, peer, _held)) = opened else { return Closed::Client };
+    async fn carry(self, parked: Parked) {
+        let (shared, transport) = (Rc::clone(&self.shared), self.seat.from.transport);
+        let Parked { stream, mut tether, place: _place, .. } = parked;
+        let Ok((client, mut seat)) = self.leave() else { return };
+        let (Ok(client), Ok(peer)) = (client.open(), TcpStream::from_std(stream)) else { return };
         let count = |way: Direction, bytes: usize| {
             shared.core.borrow_mut().server.counters().add(relay_bytes(way, transport), bytes as u64);
             shared.wake_if_asleep();
         };
-        tokio::select! {
+        seat.reason = tokio::select! {
             biased;
             () = tether.ended() => Closed::Allocation,
             _ended_or_broken = pipe::carry(client, peer, &count) => Closed::Client,
-        }
+        };
     }
 }
 

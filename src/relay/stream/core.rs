@@ -27,6 +27,10 @@ const STRANGER_BYTES_MAX: usize = 2048;
 /// The longest Send indication: the largest datagram with an IPv6 peer and DONT-FRAGMENT around it.
 const SEND_BYTES_MAX: usize = 20 + 24 + 4 + 4 + 65_508;
 
+/// Messages of one client before other connections have their turn: half a millisecond, at some microseconds for
+/// a datagram that leaves.
+const MESSAGES_PER_TURN: usize = 256;
+
 /// Batches from one relay socket before its connection looks at something else.
 const BATCHES_PER_TURN: usize = 2;
 
@@ -48,6 +52,8 @@ pub(super) struct Core {
     /// The relay socket that `run` leaves through.
     run_relay: Option<RelayId>,
     reply: Box<[u8; REPLY_BYTES_MAX]>,
+    /// Messages that the client whose task runs now may still send in this turn.
+    budget: usize,
     /// Batches received since one was timed.
     received: u64,
 }
@@ -78,12 +84,18 @@ impl Core {
             run: Vec::with_capacity(RecvBatch::DATAGRAMS_MAX),
             run_relay: None,
             reply: Box::new([0; REPLY_BYTES_MAX]),
+            budget: 0,
             received: 0,
         }
     }
 
     /// Notes whom to wake for a client, and takes over what waits for it.
     pub(super) fn attend(&mut self, client: &ClientAddr, waker: &Waker) {
+        // What a turn that broke off left behind is not this client's.
+        self.outgoing.clear();
+        self.run.clear();
+        self.run_relay = None;
+        self.budget = MESSAGES_PER_TURN;
         let Some(entry) = self.clients.get_mut(client.door as usize) else { return };
         if !entry.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
             entry.waker = Some(waker.clone());
@@ -91,14 +103,17 @@ impl Core {
         self.outgoing.append(&mut entry.answers);
     }
 
-    /// Serves the whole messages at the front of what a client sent. Returns how many bytes they were.
+    /// Serves the whole messages at the front of what a client sent, as many as its turn allows.
     ///
     /// # Errors
     /// What follows is no message, or one that this client may not send: the stream is lost.
-    pub(super) fn on_bytes(&mut self, input: Input<'_>) -> Result<usize, Closed> {
+    pub(super) fn on_bytes(&mut self, input: Input<'_>) -> Result<Served, Closed> {
         self.received += 1;
-        let mut at = 0;
+        let (mut at, mut heeded) = (0, false);
         let end = loop {
+            if self.budget == 0 {
+                break Ok(Served { bytes: at, heeded });
+            }
             let rest = &input.bytes[at..];
             let Ok(framed) = frame(rest, stun_bytes_max(rest)) else { break Err(Closed::Framing) };
             let (Frame::Incomplete { total } | Frame::Stun { total } | Frame::ChannelData { total, .. }) =
@@ -108,22 +123,29 @@ impl Core {
                 break Err(Closed::Framing);
             }
             let length = match framed {
-                Frame::Incomplete { .. } => break Ok(at),
+                Frame::Incomplete { .. } => break Ok(Served { bytes: at, heeded }),
                 Frame::Stun { total } => total,
                 Frame::ChannelData { length, .. } => length,
             };
-            self.on_message(input, at..at + length);
+            self.budget -= 1;
+            heeded |= self.on_message(input, at..at + length);
             at += total;
             if self.client(input.from).is_some_and(|client| client.peer.is_some()) {
                 // What follows is for the peer.
-                break Ok(at);
+                break Ok(Served { bytes: at, heeded });
             }
         };
         self.send_run(input);
         end
     }
 
-    fn on_message(&mut self, input: Input<'_>, message: Range<usize>) {
+    /// Whether the turn of the client that runs now is over.
+    pub(super) fn is_spent(&self) -> bool {
+        self.budget == 0
+    }
+
+    /// Serves one message. `false` when it was of no use.
+    fn on_message(&mut self, input: Input<'_>, message: Range<usize>) -> bool {
         let start = message.start;
         let bytes = &input.bytes[message];
         match self.server.on_client_datagram(input.now, input.from, bytes, &mut self.reply[..]) {
@@ -142,8 +164,9 @@ impl Core {
                 self.drain_effects(input.now, input.from);
             }
             // A connection has no other door that could answer.
-            Verdict::Dropped(_) | Verdict::ToClient { .. } | Verdict::ReplyVia(_) => {}
+            Verdict::Dropped(_) | Verdict::ToClient { .. } | Verdict::ReplyVia(_) => return false,
         }
+        true
     }
 
     /// Does what the core wants done; what it answers to `from` goes out with its other messages.
@@ -231,7 +254,7 @@ impl Core {
             let Some(socket) = self.ports.find_mut(relay) else { return turn > 0 };
             let Poll::Ready(count) = socket.socket.poll_recv(cx, &mut self.batch) else { return turn > 0 };
             if count == 0 {
-                self.drain_errors(now, relay);
+                self.drain_errors(now, relay, room);
                 continue;
             }
             let lost = self.batch.overflow().map_or(0, |total| {
@@ -280,7 +303,7 @@ impl Core {
     }
 
     /// ICMP errors about what a relay sent. An unread one would fail the next send to anybody.
-    fn drain_errors(&mut self, now: Now, relay: RelayId) {
+    fn drain_errors(&mut self, now: Now, relay: RelayId, room: usize) {
         for _ in 0..ERRORS_PER_TURN {
             let Some(socket) = self.ports.find(relay) else { return };
             let Ok(Some(error)) = socket.socket.recv_error() else {
@@ -288,12 +311,25 @@ impl Core {
                 let _detail_is_lost = socket.socket.take_error();
                 return;
             };
+            if self.outgoing.len() >= room {
+                self.server.counters().increment(dropped(Dropped::SendBufferFull));
+                continue;
+            }
             let icmp = Icmp { icmp_type: error.icmp_type, code: error.code, data: error.data };
             if let Some(told) = self.server.on_icmp(now, relay, error.peer, icmp, &mut self.reply[..]) {
                 self.outgoing.extend_from_slice(&self.reply[..told.length]);
             }
         }
     }
+}
+
+/// What became of bytes from a client.
+#[derive(Clone, Copy)]
+pub(super) struct Served {
+    /// Bytes at the front that are done with.
+    pub(super) bytes: usize,
+    /// Whether any message was more than dropped.
+    pub(super) heeded: bool,
 }
 
 /// What arrived from a client.
