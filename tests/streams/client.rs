@@ -1,7 +1,9 @@
 //! A client on a connection that says exactly what it is told to, in pieces of its own choice.
 
 use crate::daemon::{Config, Daemon, PATIENCE, eventually};
+use crate::tls::Link;
 use crate::world::{self, Answer, Attributes, UDP};
+use rustls::SupportedProtocolVersion;
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
@@ -24,7 +26,7 @@ pub(crate) enum Said {
 }
 
 pub(crate) struct Client {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Link,
     pub(crate) known: world::Client,
     /// What has arrived and is no whole message yet.
     pending: Vec<u8>,
@@ -47,9 +49,20 @@ impl Client {
     }
 
     pub(crate) fn on(stream: TcpStream) -> Self {
-        stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(ANSWER_MAX)).unwrap();
-        let mut known = world::Client::at(stream.local_addr().unwrap(), "alice");
+        Self::over(Link::clear(stream))
+    }
+
+    /// Connects under TLS.
+    #[track_caller]
+    pub(crate) fn secure(server: SocketAddr, version: &'static SupportedProtocolVersion) -> Self {
+        let socket = TcpStream::connect(server).expect("connects");
+        Self::over(Link::secure(socket, version, "localhost", &[]).expect("shakes hands"))
+    }
+
+    pub(crate) fn over(stream: Link) -> Self {
+        stream.socket.set_nodelay(true).unwrap();
+        stream.socket.set_read_timeout(Some(ANSWER_MAX)).unwrap();
+        let mut known = world::Client::at(stream.socket.local_addr().unwrap(), "alice");
         known.password = "alice-password".into();
         Self { stream, known, pending: Vec::new(), answers: VecDeque::new(), next_transaction: 0 }
     }
@@ -195,7 +208,7 @@ impl Client {
     #[track_caller]
     pub(crate) fn await_close(&mut self, bound: Duration) -> Duration {
         let started = Instant::now();
-        self.stream.set_read_timeout(Some(bound)).unwrap();
+        self.stream.socket.set_read_timeout(Some(bound)).unwrap();
         let mut buffer = [0; 4096];
         loop {
             match self.stream.read(&mut buffer) {
@@ -268,5 +281,6 @@ pub(crate) fn await_no_connections(daemon: &Daemon) {
 }
 
 fn is_reset(error: &std::io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted)
+    use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), ConnectionReset | BrokenPipe | ConnectionAborted | UnexpectedEof)
 }

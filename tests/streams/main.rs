@@ -4,6 +4,10 @@
 
 #[path = "../support/daemon.rs"]
 mod daemon;
+#[path = "../support/skip.rs"]
+mod skip;
+#[path = "../support/tls.rs"]
+mod tls;
 #[path = "../support/world.rs"]
 mod world;
 
@@ -12,5 +16,6 @@ mod garbage;
 mod limits;
 mod memory;
 mod proxied;
+mod secure;
 mod slow;
 mod splits;

@@ -2,7 +2,10 @@
 
 use crate::client::{Client, Said, channel_data, closed, daemon, peer};
 use crate::daemon::{PATIENCE, eventually};
+use crate::skip::skip;
+use socket2::{Domain, Protocol, SockAddr, Type};
 use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 /// For the first message, and for each later one of a client without an allocation.
@@ -47,7 +50,7 @@ fn who_does_not_finish_a_message_in_time_is_closed() {
 /// Writes byte by byte until the server closes, which must be before the last.
 #[track_caller]
 fn drip(client: &mut Client, message: &[u8], every: Duration) {
-    client.stream.set_read_timeout(Some(every)).unwrap();
+    client.stream.socket.set_read_timeout(Some(every)).unwrap();
     for byte in message {
         if client.stream.write_all(&[*byte]).is_err() {
             return;
@@ -120,7 +123,7 @@ fn who_asks_on_and_never_reads_is_not_heard_any_more() {
     clock.round_trip();
     let before = resident_bytes(daemon.pid());
     for client in &mut greedy {
-        client.stream.set_write_timeout(Some(Duration::from_millis(100))).unwrap();
+        client.stream.socket.set_write_timeout(Some(Duration::from_millis(100))).unwrap();
         // Until it is not taken any more, which has to come.
         let written = (0..2000).take_while(|_| client.stream.write_all(&questions).is_ok()).count();
         assert!(written < 2000, "{written} times 60 kB of questions");
@@ -139,4 +142,77 @@ pub(crate) fn resident_bytes(pid: i32) -> usize {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has memory");
     let kilobytes: usize = line.trim().trim_end_matches(" kB").parse().expect("a number of kB");
     kilobytes << 10
+}
+
+/// Nor do ICMP errors, which anybody can forge, pile up for who does not read.
+#[test]
+fn forged_icmp_errors_do_not_pile_up_for_who_does_not_read() {
+    let Ok(raw) = socket2::Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4)) else {
+        skip("slow::forged_icmp_errors_do_not_pile_up_for_who_does_not_read", "raw sockets need root");
+        return;
+    };
+    let mut daemon = daemon("");
+    let (mut deaf, mut clock, peer) =
+        (Client::connect(daemon.server), Client::connect(daemon.server), peer());
+    let relayed = deaf.allocate();
+    deaf.bind(0x4000, peer.local_addr().unwrap());
+    let forged = port_unreachable(relayed, peer.local_addr().unwrap());
+    let anybody = SockAddr::from(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    let before = resident_bytes(daemon.pid());
+    let full = "turnstone_dropped_packets_total{reason=\"tx_full\"}";
+    let mut sent = 0u32;
+    while daemon.metrics().get(full) < 1000.0 {
+        for _ in 0..2000 {
+            // The daemon may not be heard to have taken it, which is no matter here.
+            let _sent = raw.send_to(&forged, &anybody);
+        }
+        sent += 2000;
+        clock.round_trip();
+        assert!(sent < 2_000_000, "nothing was dropped of {sent}");
+    }
+    let grown = resident_bytes(daemon.pid()).saturating_sub(before);
+    assert!(grown < 4 << 20, "{grown} bytes more for one client that does not read");
+    assert!(daemon.is_running());
+}
+
+/// ICMP about a datagram from `from` to `to` (RFC 792), as anybody can write it.
+fn port_unreachable(from: SocketAddr, to: SocketAddr) -> Vec<u8> {
+    let mut icmp = vec![3, 3, 0, 0, 0, 0, 0, 0];
+    icmp.extend([0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 127, 0, 0, 1, 127, 0, 0, 1]);
+    for number in [from.port(), to.port(), 8, 0] {
+        icmp.extend(number.to_be_bytes());
+    }
+    let sum: u32 = icmp.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
+    let folded = (sum & 0xFFFF) + (sum >> 16);
+    icmp[2..4].copy_from_slice(&(!(folded as u16)).to_be_bytes());
+    icmp
+}
+
+/// A client that sends as many messages as it can has its turn and no more: others on its runtime are served
+/// all the while.
+#[test]
+fn who_sends_without_end_keeps_nobody_waiting() {
+    let daemon = daemon("");
+    let (mut busy, mut other, sink) =
+        (Client::connect(daemon.server), Client::connect(daemon.server), peer());
+    busy.allocate();
+    busy.bind(0x4000, sink.local_addr().unwrap());
+    let mut socket = busy.stream.socket.try_clone().unwrap();
+    // The shortest messages there are: 16,384 with each write.
+    let many = channel_data(0x4000, b"").repeat(1 << 14);
+    let flood = std::thread::spawn(move || {
+        (0..20).for_each(|_| socket.write_all(&many).expect("the daemon takes them all in the end"));
+    });
+    let taken =
+        || daemon.metrics().get("turnstone_relay_packets_total{direction=\"from_client\",transport=\"tcp\"}");
+    let (mut served, mut last) = (0, 0.0);
+    while last < 20.0 * 16_384.0 {
+        // As many as it likes between two looks at how far the flood is.
+        (0..20).for_each(|_| other.round_trip());
+        served += 20;
+        last = taken();
+    }
+    flood.join().expect("no panic");
+    println!("{served} round trips during 327,680 messages");
+    assert!(served >= 200, "only {served} round trips during 327,680 messages");
 }

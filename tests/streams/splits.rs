@@ -58,11 +58,12 @@ impl Run {
 }
 
 /// What the recorded stream makes arrive at the peer, in order: by Send, then on the channel.
-const PAYLOADS: &[&[u8]] = &[b"by indication", b"four", b"three", b"of two", b"one byte missing", b""];
+pub(crate) const PAYLOADS: &[&[u8]] =
+    &[b"by indication", b"four", b"three", b"of two", b"one byte missing", b""];
 
 /// Ten messages: Binding, Allocate, CreatePermission, ChannelBind, Send, and ChannelData with 0 to 3 bytes
 /// of padding and without data.
-fn recorded(client: &mut Client, peer: SocketAddr) -> Vec<u8> {
+pub(crate) fn recorded(client: &mut Client, peer: SocketAddr) -> Vec<u8> {
     let mut messages = vec![
         client.binding(),
         client.allocate_request(),
@@ -96,7 +97,7 @@ fn run_all(daemon: &Daemon, cuts: Vec<Vec<usize>>) {
 }
 
 /// The length of the recorded stream, which depends on the length of the nonce only.
-fn stream_bytes(daemon: &Daemon) -> usize {
+pub(crate) fn stream_bytes(daemon: &Daemon) -> usize {
     Run::start(daemon.server, Vec::new()).stream.len()
 }
 
