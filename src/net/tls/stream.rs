@@ -94,6 +94,10 @@ impl TlsStream {
 
     /// Reads once from the socket, to the end of `incoming`, or of `plain` in the clear.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.socket.poll_read_ready(cx)?.is_pending() {
+            self.give_back_memory();
+            return Poll::Pending;
+        }
         let bytes = if self.tls.is_some() { &mut self.incoming } else { &mut self.plain };
         let before = bytes.len();
         bytes.resize(before + CHUNK_BYTES, 0);
@@ -106,9 +110,22 @@ impl TlsStream {
         Poll::Ready(Ok(()))
     }
 
+    /// Most connections wait most of the time; they keep the start of a record at most.
+    fn give_back_memory(&mut self) {
+        for bytes in [&mut self.incoming, &mut self.plain, &mut self.unsent] {
+            bytes.shrink_to_fit();
+        }
+    }
+
     fn poll_unsent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.sent < self.unsent.len() {
-            match ready!(Pin::new(&mut self.socket).poll_write(cx, &self.unsent[self.sent..]))? {
+            let written = Pin::new(&mut self.socket).poll_write(cx, &self.unsent[self.sent..]);
+            if written.is_pending() && self.sent > self.unsent.len() / 2 {
+                // A client that never lets all of it go must not make what went stay for ever.
+                self.unsent.drain(..self.sent);
+                self.sent = 0;
+            }
+            match ready!(written)? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 count => self.sent += count,
             }
@@ -135,7 +152,9 @@ impl AsyncRead for TlsStream {
             if !this.incoming.is_empty() {
                 let decrypted = this.decrypt();
                 // Alerts and new keys leave when they can; the writer waits for them if need be.
-                if let Poll::Ready(Err(error)) = this.poll_unsent(cx) {
+                let sent = this.poll_unsent(cx);
+                decrypted?;
+                if let Poll::Ready(Err(error)) = sent {
                     return Poll::Ready(Err(error));
                 }
                 decrypted?;
@@ -182,3 +201,7 @@ impl AsyncWrite for TlsStream {
         Pin::new(&mut this.socket).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+#[path = "stream_tests.rs"]
+mod tests;
