@@ -6,6 +6,9 @@ mod counting;
 #[path = "../support/crowd.rs"]
 mod crowd;
 mod forged;
+mod tls;
+#[path = "../support/tls_client.rs"]
+mod tls_client;
 #[path = "../support/world.rs"]
 mod world;
 

@@ -5,6 +5,8 @@
 mod daemon;
 #[path = "../support/skip.rs"]
 mod skip;
+#[path = "../support/tls_client.rs"]
+mod tls_client;
 #[path = "../support/world.rs"]
 mod world;
 

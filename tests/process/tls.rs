@@ -3,15 +3,13 @@
 use crate::daemon::{BINARY, Config, Daemon, Folder, PATIENCE, eventually, run_to_end, verb};
 use crate::skip::skip;
 use crate::start::{NO_OTHER_USER, assert_refused, without_root};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, StreamOwned};
+use crate::tls_client::client_config;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, StreamOwned};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
-use std::sync::Arc;
 
 const CURRENT: &str = "turnstone_tls_certificate_reload_successful";
 
@@ -233,16 +231,8 @@ impl Client {
         name: &'static str,
         version: &'static rustls::SupportedProtocolVersion,
     ) -> Self {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(&[version])
-            .unwrap()
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Credulous(provider)))
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"stun.turn".to_vec()];
-        let mut client =
-            ClientConnection::new(Arc::new(config), ServerName::try_from(name).unwrap()).unwrap();
+        let config = client_config(version, &[b"stun.turn"]);
+        let mut client = ClientConnection::new(config, ServerName::try_from(name).unwrap()).unwrap();
         let mut socket = TcpStream::connect(server).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         while client.is_handshaking() {
@@ -262,45 +252,5 @@ impl Client {
         assert_eq!((&head[..2], &head[8..]), (&[1, 1][..], &request[8..]));
         let mut body = vec![0; usize::from(u16::from_be_bytes([head[2], head[3]]))];
         self.stream.read_exact(&mut body).unwrap();
-    }
-}
-
-#[derive(Debug)]
-struct Credulous(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Credulous {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
