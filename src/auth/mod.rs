@@ -8,10 +8,12 @@
 //! - [`MintedName`] reads such a name.
 //! - [`Nonces`] issues and checks nonces that are bound to a client's address, without state.
 //! - [`Offer`] is what a challenge offers beyond RFC 5389, [`Scheme`] what a request made of it.
+//! - [`Cookies`] does the same for clients of DTLS, before they have a session.
 //! - [`Authenticator`] judges a request.
 #![forbid(unsafe_code)]
 
 mod authenticator;
+mod cookie;
 mod explain;
 mod keys;
 mod login;
@@ -23,6 +25,7 @@ mod password;
 mod settings;
 
 pub use authenticator::{AuthFailure, Authenticator, CredentialId, Identity};
+pub use cookie::Cookies;
 pub use explain::{Explanation, NameFault, explain};
 pub use keys::{BadAlgorithms, KeyHash, LongTermKeys, Scheme};
 pub use login::Login;
