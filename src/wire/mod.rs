@@ -3,6 +3,7 @@
 
 pub mod channel_data;
 pub mod demux;
+pub mod dtls;
 pub mod proxy_protocol;
 pub mod stun;
 

@@ -7,6 +7,8 @@
 #[path = "bodies/channel_data.rs"]
 mod channel_data;
 mod core_seeds;
+#[path = "bodies/dtls_hello.rs"]
+mod dtls_hello;
 #[path = "bodies/peer_policy.rs"]
 mod peer_policy;
 #[path = "bodies/proxy_protocol.rs"]
@@ -28,6 +30,7 @@ type Body = fn(&[u8]);
 
 const TARGETS: &[(&str, Body)] = &[
     ("channel_data", channel_data::run),
+    ("dtls_hello", dtls_hello::run),
     ("peer_policy", peer_policy::run),
     ("proxy_protocol", proxy_protocol::run),
     ("state_machine", state_machine::run),
@@ -70,6 +73,7 @@ fn every_target_has_a_body_a_shell_and_a_corpus() {
 fn the_handmade_seeds_are_in_the_corpus() {
     for (target, seeds) in [
         ("channel_data", seeds::channel_data()),
+        ("dtls_hello", seeds::dtls_hello()),
         ("peer_policy", core_seeds::peer_policy()),
         ("proxy_protocol", seeds::proxy_protocol()),
         ("state_machine", core_seeds::state_machine()),

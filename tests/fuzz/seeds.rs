@@ -2,6 +2,7 @@
 
 use crate::vectors;
 use turnstone::wire::channel_data::{ChannelNumber, header};
+use turnstone::wire::dtls::{COOKIE_BYTES, ClientHello, bare_hello, hello_verify_request};
 use turnstone::wire::stun::attribute::{
     AddressErrorCode, Icmp, PasswordAlgorithm, RequestedFamily, encode_address_error_code, encode_icmp,
     encode_password_algorithm,
@@ -109,6 +110,33 @@ pub(crate) fn proxy_protocol() -> Seeds {
     ];
     seeds.extend(lines.map(|(name, bytes)| (name, bytes.to_vec())));
     seeds
+}
+
+/// Seeds of `dtls_hello`.
+pub(crate) fn dtls_hello() -> Seeds {
+    let bare = bare_hello(&[7; 32], 0).to_vec();
+    let hello = ClientHello::parse(&bare).expect("a hello");
+    let request = hello_verify_request(&hello, &[0xCC; COOKIE_BYTES]).to_vec();
+    let changed = |at: usize, value: u8| {
+        let mut bytes = bare.clone();
+        bytes[at] = value;
+        bytes
+    };
+    vec![
+        ("empty", Vec::new()),
+        ("bare", bare.clone()),
+        ("second", bare_hello(&[7; 32], 1).to_vec()),
+        ("two-records", [&bare[..], &request].concat()),
+        ("hello-verify-request", request),
+        ("cut", bare[..60].to_vec()),
+        ("first-fragment", changed(15, 0xFF)),
+        ("later-fragment", changed(21, 1)),
+        ("encrypted", changed(4, 1)),
+        ("last-sequence-number", [&bare[..5], &[0xFF; 6], &bare[11..]].concat()),
+        ("session-id-too-long", changed(59, 33)),
+        ("cookie-overruns", changed(60, 255)),
+        ("application-data", changed(0, 23)),
+    ]
 }
 
 fn turn_requests() -> Seeds {
