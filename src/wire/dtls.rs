@@ -14,7 +14,7 @@ pub const COOKIE_BYTES: usize = 32;
 /// ever sent more than came in his name.
 pub const HELLO_VERIFY_REQUEST_BYTES: usize = BODY_AT + 2 + 1 + COOKIE_BYTES;
 
-/// The front of a ClientHello: all that a cookie is about.
+/// The front of a ClientHello: what a cookie is about, and what is chosen by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientHello<'a> {
     /// Sequence number of its record, 48 bits.
@@ -25,6 +25,8 @@ pub struct ClientHello<'a> {
     pub random: &'a [u8; 32],
     /// What the client echoes: empty at first.
     pub cookie: &'a [u8],
+    /// Cipher suites, two bytes each; those that this fragment holds.
+    suites: &'a [u8],
 }
 
 impl<'a> ClientHello<'a> {
@@ -47,12 +49,19 @@ impl<'a> ClientHello<'a> {
         let random = take::<32>(&mut rest)?;
         let session_id = take_short(&mut rest)?;
         let cookie = take_short(&mut rest)?;
+        let suites_length = take(&mut rest).map_or(0, |length| usize::from(u16::from_be_bytes(*length)));
         (version[0] == VERSION_MAJOR && session_id.len() <= SESSION_ID_BYTES_MAX).then_some(Self {
             record_sequence: record.sequence,
             message_seq: u16::from_be_bytes([header[4], header[5]]),
             random,
             cookie,
+            suites: &rest[..suites_length.min(rest.len())],
         })
+    }
+
+    /// Whether the client offers this cipher suite.
+    pub fn offers(&self, suite: u16) -> bool {
+        self.suites.chunks_exact(2).any(|offered| offered == suite.to_be_bytes())
     }
 }
 
@@ -188,6 +197,7 @@ mod tests {
         let hello = ClientHello::parse(&bytes).expect("a hello");
         assert_eq!((hello.record_sequence, hello.message_seq), (0x1000_0000_0007, 3));
         assert_eq!((hello.random, hello.cookie), (&RANDOM, &[][..]));
+        assert!(hello.offers(0xC02B) && !hello.offers(0x2BC0) && !hello.offers(0));
         let with_cookie = with_cookie(&[5; 20]);
         assert_eq!(ClientHello::parse(&with_cookie).expect("a hello").cookie, [5; 20]);
     }

@@ -20,8 +20,11 @@ pub(crate) fn run(data: &[u8]) {
     assert_eq!(ClientHello::parse(&data[..end - 1]), None);
     let mut advanced = data.to_vec();
     advance_plaintext_records(&mut advanced, 1);
-    let record_sequence = (hello.record_sequence + 1) % (1 << 48);
-    assert_eq!(ClientHello::parse(&advanced), Some(ClientHello { record_sequence, ..hello }));
+    let next = ClientHello::parse(&advanced).expect("nothing else changed");
+    assert_eq!(next.record_sequence, (hello.record_sequence + 1) % (1 << 48));
+    assert_eq!((next.random, next.message_seq, next.cookie), (hello.random, hello.message_seq, hello.cookie));
+    let offered = (0..=u16::MAX).step_by(0x3F).filter(|suite| hello.offers(*suite)).count();
+    assert!(offered <= data.len() / 2);
     answer(&hello, data.len());
 }
 
