@@ -11,6 +11,8 @@
 //! All unsafe code of the relay sits in `udp/sys.rs` and `watched.rs`. Addresses and control messages are encoded as plain
 //! bytes by safe code beside it.
 
+#[cfg(feature = "dtls")]
+pub mod dtls;
 pub mod interfaces;
 mod poll;
 pub mod tcp;

@@ -21,6 +21,7 @@ use crate::wire::demux::{Kind, classify};
 use crate::wire::stun::{Class, Message, Method};
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// One STUN and TURN server without I/O.
@@ -139,6 +140,16 @@ impl Server {
                 Some(AllocationId { index: index as u32, generation })
             }
         }
+    }
+
+    /// Whether the driver may answer somebody unproven by itself, at this moment: what it says in front of
+    /// STUN has the same budget. Takes it, or counts a drop.
+    pub fn may_answer_stranger(&mut self, now: Now, source: IpAddr) -> bool {
+        let may = self.strangers.may_reply(now, source);
+        if !may {
+            self.drop(Dropped::ReplyBudget);
+        }
+        may
     }
 
     /// Whether this 5-tuple has an allocation, or will have one when its ports are open.

@@ -25,8 +25,19 @@ pub struct ClientHello<'a> {
     pub random: &'a [u8; 32],
     /// What the client echoes: empty at first.
     pub cookie: &'a [u8],
+    version: [u8; 2],
     /// Cipher suites, two bytes each; those that this fragment holds.
     suites: &'a [u8],
+    suites_are_whole: bool,
+}
+
+/// Why a hello is refused in the clear: the number of the alert (RFC 5246 section 7.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alert {
+    /// Nothing in common.
+    HandshakeFailure = 40,
+    /// Too old.
+    ProtocolVersion = 70,
 }
 
 impl<'a> ClientHello<'a> {
@@ -55,8 +66,20 @@ impl<'a> ClientHello<'a> {
             message_seq: u16::from_be_bytes([header[4], header[5]]),
             random,
             cookie,
+            version: *version,
             suites: &rest[..suites_length.min(rest.len())],
+            suites_are_whole: suites_length <= rest.len(),
         })
+    }
+
+    /// Why no session with any of these cipher suites can begin with this hello, as far as it is seen here.
+    /// The oldest version is DTLS 1.2.
+    pub fn fault(&self, suites: &[u16]) -> Option<Alert> {
+        if self.version > VERSION_1_2 {
+            return Some(Alert::ProtocolVersion);
+        }
+        let has_none = self.suites_are_whole && !suites.iter().any(|suite| self.offers(*suite));
+        has_none.then_some(Alert::HandshakeFailure)
     }
 
     /// Whether the client offers this cipher suite.
@@ -79,6 +102,14 @@ pub fn hello_verify_request(
     out[BODY_AT..BODY_AT + 2].copy_from_slice(&VERSION_1_0);
     out[BODY_AT + 2] = COOKIE_BYTES as u8;
     out[BODY_AT + 3..].copy_from_slice(cookie);
+    out
+}
+
+/// The answer to a hello that nothing can come of: a fatal alert, which the client may believe or not.
+pub fn alert(hello: &ClientHello<'_>, alert: Alert) -> [u8; ALERT_BYTES] {
+    let mut out = [0; ALERT_BYTES];
+    put_record_header(&mut out, ALERT, hello.record_sequence);
+    out[RECORD_BYTES..].copy_from_slice(&[FATAL, alert as u8]);
     out
 }
 
@@ -139,16 +170,21 @@ impl<'a> Record<'a> {
 /// One record with one whole message, whose body fills the rest of `out`.
 fn put_headers(out: &mut [u8], message: u8, record_sequence: u64, message_seq: u16) {
     let body = (out.len() - BODY_AT) as u32;
-    let length = ((out.len() - RECORD_BYTES) as u16).to_be_bytes();
-    out[0] = HANDSHAKE;
-    out[1..3].copy_from_slice(&VERSION_1_0);
-    out[SEQUENCE_AT..SEQUENCE_AT + 6].copy_from_slice(&record_sequence.to_be_bytes()[2..]);
-    out[11..13].copy_from_slice(&length);
+    put_record_header(out, HANDSHAKE, record_sequence);
     let header = &mut out[RECORD_BYTES..BODY_AT];
     header[0] = message;
     header[1..4].copy_from_slice(&body.to_be_bytes()[1..]);
     header[4..6].copy_from_slice(&message_seq.to_be_bytes());
     header[9..12].copy_from_slice(&body.to_be_bytes()[1..]);
+}
+
+/// One record, whose fragment fills the rest of `out`.
+fn put_record_header(out: &mut [u8], kind: u8, sequence: u64) {
+    let length = ((out.len() - RECORD_BYTES) as u16).to_be_bytes();
+    out[0] = kind;
+    out[1..3].copy_from_slice(&VERSION_1_0);
+    out[SEQUENCE_AT..SEQUENCE_AT + 6].copy_from_slice(&sequence.to_be_bytes()[2..]);
+    out[11..13].copy_from_slice(&length);
 }
 
 fn take<'a, const N: usize>(rest: &mut &'a [u8]) -> Option<&'a [u8; N]> {
@@ -176,6 +212,9 @@ const HANDSHAKE_BYTES: usize = 12;
 const BODY_AT: usize = RECORD_BYTES + HANDSHAKE_BYTES;
 const BARE_HELLO_BYTES: usize = BODY_AT + 2 + 32 + 1 + 1 + 4 + 2;
 const SESSION_ID_BYTES_MAX: usize = 32;
+const ALERT_BYTES: usize = RECORD_BYTES + 2;
+const ALERT: u8 = 21;
+const FATAL: u8 = 2;
 const HANDSHAKE: u8 = 22;
 const CLIENT_HELLO: u8 = 1;
 const HELLO_VERIFY_REQUEST: u8 = 3;
@@ -245,6 +284,23 @@ mod tests {
         assert_eq!(answer[..BODY_AT - 12], [22, 254, 255, 0, 0, 0, 0, 0, 0, 0, 4, 0, 47]);
         assert_eq!(answer[BODY_AT - 12..BODY_AT + 3], [3, 0, 0, 35, 0, 1, 0, 0, 0, 0, 0, 35, 254, 255, 32]);
         assert_eq!(answer[BODY_AT + 3..], [0xCC; COOKIE_BYTES]);
+    }
+
+    #[test]
+    fn a_hello_without_anything_in_common_is_told_so() {
+        let mut bytes = bare_hello(&RANDOM, 0);
+        let fault = |bytes: &[u8], suites: &[u16]| ClientHello::parse(bytes).expect("a hello").fault(suites);
+        assert_eq!(fault(&bytes, &[0xCCA9, 0xC02B]), None);
+        assert_eq!(fault(&bytes, &[0xCCA9]), Some(Alert::HandshakeFailure));
+        bytes[BODY_AT + 36] = 1;
+        assert_eq!(fault(&bytes, &[0xCCA9]), None, "the list goes on in another fragment");
+        bytes[BODY_AT..BODY_AT + 2].copy_from_slice(&VERSION_1_0);
+        assert_eq!(fault(&bytes, &[0xC02B]), Some(Alert::ProtocolVersion));
+        let hello = ClientHello::parse(&bytes).expect("a hello");
+        assert_eq!(
+            alert(&hello, Alert::ProtocolVersion),
+            [21, 254, 255, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 70]
+        );
     }
 
     #[test]

@@ -5,6 +5,8 @@
 mod counting;
 #[path = "../support/crowd.rs"]
 mod crowd;
+#[cfg(feature = "dtls")]
+mod dtls;
 mod forged;
 mod tls;
 #[path = "../support/tls_client.rs"]
