@@ -1,7 +1,8 @@
 //! Listeners as sockets: each has one family, so no address is ever seen in IPv4-mapped form.
 
-use super::checked::{Config, Listen, Transport};
+use super::checked::{Config, Listen, TlsMode, Transport};
 use super::host::Host;
+use super::plan::DtlsPlan;
 use crate::relay::stream::StreamDoorSettings;
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -30,6 +31,16 @@ pub(super) fn streams(config: &Config, host: &Host) -> Vec<StreamDoorSettings> {
     }
     streams.retain(|door| door.tcp || door.tls);
     streams
+}
+
+/// Where DTLS is spoken, if this build and a certificate in files allow it.
+pub(super) fn dtls(config: &Config, host: &Host) -> Option<DtlsPlan> {
+    let wants_dtls = |listen: &&Listen| listen.transports.contains(&Transport::Dtls);
+    let listens: Vec<_> = config.listen.iter().filter(wants_dtls).collect();
+    let (cert, key) = config.tls.cert.clone().zip(config.tls.key.clone())?;
+    let doors: Vec<_> = sockets(&listens, host).into_iter().map(|(address, _)| address).collect();
+    let can_serve = cfg!(feature = "dtls") && config.tls.mode == TlsMode::Files;
+    (can_serve && !doors.is_empty()).then_some(DtlsPlan { doors, cert, key })
 }
 
 /// The sockets of these sections.

@@ -1,7 +1,8 @@
 //! How much memory the daemon can use at most with a configuration: the sum that `check-config` prints.
 
 use super::addresses::RelayAddress;
-use super::checked::{Config, Listen, Transport};
+use super::checked::{Config, Listen, TlsMode, Transport};
+use super::dtls;
 use crate::net::tcp;
 use crate::relay::PEER_CONNECTIONS_MAX;
 use crate::turn::{PEER_BYTES, Settings};
@@ -77,6 +78,8 @@ pub struct ItemSizes {
     pub connection_sockets: u64,
     /// A connection to a peer, with what is on its way to and from the client.
     pub peer_connection: u64,
+    /// A DTLS session.
+    pub dtls_session: u64,
     /// Threads, code, metrics, HTTP: all that does not grow.
     pub fixed: u64,
 }
@@ -93,6 +96,7 @@ impl Default for ItemSizes {
             connection: 128 << 10,
             connection_sockets: 2 * KERNEL_FACTOR * tcp::BUFFER_BYTES as u64,
             peer_connection: 64 << 10,
+            dtls_session: dtls::SESSION_BYTES_MAX,
             fixed: 32 << 20,
         }
     }
@@ -123,6 +127,7 @@ impl Config {
                 row("shard budgets", 2 * shards, sizes.shard_budgets),
                 row("connections", self.connections_max(), sizes.connection),
                 row("peer connections", self.peer_connections_max(), sizes.peer_connection),
+                row("DTLS sessions", self.dtls_sessions_max() * shards, sizes.dtls_session),
                 row("fixed", 1, sizes.fixed),
                 // A dual allocation has two ports, so the pool bounds the sockets and not the allocations.
                 sockets("relay sockets", self.relay_sockets_max(), self.relay_socket_bytes()),
@@ -155,6 +160,12 @@ impl Config {
     /// Connections of relayed addresses to peers at most.
     fn peer_connections_max(&self) -> u64 {
         if self.relay.tcp { PEER_CONNECTIONS_MAX as u64 } else { 0 }
+    }
+
+    /// Sessions of one stream runtime at most.
+    fn dtls_sessions_max(&self) -> u64 {
+        let has_dtls = self.listen.iter().any(|listen| listen.transports.contains(&Transport::Dtls));
+        if has_dtls && self.tls.mode == TlsMode::Files { dtls::SESSIONS_MAX } else { 0 }
     }
 
     /// Two sockets an allocation (one per address family), and no more than ports.

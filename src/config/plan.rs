@@ -9,6 +9,7 @@ use crate::relay::ConnectionLimits;
 use crate::relay::stream::StreamDoorSettings;
 use crate::turn::{LedgerSettings, PeerRules, Settings};
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 /// A config, resolved.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub struct Plan {
     pub streams: Vec<StreamDoorSettings>,
     /// Certificates, unless TLS is off.
     pub tls: Option<TlsPlan>,
+    /// DTLS listeners; none in a build without the feature `dtls`.
+    pub dtls: Option<DtlsPlan>,
     /// How many connections there may be.
     pub connections: ConnectionLimits,
     /// Admin HTTP, unless it is off.
@@ -49,6 +52,17 @@ pub struct Plan {
     pub drain_timeout: std::time::Duration,
 }
 
+/// Where DTLS is spoken, and by which certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DtlsPlan {
+    /// Its listeners.
+    pub doors: Vec<SocketAddr>,
+    /// The file of `tls.cert`.
+    pub cert: PathBuf,
+    /// The file of `tls.key`.
+    pub key: PathBuf,
+}
+
 /// Why a config cannot be served on this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unfit {
@@ -68,7 +82,8 @@ impl Plan {
         let udp = udp.map(|(_, door)| (Transport::Udp, *door));
         let streams = self.streams.iter().flat_map(|door| door.transports().map(|t| (t, door.address)));
         let mut servers = Vec::new();
-        for (transport, address) in udp.chain(streams) {
+        let dtls = self.dtls_doors().iter().map(|door| (Transport::Dtls, *door));
+        for (transport, address) in udp.chain(streams).chain(dtls) {
             for server in self.advertised(transport, address) {
                 if !servers.contains(&server) {
                     servers.push(server);
@@ -76,6 +91,11 @@ impl Plan {
             }
         }
         servers
+    }
+
+    /// The DTLS listeners.
+    pub fn dtls_doors(&self) -> &[SocketAddr] {
+        self.dtls.as_ref().map_or(&[], |dtls| &dtls.doors)
     }
 
     fn advertised(&self, transport: Transport, door: SocketAddr) -> Vec<Advertised> {
@@ -113,6 +133,10 @@ impl Plan {
             doors: bound.doors.clone(),
             streams: bound.streams.clone(),
             tls: bound.tls.as_ref().and_then(|tls| self.tls.or_else(|| Some(tls.clone()))),
+            dtls: match (&bound.dtls, self.dtls) {
+                (Some(bound), Some(file)) => Some(DtlsPlan { doors: bound.doors.clone(), ..file }),
+                (bound, _) => bound.clone(),
+            },
             admin: bound.admin,
             workers: bound.workers,
             listener_buffers: bound.listener_buffers,
@@ -140,7 +164,12 @@ impl Plan {
                 keys.push(key);
             }
         };
-        differ("listen", self.doors == other.doors && self.streams == other.streams);
+        differ(
+            "listen",
+            self.doors == other.doors
+                && self.streams == other.streams
+                && self.dtls_doors() == other.dtls_doors(),
+        );
         let discovery = self.turn.discovery == other.turn.discovery;
         differ("listen.alternate or server.public_address", discovery);
         differ("tls.mode", self.tls.is_some() == other.tls.is_some());

@@ -16,12 +16,12 @@ use std::net::{IpAddr, SocketAddr};
 /// An address that is not on this host, or none to relay on.
 pub fn resolve(config: &Config, host: &Host) -> Result<Plan, Unfit> {
     let addresses = relay_addresses(config, host)?;
-    let mut doors = doors::datagram(config, host);
+    let mut udp = doors::datagram(config, host);
     let streams = doors::streams(config, host);
-    let discovery = discovery::resolve(config, host, &mut doors)?;
+    let discovery = discovery::resolve(config, host, &mut udp)?;
     let workers = config.relay.workers.on(host.cores);
     let admin = config.http.admin.0;
-    let bound: Vec<SocketAddr> = doors.iter().copied().chain(listeners(config)).chain(admin).collect();
+    let bound: Vec<SocketAddr> = udp.iter().copied().chain(listeners(config)).chain(admin).collect();
     let outside = seen_from_outside(&bound, &addresses).chain(discovery::seen_from_outside(&discovery));
     let endpoints = bound.iter().copied().chain(outside).collect();
     let external = addresses.iter().map(|relay| relay.external);
@@ -53,11 +53,12 @@ pub fn resolve(config: &Config, host: &Host) -> Result<Plan, Unfit> {
         name: config.server.name.clone(),
         tls: certificates::resolve(config, host),
         streams,
+        dtls: doors::dtls(config, host),
         connections: ConnectionLimits {
             per_source: or_all(config.limits.connections_per_source),
             total: or_all(config.limits.connections_total),
         },
-        doors,
+        doors: udp,
     })
 }
 

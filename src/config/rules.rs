@@ -2,10 +2,10 @@
 
 use super::addresses::{DenyRule, RelayAddress};
 use super::checked::{Config, Listen, Tls, TlsMode, Transport};
-use super::discovery;
 use super::public_address::{PublicAddress, PublicMapping};
 use super::report::Report;
 use super::units::ByteSize;
+use super::{discovery, dtls};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -20,6 +20,7 @@ pub(super) fn check(config: &Config, report: &mut Report) {
     peers(config, report);
     tls(&config.tls, report);
     tls_doors(config, report);
+    dtls::check(config, report);
     durations(config, report);
     buffers(config, report);
 }

@@ -1,6 +1,6 @@
 //! What the file format knows and this build does not do yet. Building a part deletes its rows.
 
-use super::checked::{Config, OverTotal, TlsMode, Transport};
+use super::checked::{Config, OverTotal, TlsMode};
 use super::report::Report;
 
 /// A part of the format without a part of the daemon behind it.
@@ -13,7 +13,6 @@ struct Row {
 
 /// The table. A row counts only when the user wrote its key; defaults say nothing.
 static ROWS: &[Row] = &[
-    Row { what: "the `dtls` transport", asked_at: |config| transport(config, Transport::Dtls) },
     Row {
         what: "certificates by ACME (`tls.mode`)",
         asked_at: |config| when(config.tls.mode == TlsMode::Acme, "tls.mode"),
@@ -69,11 +68,4 @@ pub(super) fn warn(config: &Config, report: &mut Report) {
 
 fn when(asked: bool, key: &str) -> Option<String> {
     asked.then(|| key.to_owned())
-}
-
-fn transport(config: &Config, wanted: Transport) -> Option<String> {
-    config.listen.iter().enumerate().find_map(|(i, listen)| {
-        let at = listen.transports.iter().position(|transport| *transport == wanted)?;
-        Some(format!("listen[{i}].transports[{at}]"))
-    })
 }

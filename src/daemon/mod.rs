@@ -7,6 +7,7 @@
 mod certificates;
 mod demo;
 mod descriptors;
+mod dtls;
 mod entropy;
 mod error;
 mod life;

@@ -1,7 +1,8 @@
 //! The relay side as one thing: doors, shards, their threads, and how they are told.
 
+use super::dtls::Dtls;
 use super::error::StartError;
-use crate::auth::Authenticator;
+use crate::auth::{Authenticator, Cookies};
 use crate::base::{Random, Transport};
 use crate::config::Plan;
 use crate::metrics::Published;
@@ -28,6 +29,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Relays {
     registry: Arc<Registry>,
+    dtls: Dtls,
     admission: Arc<Admission>,
     drivers: Vec<Handle>,
     threads: Vec<JoinHandle<io::Result<()>>>,
@@ -52,13 +54,19 @@ impl Relays {
         tls: Option<stream::Tls>,
         http: mpsc::Sender<HandedOver>,
     ) -> Result<Self, StartError> {
-        let doors = bind(plan)?;
+        let doors = bind(plan, &plan.doors)?;
         let streams = bind_streams(plan)?;
-        let addresses = addresses(&doors, &streams);
+        let dtls_doors = bind(plan, plan.dtls_doors())?;
+        let addresses = addresses(&doors, &streams, &dtls_doors);
         let registry = Arc::new(Registry::new(Ledger::new(&plan.ledger, random.fork())));
         let admission = Arc::new(Admission::new(plan.connections, random.fork()));
         let update = update(plan, &registry);
         let (clock, nonce_master) = (Clock::start(), random.bytes());
+        let dtls = Dtls::load(plan.dtls.as_ref())?;
+        let mut dtls_setups = Vec::new();
+        for doors in dtls_doors {
+            dtls_setups.push(dtls.setup(doors, Cookies::new(nonce_master, clock.now().unix), random.fork()));
+        }
         let mut server = || {
             let (settings, authenticator) = (Arc::clone(&update.settings), Arc::clone(&update.authenticator));
             let policy = update.policy.clone();
@@ -82,6 +90,7 @@ impl Relays {
                 server: server(),
                 doors,
                 tls: tls.clone(),
+                dtls: dtls_setups.pop().flatten(),
                 deadlines: Deadlines::default(),
                 relay_buffers: plan.relay_buffers,
                 registry: Arc::clone(&registry),
@@ -100,6 +109,7 @@ impl Relays {
         let threads = threads.map_err(|error| StartError::system("cannot start a relay thread", &error))?;
         Ok(Self {
             registry,
+            dtls,
             admission,
             published: handles.iter().map(|driver| Arc::clone(&driver.published)).collect(),
             seen: handles.iter().map(|_| Default::default()).collect(),
@@ -133,6 +143,7 @@ impl Relays {
     pub fn reload(&self, plan: &Plan) -> bool {
         self.registry.set_limits(plan.ledger.allocations_per_user, plan.ledger.allocations_total);
         self.admission.set_limits(plan.connections);
+        self.dtls.reload(plan.dtls.as_ref());
         let update = update(plan, &self.registry);
         self.registry.broadcast(|| Command::Reload(update.clone()))
     }
@@ -177,13 +188,13 @@ impl Relays {
     }
 }
 
-/// One list of doors for each shard.
-fn bind(plan: &Plan) -> Result<Vec<Vec<Door>>, StartError> {
+/// One list of UDP doors for each shard, or for DTLS each stream runtime.
+fn bind(plan: &Plan, addresses: &[SocketAddr]) -> Result<Vec<Vec<Door>>, StartError> {
     let mut shards: Vec<Vec<Door>> = (0..plan.workers).map(|_| Vec::new()).collect();
     let failed = |address, error: io::Error| StartError::bind("listen.address", address, &error);
     // All are asked for before one is bound: 0.0.0.0 and 127.0.0.1 may share a port within a process.
     let free = |address: &SocketAddr| probe_door(*address).map_err(|error| failed(*address, error));
-    let addresses = plan.doors.iter().map(free).collect::<Result<Vec<_>, _>>()?;
+    let addresses = addresses.iter().map(free).collect::<Result<Vec<_>, _>>()?;
     for address in addresses {
         let doors = bind_doors(address, plan.workers, plan.listener_buffers)
             .map_err(|error| failed(address, error))?;
@@ -194,7 +205,7 @@ fn bind(plan: &Plan) -> Result<Vec<Vec<Door>>, StartError> {
     Ok(shards)
 }
 
-/// One list of doors for each stream runtime; none when nothing takes connections.
+/// One list of doors for each stream runtime; no runtime when nothing takes connections or speaks DTLS.
 fn bind_streams(plan: &Plan) -> Result<Vec<Vec<StreamDoor>>, StartError> {
     let failed = |address, error: io::Error| StartError::bind("listen.address", address, &error);
     let free = |door: &StreamDoorSettings| {
@@ -202,7 +213,7 @@ fn bind_streams(plan: &Plan) -> Result<Vec<Vec<StreamDoor>>, StartError> {
         Ok::<_, StartError>(StreamDoorSettings { address, ..door.clone() })
     };
     let doors = plan.streams.iter().map(free).collect::<Result<Vec<_>, _>>()?;
-    let runtimes = if doors.is_empty() { 0 } else { plan.workers };
+    let runtimes = if doors.is_empty() && plan.dtls.is_none() { 0 } else { plan.workers };
     let mut streams: Vec<Vec<StreamDoor>> = (0..runtimes).map(|_| Vec::new()).collect();
     for door in doors {
         let bound = bind_stream_doors(&door, runtimes).map_err(|error| failed(door.address, error))?;
@@ -213,13 +224,21 @@ fn bind_streams(plan: &Plan) -> Result<Vec<Vec<StreamDoor>>, StartError> {
     Ok(streams)
 }
 
-fn addresses(doors: &[Vec<Door>], streams: &[Vec<StreamDoor>]) -> Vec<(Transport, SocketAddr)> {
-    let udp = doors.first().into_iter().flatten().map(|door| (Transport::Udp, door.address()));
+fn addresses(
+    doors: &[Vec<Door>],
+    streams: &[Vec<StreamDoor>],
+    dtls: &[Vec<Door>],
+) -> Vec<(Transport, SocketAddr)> {
+    let of = |transport, doors: &[Vec<Door>]| {
+        let doors = doors.first().into_iter().flatten();
+        doors.map(|door| (transport, door.address())).collect::<Vec<_>>()
+    };
     let of_stream = |door: &StreamDoor| {
         let address = door.settings().address;
         door.settings().transports().map(move |transport| (transport, address)).collect::<Vec<_>>()
     };
-    udp.chain(streams.first().into_iter().flatten().flat_map(of_stream)).collect()
+    let streams = streams.first().into_iter().flatten().flat_map(of_stream);
+    of(Transport::Udp, doors).into_iter().chain(streams).chain(of(Transport::Dtls, dtls)).collect()
 }
 
 fn update(plan: &Plan, registry: &Registry) -> ShardUpdate {

@@ -42,7 +42,8 @@ fn start(plan: Plan, path: &Path) -> Result<Exit, StartError> {
         of_it.map(|(_, address)| address.to_string()).collect::<Vec<_>>().join(", ")
     };
     let (udp, tcp, tls) = (doors(Transport::Udp), doors(Transport::Tcp), doors(Transport::Tls));
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), udp, tcp, tls, "serving");
+    let dtls = doors(Transport::Dtls);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), udp, tcp, tls, dtls, "serving");
     let runtime = runtime().map_err(|error| StartError::system("cannot start", &error))?;
     match runtime.block_on(daemon.serve(&mut || reread(path))) {
         Ok(Ending::Asked) => Ok(Exit::Ok),

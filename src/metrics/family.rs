@@ -180,9 +180,9 @@ define! {
     SocketReceiveDrops: Kind::Counter, "turnstone_socket_receive_drops_total",
         "Datagrams that the kernel dropped because a receive buffer was full.", [];
     ConnectionsAccepted: Kind::Counter, "turnstone_connections_total",
-        "Connections accepted on TCP and TLS doors.", [];
+        "Connections accepted on TCP, TLS and DTLS doors.", [];
     ConnectionsClosed: Kind::Counter, "turnstone_connections_closed_total",
-        "Connections of TCP and TLS doors that ended, by reason; with those accepted it gives the open ones.",
+        "Connections of TCP, TLS and DTLS doors that ended, by reason; with those accepted it gives the open ones.",
         [Closed];
     BusyNanos: Kind::WorkerSeconds, "turnstone_worker_busy_seconds_total",
         "Time that relay workers did not sleep.", [];

@@ -96,11 +96,13 @@ label! {
         Pending = "pending",
         /// A Send indication or ChannelData for an allocation that relays TCP (RFC 6062).
         NoDatagrams = "no_datagrams",
+        /// A record of DTLS without a session, or a hello that cannot begin one.
+        NoSession = "no_session",
     }
 }
 
 label! {
-    /// Why a connection of a TCP or TLS door ended: one counter per variant, never a log line.
+    /// Why a connection of a TCP, TLS or DTLS door ended: one counter per variant, never a log line.
     Closed as "reason" {
         /// The client closed it, or its network did.
         Client = "client",
@@ -112,7 +114,7 @@ label! {
         HttpBusy = "http_busy",
         /// No whole first message in time, or a message of a client without an allocation took too long.
         MessageTimeout = "message_timeout",
-        /// The TLS handshake took too long.
+        /// The TLS or DTLS handshake took too long.
         HandshakeTimeout = "handshake_timeout",
         /// Nothing was said for a while, and there was no allocation to wait for.
         Idle = "idle",

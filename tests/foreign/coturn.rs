@@ -1,5 +1,6 @@
 //! coturn's test client `turnutils_uclient` against the daemon; `turnutils_peer` sends the echo.
 
+use crate::certificate::Dtls;
 use crate::daemon::{Config, Daemon, Ended, SECRET, free_port, run_to_end, wait};
 use crate::skip::skip;
 use std::process::{Child, Command, Stdio};
@@ -90,6 +91,38 @@ fn coturn_clients_lose_nothing_over_connections_that_peers_make() {
 }
 
 #[test]
+#[cfg(feature = "dtls")]
+fn coturn_clients_lose_nothing_over_dtls() {
+    expect_no_loss("DTLS", &["-S"], Credential::User);
+}
+
+#[test] // RFC 8656 section 5: a 5-tuple ends with its connection
+#[cfg(feature = "dtls")]
+fn allocations_of_coturn_clients_end_with_their_dtls_sessions() {
+    let Some(bench) = Bench::new(&Bench::config(), "coturn: DTLS sessions that end") else { return };
+    // Some of its connections it closes as soon as it has measured something.
+    assert_no_loss("DTLS", &bench.run(&[&LOAD[..], &["-S"]].concat(), Credential::User));
+    let closed = "turnstone_connections_closed_total{reason=\"client\"}";
+    let ended = bench.daemon.await_metric(closed, |sessions| sessions > 0.0);
+    let metrics = bench.daemon.metrics();
+    let live = metrics.sum("turnstone_allocations{transport=\"dtls\"");
+    assert_eq!(live, metrics.get("turnstone_connections"), "allocations and sessions");
+    assert!(ended + live <= metrics.sum("turnstone_allocations_total{transport=\"dtls\""), "{ended} {live}");
+}
+
+#[test]
+#[cfg(feature = "dtls")]
+fn coturn_clients_lose_nothing_to_each_other_over_dtls_by_send_indications() {
+    expect_no_loss("DTLS, client to client by Send", &["-S", "-y", "-s"], Credential::User);
+}
+
+#[test]
+#[cfg(feature = "dtls")]
+fn coturn_clients_lose_nothing_over_dtls_with_aes_gcm() {
+    expect_no_loss("DTLS with AES-GCM", &["-S", "-F", "ECDHE-ECDSA-AES128-GCM-SHA256"], Credential::User);
+}
+
+#[test]
 fn coturn_clients_mint_their_own_credentials_from_the_shared_secret() {
     expect_no_loss("REST secret", &[], Credential::Secret);
 }
@@ -165,6 +198,7 @@ enum Credential {
 /// A daemon and an echo peer.
 struct Bench {
     daemon: Daemon,
+    dtls: Dtls,
     peer: Child,
     peer_port: String,
 }
@@ -183,7 +217,10 @@ impl Bench {
             skip(test, &format!("no `{tool}` here (Debian package coturn)"));
             return None;
         }
-        let daemon = Daemon::start(config);
+        let dtls = Dtls::new();
+        let mut config = config.clone();
+        config.sections.push_str(&dtls.sections);
+        let daemon = Daemon::start(&config);
         let peer_port = free_port().to_string();
         let peer = Command::new("turnutils_peer")
             .args(["-L", "127.0.0.1", "-L", "::1", "-p", &peer_port])
@@ -192,7 +229,7 @@ impl Bench {
             .stderr(Stdio::null())
             .spawn()
             .expect("the peer starts");
-        Some(Self { daemon, peer, peer_port })
+        Some(Self { daemon, dtls, peer, peer_port })
     }
 
     fn run(&self, options: &[&str], credential: Credential) -> Ended {
@@ -238,7 +275,8 @@ impl Bench {
     }
 
     fn command(&self, options: &[&str], credential: Credential) -> Command {
-        let port = self.daemon.server.port().to_string();
+        let is_dtls = options.contains(&"-S") && !options.contains(&"-t");
+        let port = if is_dtls { self.dtls.port } else { self.daemon.server.port() }.to_string();
         let peer = if options.contains(&"-x") { "::1" } else { "127.0.0.1" };
         let mut command = Command::new("turnutils_uclient");
         command.args(options).args(["-p", &port, "-e", peer, "-r", &self.peer_port]);

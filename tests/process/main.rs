@@ -1,6 +1,9 @@
 //! The real binary on loopback: what only real sockets, signals and clocks show.
 #![allow(clippy::unwrap_used)]
 
+#[cfg(feature = "dtls")]
+#[path = "../support/certificate.rs"]
+mod certificate;
 #[path = "../support/daemon.rs"]
 mod daemon;
 #[path = "../support/skip.rs"]
@@ -14,6 +17,8 @@ mod addresses;
 mod caller;
 mod credentials;
 mod demo;
+#[cfg(feature = "dtls")]
+mod dtls;
 mod example;
 mod hostile;
 mod metrics;

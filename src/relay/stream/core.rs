@@ -144,6 +144,21 @@ impl Core {
         self.budget == 0
     }
 
+    /// Serves one datagram.
+    #[cfg(feature = "dtls")]
+    pub(super) fn on_datagram(&mut self, input: Input<'_>) {
+        self.on_message(input, 0..input.bytes.len());
+        self.send_run(input);
+    }
+
+    /// Wakes the task of a client.
+    #[cfg(feature = "dtls")]
+    pub(super) fn wake(&self, client: &ClientAddr) {
+        if let Some(waker) = self.clients.get(client.door as usize).and_then(|entry| entry.waker.as_ref()) {
+            waker.wake_by_ref();
+        }
+    }
+
     /// Serves one message. `false` when it was of no use.
     fn on_message(&mut self, input: Input<'_>, message: Range<usize>) -> bool {
         let start = message.start;

@@ -15,6 +15,8 @@
 mod connection;
 mod core;
 mod door;
+#[cfg(feature = "dtls")]
+mod dtls;
 mod peers;
 mod pipe;
 mod queue;
@@ -23,4 +25,10 @@ mod runtime;
 mod tests;
 
 pub use door::{Deadlines, StreamDoor, StreamDoorSettings, Tls, bind_stream_doors};
+#[cfg(feature = "dtls")]
+pub use dtls::DtlsSetup;
+/// There is none in this build.
+#[cfg(not(feature = "dtls"))]
+pub type DtlsSetup = std::convert::Infallible;
+
 pub use runtime::{Prepared, Setup};

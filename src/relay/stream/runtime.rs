@@ -1,8 +1,11 @@
 //! One stream runtime: a thread with its own tokio runtime, its doors and its core.
 
+use super::DtlsSetup;
 use super::connection::Connection;
 use super::core::Core;
 use super::door::{Deadlines, StreamDoor, StreamDoorSettings, Tls};
+#[cfg(feature = "dtls")]
+use super::dtls;
 use super::peers::Peers;
 use crate::metrics::{Closed, Published, busy_nanos, connections_accepted, connections_closed};
 use crate::net::tls::HandedOver;
@@ -55,6 +58,8 @@ pub struct Setup {
     pub doors: Vec<StreamDoor>,
     /// For doors with TLS.
     pub tls: Option<Tls>,
+    /// This runtime's sockets for DTLS, and what that needs.
+    pub dtls: Option<DtlsSetup>,
     /// How patient it is.
     pub deadlines: Deadlines,
     /// Kernel buffers of relay sockets.
@@ -90,7 +95,7 @@ pub(super) struct Shared {
     pub(super) deadlines: Deadlines,
     pub(super) http: mpsc::Sender<HandedOver>,
     pub(super) clock: Clock,
-    admission: Arc<Admission>,
+    pub(super) admission: Arc<Admission>,
     notify: Arc<Notify>,
     /// Nothing moves, so nobody looks every [`TICK`].
     asleep: Cell<bool>,
@@ -153,6 +158,10 @@ impl Prepared {
         for door in setup.doors {
             let listener = TcpListener::from_std(door.listener)?;
             spawn_local(accept(Rc::clone(&shared), listener, door.settings));
+        }
+        #[cfg(feature = "dtls")]
+        if let Some(dtls) = setup.dtls {
+            dtls::start(&shared, dtls)?;
         }
         while let Tick::Goes { busy } = tick(&shared, &mailbox, &published) {
             beats.fetch_add(1, Ordering::Relaxed);

@@ -69,6 +69,7 @@ impl Running {
             server,
             doors: bind_stream_doors(&settings, 1).expect("a free port"),
             tls: None,
+            dtls: None,
             deadlines,
             relay_buffers: Buffers::default(),
             registry: Arc::clone(&registry),
