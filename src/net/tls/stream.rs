@@ -157,7 +157,6 @@ impl AsyncRead for TlsStream {
                 if let Poll::Ready(Err(error)) = sent {
                     return Poll::Ready(Err(error));
                 }
-                decrypted?;
             }
             if this.plain.is_empty() {
                 if this.ended {

@@ -36,7 +36,16 @@ fn taken_over(version: usize, early: [&[u8]; 2]) -> (TlsStream, Peer) {
     let (remote, local) = (peer.local_addr().expect("bound"), peer.peer_addr().expect("connected"));
     let Pair { client, server, partial, plain, outgoing } = pair;
     let tls = Some(Box::new(server));
-    let handed_over = HandedOver { socket, tls, incoming: partial, plain, unsent: outgoing, remote, local };
+    let handed_over = HandedOver {
+        socket,
+        tls,
+        incoming: partial,
+        plain,
+        unsent: outgoing,
+        remote,
+        local,
+        held: Box::new(()),
+    };
     (handed_over.open().expect("opened"), StreamOwned::new(client, peer))
 }
 
@@ -145,6 +154,7 @@ async fn a_stream_in_the_clear_is_passed_on_as_it_is() {
         unsent: b"first".to_vec(),
         remote,
         local,
+        held: Box::new(()),
     };
     let mut stream = handed_over.open().expect("opened");
     peer.write_all(b"HTTP/1.1").expect("sent");

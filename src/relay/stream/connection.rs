@@ -194,7 +194,11 @@ impl Connection {
                     more = (self.unserved || core.is_spent()) && self.queue.len() < BYTES_MAX;
                     break;
                 }
-                Err(end) => return Poll::Ready(end),
+                Err(end) => {
+                    // Nobody else may get what this client was owed.
+                    core.outgoing.clear();
+                    return Poll::Ready(end);
+                }
             }
         }
         if more {
