@@ -1,4 +1,4 @@
-//! File descriptors: each relay port is one.
+//! File descriptors: each relay port is one, and each connection.
 
 use crate::config::Plan;
 use crate::relay::PEER_CONNECTIONS_MAX;
@@ -18,12 +18,20 @@ pub(super) fn raise_limit(plan: &Plan) {
         0 => ports,
         total => ports.min(2 * u64::from(total)),
     };
-    let wanted = wanted + if plan.turn.tcp_relay { PEER_CONNECTIONS_MAX as u64 } else { 0 };
+    let peers = if plan.turn.tcp_relay { PEER_CONNECTIONS_MAX as u64 } else { 0 };
+    // Without a limit of their own connections are bounded by descriptors, and say so when they meet it.
+    let connections = match plan.connections.total {
+        u32::MAX => 0,
+        total if !plan.streams.is_empty() => u64::from(total),
+        _ => 0,
+    };
+    let wanted = wanted + peers + connections;
     if limit < wanted + OTHERS {
         tracing::warn!(
             limit,
             wanted = wanted + OTHERS,
-            "file descriptors end before relay ports do; raise LimitNOFILE, or lower limits.allocations_total"
+            "file descriptors end before relay ports and connections do; raise LimitNOFILE, or lower \
+             limits.allocations_total or limits.connections_total"
         );
     }
 }

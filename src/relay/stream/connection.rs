@@ -176,7 +176,8 @@ impl Connection {
         match end {
             End::Closed(reason) => self.close(reason),
             End::Http => self.hand_over(),
-            End::Peer(parked) => self.carry(*parked).await,
+            // Boxed, so that each connection's task is not as large as the few that come here.
+            End::Peer(parked) => Box::pin(self.carry(*parked)).await,
         }
     }
 

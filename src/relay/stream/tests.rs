@@ -1,5 +1,6 @@
 //! A runtime on loopback with little patience: what ends a connection, and what does not.
 
+use super::connection::Connection;
 use super::{Deadlines, Prepared, Setup, StreamDoorSettings, bind_stream_doors};
 use crate::auth::Authenticator;
 use crate::base::Random;
@@ -256,4 +257,12 @@ fn a_client_that_never_reads_is_bounded_and_others_go_on() {
     let mut other = server.connect();
     other.write_all(&BINDING).expect("open");
     other.read_exact(&mut [0; 32]).expect("an answer");
+}
+
+#[test]
+fn the_task_of_a_connection_fits_into_a_kilobyte() {
+    fn bytes<F>(_task: impl FnOnce(Connection) -> F) -> usize {
+        size_of::<F>()
+    }
+    assert!(bytes(Connection::run) <= 1024, "{} bytes", bytes(Connection::run));
 }
