@@ -1,19 +1,15 @@
 //! One connection from its first byte to its end.
 
-use super::core::{Core, Input, Served};
+use super::core::{Core, Served};
 use super::door::StreamDoorSettings;
-use super::pipe;
 use super::queue::{BYTES_MAX, MEDIA_BYTES_MAX, Queue};
 use super::runtime::Shared;
 use crate::base::{Family, Now, Timestamp, Transport};
-use crate::metrics::{Closed, Direction, connections_closed, relay_bytes};
-use crate::net::tcp;
-use crate::net::tls::{HandedOver, TlsSession};
+use crate::metrics::{Closed, connections_closed};
+use crate::net::tls::TlsSession;
 use crate::relay::admission::Admitted;
 use crate::relay::parked::Parked;
 use crate::turn::{AllocationId, ClientAddr, RelayId};
-use crate::wire::demux::{Kind, classify};
-use crate::wire::proxy_protocol::{self, Parsed};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
@@ -35,15 +31,9 @@ const STRANGER_READ_BYTES: usize = 4096;
 /// What is read at once from others.
 const READ_BYTES: usize = 64 << 10;
 
-/// 0x16: the record type of a TLS handshake (RFC 8446 section 5.1).
-const TLS_HANDSHAKE: u8 = 22;
-
-/// ALPN of HTTP as it is spoken here.
-const ALPN_HTTP: &[u8] = b"http/1.1";
-
 /// What a connection is waiting for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+pub(super) enum Stage {
     /// A PROXY header.
     Proxy,
     /// The first byte of TURN or TLS.
@@ -57,7 +47,7 @@ enum Stage {
 }
 
 /// How a connection ends.
-enum End {
+pub(super) enum End {
     /// It is closed.
     Closed(Closed),
     /// It goes on as HTTP.
@@ -80,37 +70,37 @@ impl From<io::Error> for End {
 
 /// The state of one connection.
 pub(super) struct Connection {
-    shared: Rc<Shared>,
-    door: Arc<StreamDoorSettings>,
-    stream: TcpStream,
-    admitted: Admitted,
-    seat: Seat,
-    stage: Stage,
-    tls: Option<Box<TlsSession>>,
+    pub(super) shared: Rc<Shared>,
+    pub(super) door: Arc<StreamDoorSettings>,
+    pub(super) stream: TcpStream,
+    pub(super) admitted: Admitted,
+    pub(super) seat: Seat,
+    pub(super) stage: Stage,
+    pub(super) tls: Option<Box<TlsSession>>,
     /// The start of something that is not whole yet: a PROXY header, a TLS record, or a message in the clear.
-    partial: Vec<u8>,
+    pub(super) partial: Vec<u8>,
     /// The start of a message that came under TLS.
-    partial_plain: Vec<u8>,
+    pub(super) partial_plain: Vec<u8>,
     /// There are whole messages among the partial ones, which did not fit the turn before.
-    unserved: bool,
-    queue: Queue,
-    allocation: Option<AllocationId>,
+    pub(super) unserved: bool,
+    pub(super) queue: Queue,
+    pub(super) allocation: Option<AllocationId>,
     /// When the last message of use came.
-    heard: Timestamp,
+    pub(super) heard: Timestamp,
     /// One has come at all.
-    spoke: bool,
+    pub(super) spoke: bool,
     /// Since when the stage, or a message of a client without an allocation, is under way.
-    begun: Option<Timestamp>,
-    timer: Pin<Box<Sleep>>,
+    pub(super) begun: Option<Timestamp>,
+    pub(super) timer: Pin<Box<Sleep>>,
 }
 
 /// A connection's place in its runtime. It is given up and counted whatever becomes of its task.
-struct Seat {
-    shared: Rc<Shared>,
-    from: ClientAddr,
-    taken: bool,
+pub(super) struct Seat {
+    pub(super) shared: Rc<Shared>,
+    pub(super) from: ClientAddr,
+    pub(super) taken: bool,
     /// Why it ends.
-    reason: Closed,
+    pub(super) reason: Closed,
 }
 
 impl Seat {
@@ -267,124 +257,8 @@ impl Connection {
         Poll::Ready(Ok(into.filled().len()))
     }
 
-    /// Serves bytes from the wire, the incomplete ones of the read before included.
-    fn on_raw(&mut self, core: &mut Core, now: Now, raw: &mut [u8], plain: &mut Vec<u8>) -> Result<(), End> {
-        let mut at = 0;
-        if self.stage == Stage::Proxy {
-            match proxy_protocol::parse(raw).map_err(|_| Closed::ProxyHeader)? {
-                Parsed::Incomplete => {
-                    keep(&mut self.partial, raw);
-                    return Ok(());
-                }
-                Parsed::Header { length, source } => {
-                    at = length;
-                    self.on_proxy_header(source)?;
-                }
-            }
-        }
-        if self.stage == Stage::First {
-            let Some(first) = raw.get(at) else {
-                self.partial.clear();
-                return Ok(());
-            };
-            if may_become_proxy_header(&raw[at..]) {
-                keep(&mut self.partial, &raw[at..]);
-                return Ok(());
-            }
-            self.choose(*first, &raw[at..], now)?;
-        }
-        match self.tls {
-            None => {
-                let served = core.on_bytes(Input { now, from: &self.seat.from, bytes: &raw[at..] })?;
-                let used = served.bytes;
-                self.note(core, now, served, at + used < raw.len());
-                keep(&mut self.partial, &raw[at + used..]);
-            }
-            Some(_) => {
-                let used = self.on_tls(core, now, &mut raw[at..], plain)?;
-                keep(&mut self.partial, &raw[at + used..]);
-            }
-        }
-        core.take_peer(&self.seat.from).map_or(Ok(()), |parked| Err(End::Peer(parked)))
-    }
-
-    fn on_proxy_header(&mut self, source: Option<(SocketAddr, SocketAddr)>) -> Result<(), End> {
-        self.stage = Stage::First;
-        if let Some((remote, _)) = source {
-            self.admitted.name_source(remote.ip())?;
-            self.seat.from.remote = remote;
-        }
-        Ok(())
-    }
-
-    /// The first byte of a connection decides what it is.
-    fn choose(&mut self, first: u8, bytes: &[u8], now: Now) -> Result<(), End> {
-        match &self.shared.tls {
-            Some(tls) if self.door.tls && first == TLS_HANDSHAKE => {
-                self.tls = Some(Box::new(TlsSession::new(tls).map_err(|_| Closed::Tls)?));
-                self.seat.from.transport = Transport::Tls;
-                self.enter(Stage::Handshake, now);
-            }
-            _ if self.door.tcp && classify(first) == Kind::Stun => self.enter(Stage::Turn, now),
-            _ if proxy_protocol::looks_like(bytes) => return Err(Closed::ProxyStranger.into()),
-            _ => return Err(Closed::UnknownProtocol.into()),
-        }
-        Ok(())
-    }
-
-    /// Serves ciphertext. Returns how much of it was whole records.
-    fn on_tls(
-        &mut self,
-        core: &mut Core,
-        now: Now,
-        raw: &mut [u8],
-        plain: &mut Vec<u8>,
-    ) -> Result<usize, End> {
-        let Some(tls) = &mut self.tls else { return Ok(0) };
-        plain.clear();
-        plain.append(&mut self.partial_plain);
-        let mut ciphertext = Vec::new();
-        let received = tls.receive(raw, plain, &mut ciphertext);
-        let (is_up, alpn) = (!tls.is_handshaking(), tls.alpn().map(|name| name == ALPN_HTTP));
-        self.push(&ciphertext)?;
-        let received = received.map_err(|_| Closed::Tls)?;
-        if self.stage == Stage::Handshake && is_up {
-            self.enter(Stage::FirstInTls, now);
-        }
-        if self.stage == Stage::FirstInTls {
-            match (alpn, plain.first().copied()) {
-                (Some(true), _) => return self.leave_for_http(raw, received.consumed, plain),
-                (None, Some(first)) if first.is_ascii_uppercase() => {
-                    return self.leave_for_http(raw, received.consumed, plain);
-                }
-                (_, Some(first)) if classify(first) == Kind::Stun => self.stage = Stage::Turn,
-                (_, Some(_)) => return Err(Closed::UnknownProtocol.into()),
-                (_, None) => {}
-            }
-        }
-        if self.stage == Stage::Turn {
-            let served = core.on_bytes(Input { now, from: &self.seat.from, bytes: plain })?;
-            let rest = served.bytes < plain.len() || received.consumed < raw.len();
-            self.note(core, now, served, rest);
-            keep(&mut self.partial_plain, &plain[served.bytes..]);
-        } else {
-            keep(&mut self.partial_plain, plain);
-        }
-        if received.closed {
-            return Err(Closed::Client.into());
-        }
-        Ok(received.consumed)
-    }
-
-    /// Keeps what was read for HTTP.
-    fn leave_for_http(&mut self, raw: &[u8], consumed: usize, plain: &[u8]) -> Result<usize, End> {
-        keep(&mut self.partial, &raw[consumed..]);
-        keep(&mut self.partial_plain, plain);
-        Err(End::Http)
-    }
-
     /// Notes what a read has brought: whole messages, and the start of another.
-    fn note(&mut self, core: &mut Core, now: Now, served: Served, rest: bool) {
+    pub(super) fn note(&mut self, core: &mut Core, now: Now, served: Served, rest: bool) {
         self.allocation = core.server.allocation_at(&self.seat.from);
         let whole = served.bytes > 0;
         self.spoke |= whole;
@@ -400,7 +274,7 @@ impl Connection {
         }
     }
 
-    fn enter(&mut self, stage: Stage, now: Now) {
+    pub(super) fn enter(&mut self, stage: Stage, now: Now) {
         // The first message of a stream in the clear has had its time from the start.
         if stage != Stage::Turn {
             self.stage = stage;
@@ -487,7 +361,7 @@ impl Connection {
     }
 
     /// Sends bytes, or queues them behind those that wait.
-    fn push(&mut self, bytes: &[u8]) -> Result<(), End> {
+    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(), End> {
         let mut written = 0;
         if self.queue.is_empty() {
             while written < bytes.len() {
@@ -511,65 +385,4 @@ impl Connection {
         }
         Ok(())
     }
-
-    fn close(mut self, reason: Closed) {
-        self.seat.reason = reason;
-        if let Some(tls) = &mut self.tls {
-            let mut farewell = Vec::new();
-            tls.close(&mut farewell);
-            let _gone_anyway = self.push(&farewell);
-        }
-        if !matches!(reason, Closed::Client | Closed::Idle) || !self.queue.is_empty() {
-            // Who broke the rules, or does not read, leaves nothing behind here and learns nothing.
-            tcp::reset_on_close(&self.stream);
-        }
-    }
-
-    fn hand_over(self) {
-        let http = self.shared.http.clone();
-        let Ok((connection, mut seat)) = self.leave() else { return };
-        seat.reason = match http.try_send(connection) {
-            Ok(()) => Closed::Http,
-            Err(_) => Closed::HttpBusy,
-        };
-    }
-
-    /// The connection with all that was read and is not written yet. It stays admitted for as long as it is open.
-    fn leave(mut self) -> io::Result<(HandedOver, Seat)> {
-        self.seat.reason = Closed::Client;
-        let (remote, local) = (self.seat.from.remote, self.seat.from.local);
-        let socket = self.stream.into_std()?;
-        let (tls, incoming, plain) = (self.tls, self.partial, self.partial_plain);
-        let (unsent, held) = (self.queue.into_bytes(), Box::new(self.admitted));
-        Ok((HandedOver { socket, tls, incoming, plain, unsent, remote, local, held }, self.seat))
-    }
-
-    /// Carries bytes between the client and a peer, until both have ended or the allocation has.
-    async fn carry(self, parked: Parked) {
-        let (shared, transport) = (Rc::clone(&self.shared), self.seat.from.transport);
-        let Parked { stream, mut tether, place: _place, .. } = parked;
-        let Ok((client, mut seat)) = self.leave() else { return };
-        let (Ok(client), Ok(peer)) = (client.open(), TcpStream::from_std(stream)) else { return };
-        let count = |way: Direction, bytes: usize| {
-            shared.core.borrow_mut().server.counters().add(relay_bytes(way, transport), bytes as u64);
-            shared.wake_if_asleep();
-        };
-        seat.reason = tokio::select! {
-            biased;
-            () = tether.ended() => Closed::Allocation,
-            _ended_or_broken = pipe::carry(client, peer, &count) => Closed::Client,
-        };
-    }
-}
-
-/// Whether these are too few bytes to tell a PROXY header from anything else, so that its counter does not
-/// depend on how it is cut.
-fn may_become_proxy_header(bytes: &[u8]) -> bool {
-    !proxy_protocol::looks_like(bytes) && proxy_protocol::parse(bytes) == Ok(Parsed::Incomplete)
-}
-
-/// Makes `kept` the bytes `rest`.
-fn keep(kept: &mut Vec<u8>, rest: &[u8]) {
-    kept.clear();
-    kept.extend_from_slice(rest);
 }

@@ -17,6 +17,8 @@ mod core;
 mod door;
 #[cfg(feature = "dtls")]
 mod dtls;
+mod intake;
+mod leaving;
 mod peers;
 mod pipe;
 mod queue;
