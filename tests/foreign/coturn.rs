@@ -3,6 +3,7 @@
 use crate::certificate::Dtls;
 use crate::daemon::{Config, Daemon, Ended, SECRET, free_port, run_to_end, wait};
 use crate::skip::skip;
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -123,6 +124,23 @@ fn coturn_clients_lose_nothing_over_dtls_with_aes_gcm() {
 }
 
 #[test]
+fn coturn_clients_lose_nothing_over_tls() {
+    expect_no_loss("TLS", &["-t", "-S"], Credential::User);
+}
+
+#[test]
+fn coturn_clients_lose_nothing_to_each_other_over_tls_by_send_indications() {
+    expect_no_loss("TLS, client to client by Send", &["-t", "-S", "-y", "-s"], Credential::User);
+}
+
+#[test]
+fn coturn_clients_lose_nothing_from_ipv6() {
+    for (what, options) in [("UDP", &["-y"][..]), ("TCP", &["-t", "-y"]), ("TLS", &["-t", "-S", "-y"])] {
+        expect_no_loss_over_ipv6(&format!("{what} from IPv6"), options);
+    }
+}
+
+#[test]
 fn coturn_clients_mint_their_own_credentials_from_the_shared_secret() {
     expect_no_loss("REST secret", &[], Credential::Secret);
 }
@@ -164,7 +182,17 @@ fn expect_no_loss(what: &str, options: &[&str], credential: Credential) {
 }
 
 fn expect_no_loss_with(config: &Config, what: &str, options: &[&str], credential: Credential) {
-    let Some(mut bench) = Bench::new(config, &format!("coturn: {what}")) else { return };
+    let Some(bench) = Bench::new(config, &format!("coturn: {what}")) else { return };
+    expect_no_loss_at(bench, what, options, credential);
+}
+
+fn expect_no_loss_over_ipv6(what: &str, options: &[&str]) {
+    let Some(mut bench) = Bench::new(&Bench::config(), &format!("coturn: {what}")) else { return };
+    bench.server = "::1";
+    expect_no_loss_at(bench, what, options, Credential::User);
+}
+
+fn expect_no_loss_at(mut bench: Bench, what: &str, options: &[&str], credential: Credential) {
     let mut all = LOAD.to_vec();
     all.extend_from_slice(options);
     let ended = bench.run(&all, credential);
@@ -200,12 +228,20 @@ struct Bench {
     daemon: Daemon,
     dtls: Dtls,
     peer: Child,
+    /// Where clients reach the daemon.
+    server: &'static str,
     peer_port: String,
 }
 
 impl Bench {
     fn config() -> Config {
-        Config::default()
+        let port = free_port();
+        let listen = ["127.0.0.1", "::1"].map(|ip| SocketAddr::new(ip.parse().expect("literal"), port));
+        // With DTLS there is a certificate from files already.
+        let tls = if cfg!(feature = "dtls") { "" } else { "[tls]\nmode = \"self-signed\"\n" };
+        let transports = "\"udp\", \"tcp\", \"tls\"";
+        Config { transports, sections: tls.into(), ..Config::default() }
+            .listen(&listen)
             .relay_addresses("\"127.0.0.1\", \"::1\"")
             .relay("legacy_channels = true")
             .limits("allocations_per_user = 1000")
@@ -229,7 +265,7 @@ impl Bench {
             .stderr(Stdio::null())
             .spawn()
             .expect("the peer starts");
-        Some(Self { daemon, dtls, peer, peer_port })
+        Some(Self { daemon, dtls, peer, peer_port, server: "127.0.0.1" })
     }
 
     fn run(&self, options: &[&str], credential: Credential) -> Ended {
@@ -284,7 +320,7 @@ impl Bench {
             Credential::User => command.args(["-u", "alice", "-w", "alice-password"]),
             Credential::Secret => command.args(["-u", "carol", "-W", SECRET]),
         };
-        command.arg("127.0.0.1");
+        command.arg(self.server);
         command
     }
 }

@@ -1,6 +1,6 @@
 //! One connection from its first byte to its end.
 
-use super::core::{Core, Served};
+use super::core::{Core, Served, messages};
 use super::door::StreamDoorSettings;
 use super::queue::{BYTES_MAX, MEDIA_BYTES_MAX, Queue};
 use super::runtime::Shared;
@@ -239,8 +239,8 @@ impl Connection {
             }
         }
         let served = self.on_raw(core, now, &mut raw[..before + count], plain);
-        if let Err(End::Closed(_)) = served {
-            // What came before the fault is answered, as far as the kernel takes it at once.
+        if let Err(End::Closed(_) | End::Peer(_)) = served {
+            // What came before is answered: before a fault as far as the kernel takes it at once.
             let _gone_anyway = self.write(core);
         }
         served.map(|()| true)
@@ -341,7 +341,8 @@ impl Connection {
         }
     }
 
-    /// Writes the messages for the client, under TLS if it has that; what the kernel does not take waits.
+    /// Writes the messages for the client, under TLS each in a record of its own: some clients take a record for a
+    /// message (coturn's among them). What the kernel does not take waits.
     fn write(&mut self, core: &mut Core) -> Result<(), End> {
         if core.outgoing.is_empty() {
             return Ok(());
@@ -352,8 +353,9 @@ impl Connection {
             Some(tls) => {
                 let ciphertext = &mut *shared.ciphertext.borrow_mut();
                 ciphertext.clear();
-                let sealed = tls.send(&core.outgoing, ciphertext).map_err(|_| Closed::Tls);
-                sealed.map_err(End::from).and_then(|()| self.push(ciphertext))
+                let mut messages = messages(&core.outgoing);
+                let sealed = messages.try_for_each(|message| tls.send(message, ciphertext));
+                sealed.map_err(|_| End::from(Closed::Tls)).and_then(|()| self.push(ciphertext))
             }
         };
         core.outgoing.clear();

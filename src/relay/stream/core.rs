@@ -417,6 +417,19 @@ impl Driver for Side<'_> {
     }
 }
 
+/// The messages of a stream that the server wrote, each with its padding.
+pub(super) fn messages(mut stream: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let total = match frame(stream, usize::MAX) {
+            Ok(Frame::Stun { total } | Frame::ChannelData { total, .. }) => total,
+            _ => stream.len(),
+        };
+        let (message, rest) = stream.split_at(total);
+        stream = rest;
+        Some(message).filter(|message| !message.is_empty())
+    })
+}
+
 /// The longest STUN message that a stream may begin with: requests are short.
 fn stun_bytes_max(stream: &[u8]) -> usize {
     const SEND_INDICATION: [u8; 2] = [0x00, 0x16];
