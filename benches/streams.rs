@@ -1,7 +1,7 @@
 //! What does TURN over TCP and TLS cost, beside coturn on the same machine in the same run?
 //!
 //! ```text
-//! cargo bench --bench streams                          both parts, about 12 minutes
+//! cargo bench --bench streams                          both parts, about 7 minutes
 //! cargo bench --bench streams -- idle                  memory and CPU of 2,000 idle connections
 //! cargo bench --bench streams -- throughput --help     what can be varied
 //! cargo bench --bench streams -- --test                seconds: does the bench itself work?

@@ -40,7 +40,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 5)]
     pub(crate) rounds: u32,
     /// Length of a round.
-    #[arg(long, default_value_t = 3.0)]
+    #[arg(long, default_value_t = 2.0)]
     seconds: f64,
     /// Connections of the idle part.
     #[arg(long, default_value_t = 2000)]
