@@ -11,7 +11,7 @@ use crate::net::interfaces;
 use crate::probe::check_relay;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::time::{Duration, SystemTime};
 
 /// Where TURN lives by IANA's word.
@@ -97,7 +97,7 @@ fn config_text(random: &mut Random) -> String {
     let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let primary = interfaces::primary(Family::V4).filter(|ip| *ip != loopback);
     let addresses: Vec<IpAddr> = std::iter::once(loopback).chain(primary).collect();
-    let port = free_udp_port(&addresses);
+    let port = free_port(&addresses);
     let admin = free_tcp_port();
     let quoted = |ip: &IpAddr| format!("\"{ip}\"");
     let listen: String = addresses
@@ -116,9 +116,13 @@ fn config_text(random: &mut Random) -> String {
     )
 }
 
-/// The usual port, or one that is free on all addresses now.
-fn free_udp_port(addresses: &[IpAddr]) -> u16 {
-    let is_free = |port: u16| addresses.iter().all(|ip| UdpSocket::bind((*ip, port)).is_ok());
+/// The usual port, or one that is free on all addresses now, for UDP and TCP.
+fn free_port(addresses: &[IpAddr]) -> u16 {
+    let is_free = |port: u16| {
+        let both =
+            |ip: &IpAddr| UdpSocket::bind((*ip, port)).is_ok() && TcpListener::bind((*ip, port)).is_ok();
+        addresses.iter().all(both)
+    };
     let any = || UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| socket.local_addr()).ok();
     std::iter::once(TURN_PORT)
         .chain(std::iter::repeat_with(any).take(8).flatten().map(|address| address.port()))
@@ -127,7 +131,7 @@ fn free_udp_port(addresses: &[IpAddr]) -> u16 {
 }
 
 fn free_tcp_port() -> u16 {
-    let bind = |port: u16| std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+    let bind = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
     let listener = bind(ADMIN_PORT).or_else(|_| bind(0)).and_then(|listener| listener.local_addr());
     listener.map_or(ADMIN_PORT, |address| address.port())
 }

@@ -3,13 +3,13 @@
 //! `hyper` directly rather than `axum::serve`, which sets no header deadline, no cap on connections
 //! and no limit on how long a peer may take to read an answer.
 
+use crate::net::tcp;
 use crate::net::tls::HandedOver;
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::future::Future;
-use std::io;
 use std::pin::pin;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -70,7 +70,7 @@ pub(super) async fn serve(
                         connections.spawn(connection(stream, router.clone(), bounds, stopped.clone()));
                     }
                 }
-                Err(error) if belongs_to_one_connection(&error) => {}
+                Err(error) if tcp::is_of_one_connection(&error) => {}
                 Err(error) => {
                     if !accept_fails {
                         tracing::warn!(%error, "the admin listener cannot accept, trying on");
@@ -146,11 +146,6 @@ where
     }
     serving.as_mut().graceful_shutdown();
     let _ = timeout(bounds.finish, serving).await;
-}
-
-fn belongs_to_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
 #[cfg(test)]

@@ -94,6 +94,13 @@ pub fn tune(stream: &impl AsFd) -> io::Result<()> {
     socket.set_tcp_keepalive(&keepalive)
 }
 
+/// Whether a failed accept is about one connection that went away, so that the next may succeed at once. Otherwise
+/// descriptors or memory are used up.
+pub fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
 /// Makes the close of `stream` a reset, which leaves no state behind here.
 pub fn reset_on_close(stream: &impl AsFd) {
     // Without it the close is a normal one, which is as good.

@@ -3,7 +3,7 @@
 use super::core::{Core, Served, messages};
 use super::door::StreamDoorSettings;
 use super::queue::{BYTES_MAX, MEDIA_BYTES_MAX, Queue};
-use super::runtime::Shared;
+use super::runtime::{Shared, yield_to_others};
 use crate::base::{Family, Now, Timestamp, Transport};
 use crate::metrics::{Closed, connections_closed};
 use crate::net::tls::TlsSession;
@@ -13,13 +13,12 @@ use crate::turn::{AllocationId, ClientAddr, RelayId};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::task::yield_now;
 use tokio::time::{Instant, Sleep};
 
 /// Rounds of reading and writing before other connections have their turn.
@@ -193,8 +192,7 @@ impl Connection {
             }
         }
         if more {
-            // Behind all others that are ready, those that the system has not told of yet included.
-            let _woken_then = pin!(yield_now()).poll(cx);
+            yield_to_others(cx);
         }
         shared.wake_if_asleep();
         self.poll_timer(core, cx)
@@ -275,12 +273,11 @@ impl Connection {
     }
 
     pub(super) fn enter(&mut self, stage: Stage, now: Now) {
+        self.stage = stage;
         // The first message of a stream in the clear has had its time from the start.
         if stage != Stage::Turn {
-            self.stage = stage;
             self.begin(now);
         }
-        self.stage = stage;
     }
 
     fn begin(&mut self, now: Now) {

@@ -130,7 +130,8 @@ impl Core {
             self.budget -= 1;
             heeded |= self.on_message(input, at..at + length);
             at += total;
-            if self.client(input.from).is_some_and(|client| client.peer.is_some()) {
+            let is_stun = matches!(framed, Frame::Stun { .. });
+            if is_stun && self.client(input.from).is_some_and(|client| client.peer.is_some()) {
                 // What follows is for the peer.
                 break Ok(Served { bytes: at, heeded });
             }

@@ -3,7 +3,7 @@
 //! its allocation.
 
 use super::core::{Client, Core, Input};
-use super::runtime::Shared;
+use super::runtime::{Shared, yield_to_others};
 use crate::auth::Cookies;
 use crate::base::{Family, Now, Random, Timestamp, Transport};
 use crate::metrics::{
@@ -185,7 +185,7 @@ impl Dtls {
         }
         self.shared.wake_if_asleep();
         if more {
-            cx.waker().wake_by_ref();
+            yield_to_others(cx);
         }
         Poll::Pending
     }
@@ -213,7 +213,7 @@ impl Dtls {
                 break;
             }
             if round + 1 == ROUNDS_MAX {
-                cx.waker().wake_by_ref();
+                yield_to_others(cx);
                 break;
             }
         }

@@ -125,7 +125,8 @@ impl Connection {
         } else {
             keep(&mut self.partial_plain, plain);
         }
-        if received.closed {
+        // A client may close behind more messages than fit one turn; the session says so again then.
+        if received.closed && !self.unserved {
             return Err(Closed::Client.into());
         }
         Ok(received.consumed)

@@ -97,6 +97,7 @@ async fn accept(shared: Rc<Shared>, relay: RelayId, listener: TcpListener) {
     loop {
         match listener.accept().await {
             Ok((stream, from)) => welcome(&shared, relay, stream, from),
+            Err(error) if tcp::is_of_one_connection(&error) => {}
             Err(_) => sleep(ACCEPT_PAUSE).await,
         }
     }

@@ -20,16 +20,19 @@ use crate::turn::Server;
 use crossbeam_channel::{Receiver, Sender};
 use rustix::time::{ClockId, clock_gettime};
 use std::cell::{Cell, RefCell};
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Context;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc};
-use tokio::task::{LocalSet, spawn_local};
+use tokio::task::{LocalSet, spawn_local, yield_now};
 use tokio::time::{sleep, timeout};
 
 /// How often timers are looked at and counters published while there is something to look at; a runtime without
@@ -236,6 +239,12 @@ fn count_busy(core: &mut Core) {
     counters.add_quietly(busy_nanos(), nanos.saturating_sub(before));
 }
 
+/// Lets a task go on behind all others that are ready, those that the system has not told of yet included: one
+/// that woke itself would run some sixty times before.
+pub(super) fn yield_to_others(cx: &mut Context<'_>) {
+    let _woken_then = pin!(yield_now()).poll(cx);
+}
+
 /// Takes connections in for as long as the runtime lives.
 async fn accept(shared: Rc<Shared>, listener: TcpListener, door: Arc<StreamDoorSettings>) {
     loop {
@@ -246,7 +255,7 @@ async fn accept(shared: Rc<Shared>, listener: TcpListener, door: Arc<StreamDoorS
                 }
                 Err(reason) => count_closed(&shared, reason),
             },
-            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) if tcp::is_of_one_connection(&error) => {}
             Err(_) => {
                 count_accepted(&shared);
                 count_closed(&shared, Closed::TotalLimit);
@@ -287,9 +296,4 @@ fn count_accepted(shared: &Shared) {
 fn count_closed(shared: &Shared, reason: Closed) {
     shared.core.borrow_mut().server.counters().increment(connections_closed(reason));
     shared.wake_if_asleep();
-}
-
-fn is_of_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
