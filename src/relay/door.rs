@@ -1,5 +1,6 @@
 //! UDP listeners: one socket per door and shard on the same port.
 
+use super::socket::Losses;
 use crate::net::{Buffers, UdpSocket};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -9,8 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 pub struct Door {
     pub(super) socket: UdpSocket,
     pub(super) address: SocketAddr,
-    /// The kernel's count of datagrams lost at this socket, as last seen.
-    pub(super) overflow: u32,
+    pub(super) losses: Losses,
 }
 
 impl Door {
@@ -41,6 +41,7 @@ pub fn probe_door(address: SocketAddr) -> io::Result<SocketAddr> {
 /// # Errors
 /// As the kernel says.
 pub fn bind_doors(address: SocketAddr, shards: usize, buffers: Buffers) -> io::Result<Vec<Door>> {
-    let bind = |_| Ok(Door { socket: UdpSocket::listener(address, buffers)?, address, overflow: 0 });
+    let bind =
+        |_| Ok(Door { socket: UdpSocket::listener(address, buffers)?, address, losses: Losses::default() });
     (0..shards).map(bind).collect()
 }

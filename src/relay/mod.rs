@@ -13,6 +13,7 @@ mod parked;
 mod ports;
 mod registry;
 mod shard;
+mod socket;
 pub mod stream;
 mod traffic;
 

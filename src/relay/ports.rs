@@ -2,6 +2,7 @@
 
 use super::mailbox::Command;
 use super::registry::Registry;
+use super::socket::Losses;
 use crate::auth::CredentialId;
 use crate::base::{Family, Now, Timestamp};
 use crate::metrics::port_early_reuse;
@@ -24,8 +25,7 @@ const BIND_TRIES: usize = 16;
 pub(super) struct RelaySocket<S> {
     pub(super) id: RelayId,
     pub(super) socket: S,
-    /// The kernel's count of datagrams lost at this socket, as last seen.
-    pub(super) overflow: u32,
+    pub(super) losses: Losses,
 }
 
 /// What a driver of a core does for its relay ports.
@@ -84,11 +84,6 @@ impl<S> RelayPorts<S> {
     /// No ports yet. `index`: the driver's number in `registry`.
     pub(super) fn new(index: usize, registry: Arc<Registry>, buffers: Buffers) -> Self {
         Self { index, registry, buffers, sockets: Vec::new(), waiting: Vec::new() }
-    }
-
-    /// What several cores share.
-    pub(super) fn registry(&self) -> &Registry {
-        &self.registry
     }
 
     /// The socket in a place.
@@ -193,6 +188,21 @@ impl<S> RelayPorts<S> {
             Err(OpenError::Quota) => self.ask_next(now, server, driver, waiting),
             result => self.finish_open(now, server, driver, allocation, &waiting.request, result),
         }
+    }
+
+    /// Driver `asker` needs room for `allocation`: ends an idle allocation of the same credential, and says so.
+    pub(super) fn on_evict_idle(
+        &mut self,
+        now: Now,
+        server: &mut Server,
+        driver: &mut impl Driver<Socket = S>,
+        (subject, credential): (&str, CredentialId),
+        (asker, allocation): (usize, AllocationId),
+    ) {
+        server.evict_idle(now, subject, credential);
+        self.drain_effects(now, server, driver);
+        // The asker gives up by itself when this cannot be delivered.
+        let _delivered = self.registry.post(asker, Command::EvictionTried { allocation });
     }
 
     /// When the first of those that wait has waited long enough.
@@ -360,7 +370,7 @@ impl<S> RelayPorts<S> {
         if slot >= self.sockets.len() {
             self.sockets.resize_with(slot + 1, || None);
         }
-        self.sockets[slot] = Some(RelaySocket { id: relay, socket, overflow: 0 });
+        self.sockets[slot] = Some(RelaySocket { id: relay, socket, losses: Losses::default() });
         Ok(())
     }
 }

@@ -229,10 +229,8 @@ impl Shard {
             }
             Command::Drain(draining) => self.server.set_draining(draining),
             Command::EvictIdle { subject, credential, asker, allocation } => {
-                self.server.evict_idle(now, &subject, credential);
-                self.drain_effects(now);
-                // The asker gives up by itself when this cannot be delivered.
-                let _delivered = self.ports.registry().post(asker, Command::EvictionTried { allocation });
+                let (whose, answer) = ((&*subject, credential), (asker, allocation));
+                self.drive(|ports, server, side| ports.on_evict_idle(now, server, side, whose, answer));
             }
             Command::EvictionTried { allocation } => {
                 self.drive(|ports, server, side| ports.on_eviction_tried(now, server, side, allocation));

@@ -1,6 +1,7 @@
 //! The packet path: receive a batch, ask the core about each datagram, send what it says.
 
 use super::shard::{Shard, send_reply};
+use super::socket::next_error;
 use crate::base::{Now, Transport};
 use crate::metrics::{
     BatchOp, CounterSet, Direction, Dropped, dropped, relay_bytes, relay_packets, socket_receive_drops,
@@ -8,7 +9,6 @@ use crate::metrics::{
 };
 use crate::net::{Header, Outgoing, Received, RecvBatch, SendReport};
 use crate::turn::{ClientAddr, RelayId, Verdict};
-use crate::wire::stun::attribute::Icmp;
 
 /// Batches from one socket in one turn: a busy one must not starve the others.
 const BATCHES_PER_TURN: usize = 4;
@@ -29,11 +29,8 @@ impl Shard {
             let count = door.socket.recv(&mut self.batch).unwrap_or(0);
             let full = count == RecvBatch::DATAGRAMS_MAX;
             self.count_received(count);
-            if let Some(total) = self.batch.overflow() {
-                let lost = total.wrapping_sub(self.doors[at].overflow);
-                self.doors[at].overflow = total;
-                self.server.counters().add(socket_receive_drops(), u64::from(lost));
-            }
+            let lost = self.doors[at].losses.since(self.batch.overflow());
+            self.server.counters().add(socket_receive_drops(), lost);
             let now = self.clock.now();
             for i in 0..count {
                 self.on_client_datagram(now, at, i);
@@ -51,12 +48,8 @@ impl Shard {
             let count = relay.socket.recv(&mut self.batch).unwrap_or(0);
             let id = relay.id;
             let full = count == RecvBatch::DATAGRAMS_MAX;
-            let lost = self.batch.overflow().map_or(0, |total| {
-                let lost = total.wrapping_sub(relay.overflow);
-                relay.overflow = total;
-                lost
-            });
-            self.server.counters().add(socket_receive_drops(), u64::from(lost));
+            let lost = relay.losses.since(self.batch.overflow());
+            self.server.counters().add(socket_receive_drops(), lost);
             self.count_received(count);
             let now = self.clock.now();
             let mut client = None;
@@ -75,13 +68,8 @@ impl Shard {
         let now = self.clock.now();
         for _ in 0..ERRORS_PER_TURN {
             let Some(relay) = self.ports.at(slot) else { return };
-            let Ok(Some(error)) = relay.socket.recv_error() else {
-                // The queue may have had no room for the details, while the error itself is pending.
-                let _detail_is_lost = relay.socket.take_error();
-                return;
-            };
-            let icmp = Icmp { icmp_type: error.icmp_type, code: error.code, data: error.data };
-            let told = self.server.on_icmp(now, relay.id, error.peer, icmp, &mut self.reply[..]);
+            let Some((peer, icmp)) = next_error(&relay.socket) else { return };
+            let told = self.server.on_icmp(now, relay.id, peer, icmp, &mut self.reply[..]);
             if let Some(reply) = told {
                 self.send_reply(&reply.client, reply.length);
             }

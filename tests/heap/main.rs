@@ -9,7 +9,7 @@ mod crowd;
 mod dtls;
 mod forged;
 mod tls;
-#[path = "../support/tls_client.rs"]
+#[path = "../support/tls.rs"]
 mod tls_client;
 #[path = "../support/world.rs"]
 mod world;

@@ -8,7 +8,7 @@ mod certificate;
 mod daemon;
 #[path = "../support/skip.rs"]
 mod skip;
-#[path = "../support/tls_client.rs"]
+#[path = "../support/tls.rs"]
 mod tls_client;
 #[path = "../support/world.rs"]
 mod world;

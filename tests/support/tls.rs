@@ -80,11 +80,18 @@ impl Write for Link {
     }
 }
 
+/// One client, asking for `name`, that has not said anything yet.
 pub fn connection(
     version: &'static SupportedProtocolVersion,
     name: &'static str,
     alpn: &[&[u8]],
 ) -> ClientConnection {
+    let name = ServerName::try_from(name).expect("a name");
+    ClientConnection::new(client_config(version, alpn), name).expect("a client")
+}
+
+/// What one client needs; clients that share it resume each other's sessions.
+pub fn client_config(version: &'static SupportedProtocolVersion, alpn: &[&[u8]]) -> Arc<ClientConfig> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
     let mut config = builder
@@ -94,7 +101,7 @@ pub fn connection(
         .with_custom_certificate_verifier(Arc::new(Credulous(provider)))
         .with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-    ClientConnection::new(Arc::new(config), ServerName::try_from(name).expect("a name")).expect("a client")
+    Arc::new(config)
 }
 
 /// A certificate for `name` and its key, in PEM.

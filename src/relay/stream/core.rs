@@ -11,10 +11,10 @@ use crate::net::{Header, Outgoing, RecvBatch, SendReport, SendScratch, UdpSocket
 use crate::relay::clock::Clock;
 use crate::relay::parked::Parked;
 use crate::relay::ports::{Driver, RelayPorts};
+use crate::relay::socket::next_error;
 use crate::relay::traffic::{SAMPLE_EVERY, count_sent};
 use crate::turn::{ClientAddr, Effect, REPLY_BYTES_MAX, RelayId, Server, Verdict};
 use crate::wire::channel_data::{Frame, frame};
-use crate::wire::stun::attribute::Icmp;
 use slab::Slab;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -273,14 +273,10 @@ impl Core {
                 self.drain_errors(now, relay, room);
                 continue;
             }
-            let lost = self.batch.overflow().map_or(0, |total| {
-                let lost = total.wrapping_sub(socket.overflow);
-                socket.overflow = total;
-                lost
-            });
+            let lost = socket.losses.since(self.batch.overflow());
             self.received += 1;
             let counters = self.server.counters();
-            counters.add(socket_receive_drops(), u64::from(lost));
+            counters.add(socket_receive_drops(), lost);
             counters.increment(udp_batches(BatchOp::Receive));
             counters.add(udp_batch_packets(BatchOp::Receive), count as u64);
             (0..count).for_each(|i| self.on_peer_datagram(now, relay, i, room));
@@ -318,21 +314,16 @@ impl Core {
         }
     }
 
-    /// ICMP errors about what a relay sent. An unread one would fail the next send to anybody.
+    /// ICMP errors about what a relay sent.
     fn drain_errors(&mut self, now: Now, relay: RelayId, room: usize) {
         for _ in 0..ERRORS_PER_TURN {
             let Some(socket) = self.ports.find(relay) else { return };
-            let Ok(Some(error)) = socket.socket.recv_error() else {
-                // The queue may have had no room for the details, while the error itself is pending.
-                let _detail_is_lost = socket.socket.take_error();
-                return;
-            };
+            let Some((peer, icmp)) = next_error(&socket.socket) else { return };
             if self.outgoing.len() >= room {
                 self.server.counters().increment(dropped(Dropped::SendBufferFull));
                 continue;
             }
-            let icmp = Icmp { icmp_type: error.icmp_type, code: error.code, data: error.data };
-            if let Some(told) = self.server.on_icmp(now, relay, error.peer, icmp, &mut self.reply[..]) {
+            if let Some(told) = self.server.on_icmp(now, relay, peer, icmp, &mut self.reply[..]) {
                 self.outgoing.extend_from_slice(&self.reply[..told.length]);
             }
         }

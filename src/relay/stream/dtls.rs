@@ -16,6 +16,7 @@ use crate::net::dtls::{
 use crate::net::{Received, RecvBatch, WatchedSocket};
 use crate::relay::admission::{Admission, Admitted};
 use crate::relay::door::Door;
+use crate::relay::socket::Losses;
 use crate::turn::{AllocationId, ClientAddr, RelayId, Server};
 use crate::wire::demux::{Kind, classify};
 use crate::wire::{channel_data, stun};
@@ -62,7 +63,11 @@ pub(super) fn start(shared: &Rc<Shared>, mut setup: DtlsSetup) -> io::Result<()>
     let clock = shared.clock;
     let (origin, now) = (clock.instant(Timestamp::ZERO), clock.now());
     let watch = |door: Door| {
-        Ok(WatchedDoor { address: door.address, overflow: 0, socket: WatchedSocket::new(door.socket)? })
+        Ok(WatchedDoor {
+            address: door.address,
+            losses: Losses::default(),
+            socket: WatchedSocket::new(door.socket)?,
+        })
     };
     let doors = setup.doors.into_iter().map(watch).collect::<io::Result<Vec<_>>>()?;
     let count = doors.len();
@@ -111,8 +116,7 @@ struct Table {
 struct WatchedDoor {
     socket: WatchedSocket,
     address: SocketAddr,
-    /// The kernel's count of datagrams lost at this socket, as last seen.
-    overflow: u32,
+    losses: Losses,
 }
 
 /// What a session has on this side of it.
@@ -266,10 +270,8 @@ impl Table {
             counters.increment(udp_batches(BatchOp::Receive));
             counters.add(udp_batch_packets(BatchOp::Receive), count as u64);
         }
-        if let (Poll::Ready(_), Some(total)) = (received, batch.overflow()) {
-            let lost = total.wrapping_sub(door.overflow);
-            door.overflow = total;
-            counters.add(socket_receive_drops(), u64::from(lost));
+        if received.is_ready() {
+            counters.add(socket_receive_drops(), door.losses.since(batch.overflow()));
         }
         received
     }

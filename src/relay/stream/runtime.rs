@@ -218,10 +218,8 @@ fn obey(core: &mut Core, command: Command) {
         }
         Command::Drain(draining) => core.server.set_draining(draining),
         Command::EvictIdle { subject, credential, asker, allocation } => {
-            core.server.evict_idle(now, &subject, credential);
-            core.drive(|ports, server, side| ports.drain_effects(now, server, side));
-            // The asker gives up by itself when this cannot be delivered.
-            let _delivered = core.ports.registry().post(asker, Command::EvictionTried { allocation });
+            let (whose, answer) = ((&*subject, credential), (asker, allocation));
+            core.drive(|ports, server, side| ports.on_evict_idle(now, server, side, whose, answer));
         }
         Command::EvictionTried { allocation } => {
             core.drive(|ports, server, side| ports.on_eviction_tried(now, server, side, allocation));
