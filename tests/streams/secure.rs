@@ -290,3 +290,24 @@ fn a_proxy_header_comes_before_tls() {
     assert_eq!(client.read(), Said::Response(Method::BINDING, 0));
     assert_eq!(client.answers[0].mapped, Some("203.0.113.9:4711".parse().unwrap()));
 }
+
+#[test]
+fn messages_in_front_of_a_close_are_served_however_many_they_are() {
+    let daemon = self_signed();
+    for version in VERSIONS {
+        let sink = peer();
+        let mut client = Client::secure(daemon.server, version);
+        client.allocate();
+        client.bind(0x4000, sink.local_addr().unwrap());
+        let relayed = "turnstone_relay_packets_total{direction=\"from_client\",transport=\"tls\"}";
+        let before = daemon.metrics().get(relayed);
+        // More than one turn, in one read with the close behind it.
+        let mut wire = client.stream.seal(&channel_data(0x4000, b"").repeat(1000));
+        let tls = client.stream.tls.as_mut().unwrap();
+        tls.send_close_notify();
+        tls.write_tls(&mut wire).unwrap();
+        client.stream.socket.write_all(&wire).unwrap();
+        daemon.await_metric(relayed, |now| now == before + 1000.0);
+        daemon.await_allocations(0);
+    }
+}

@@ -27,6 +27,8 @@ pub struct TlsSession {
     connection: UnbufferedServerConnection,
     /// It failed, or we have closed it: rustls must not be asked again.
     ended: Option<Ended>,
+    /// The client sends no more, which rustls says once.
+    is_half_closed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +42,7 @@ enum Ended {
 pub struct Received {
     /// Bytes at the front of the input that are done with.
     pub consumed: usize,
-    /// The client has said that it sends no more, or we have.
+    /// The client has said that it sends no more, now or before, or we have.
     pub closed: bool,
 }
 
@@ -90,13 +92,17 @@ impl TlsSession {
     /// # Errors
     /// The config is unfit for a server, which `rustls` finds out when the config is built.
     pub fn new(config: &Arc<ServerConfig>) -> Result<Self, TlsError> {
-        Ok(Self { connection: UnbufferedServerConnection::new(Arc::clone(config))?, ended: None })
+        Ok(Self {
+            connection: UnbufferedServerConnection::new(Arc::clone(config))?,
+            ended: None,
+            is_half_closed: false,
+        })
     }
 
     /// Takes what has arrived: whole records at the front of `incoming`, decrypted in place. Application data goes to
     /// the end of `plain`, and what must be sent (handshake, alerts, keys) to the end of `outgoing`.
     ///
-    /// What is left of `incoming` is at most [`INCOMING_BYTES_MAX`]. After [`TlsSession::close`] all is dropped.
+    /// What is left of `incoming` is at most [`INCOMING_BYTES_MAX`]. After a close of either side all is dropped.
     ///
     /// # Errors
     /// Broken or unwelcome records, now or before; `outgoing` may hold an alert.
@@ -107,8 +113,8 @@ impl TlsSession {
         outgoing: &mut Vec<u8>,
     ) -> Result<Received, TlsError> {
         match self.ended {
-            None => {}
-            Some(Ended::Closed) => return Ok(Received { consumed: incoming.len(), closed: true }),
+            None if !self.is_half_closed => {}
+            None | Some(Ended::Closed) => return Ok(Received { consumed: incoming.len(), closed: true }),
             Some(Ended::Failed) => return Err(TlsError::NotOpen),
         }
         let received = self.take_records(incoming, plain, outgoing);
@@ -134,7 +140,10 @@ impl TlsSession {
             match step {
                 Step::Again => {}
                 Step::Wait => break,
-                Step::Closed => return Ok(Received { consumed: incoming.len(), closed: true }),
+                Step::Closed => {
+                    self.is_half_closed = true;
+                    return Ok(Received { consumed: incoming.len(), closed: true });
+                }
             }
         }
         let rest = &incoming[consumed..];
