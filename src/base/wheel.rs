@@ -13,7 +13,8 @@ use crate::base::Timestamp;
 
 const LEVELS: usize = 4;
 const SLOTS: usize = 64;
-const TICK_NANOS: u64 = 1 << 27;
+/// 134 ms, which is fine enough for lifetimes.
+const LIFETIME_TICK_NANOS: u64 = 1 << 27;
 const NONE: u32 = u32::MAX;
 const CURRENT_TICK_DONE: u64 = 1;
 
@@ -21,9 +22,9 @@ const CURRENT_TICK_DONE: u64 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimerId(u32);
 
-/// Timers that carry a `T`.
+/// Timers that carry a `T`, in steps of `TICK_NANOS`.
 #[derive(Debug)]
-pub struct Wheel<T> {
+pub struct Wheel<T, const TICK_NANOS: u64 = LIFETIME_TICK_NANOS> {
     /// All ticks up to and including this one have fired.
     now_tick: u64,
     heads: [[u32; SLOTS]; LEVELS],
@@ -44,7 +45,7 @@ struct Entry<T> {
     slot: u8,
 }
 
-impl<T> Wheel<T> {
+impl<T, const TICK_NANOS: u64> Wheel<T, TICK_NANOS> {
     /// An empty wheel whose past ends at `now`.
     pub fn new(now: Timestamp) -> Self {
         Self {
@@ -226,7 +227,7 @@ mod tests {
         for seed in 0..50 {
             let mut random = Random::seeded(seed);
             let mut now = Timestamp::from_nanos(random.next_u64() >> 20);
-            let mut wheel = Wheel::new(now);
+            let mut wheel = Wheel::<_>::new(now);
             let mut pending: BTreeMap<u32, (Timestamp, TimerId)> = BTreeMap::new();
             for step in 0..2000u32 {
                 match random.below(4) {
@@ -253,7 +254,7 @@ mod tests {
                             assert!(deadline <= now, "seed {seed}: early");
                         }
                         let late =
-                            pending.values().find(|(d, _)| d.as_nanos() + 2 * TICK_NANOS <= now.as_nanos());
+                            pending.values().find(|(d, _)| d.as_nanos() + 2 * LIFETIME_TICK_NANOS <= now.as_nanos());
                         assert_eq!(late, None, "seed {seed} step {step}: late");
                     }
                 }
@@ -261,7 +262,7 @@ mod tests {
                 let earliest = pending.values().map(|(d, _)| *d).min();
                 match (wheel.next_deadline(), earliest) {
                     (Some(next), Some(earliest)) => {
-                        assert!(next.as_nanos() <= earliest.as_nanos().max(now.as_nanos()) + 2 * TICK_NANOS)
+                        assert!(next.as_nanos() <= earliest.as_nanos().max(now.as_nanos()) + 2 * LIFETIME_TICK_NANOS)
                     }
                     (next, earliest) => assert_eq!(next.is_some(), earliest.is_some()),
                 }
@@ -271,7 +272,7 @@ mod tests {
 
     #[test]
     fn following_next_deadline_reaches_every_timer_with_few_wakeups() {
-        let mut wheel = Wheel::new(Timestamp::ZERO);
+        let mut wheel = Wheel::<_>::new(Timestamp::ZERO);
         wheel.schedule(Timestamp::from_secs(600), "allocation");
         let mut wakeups = 0;
         let mut fired = None;
