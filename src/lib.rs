@@ -10,5 +10,6 @@ pub mod metrics;
 pub mod net;
 pub mod probe;
 pub mod relay;
+pub mod signaling;
 pub mod turn;
 pub mod wire;

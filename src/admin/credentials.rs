@@ -3,7 +3,7 @@
 use crate::auth::{self, MintRequest, Variant, explain, mint};
 use crate::base::{Exit, UnixTime};
 use crate::config::{self, Config, Host};
-use crate::http::ice_servers;
+use crate::signaling::ice_servers;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 use std::path::Path;

@@ -253,8 +253,9 @@ mod tests {
                             let (deadline, _) = pending.remove(&key).expect("fires once");
                             assert!(deadline <= now, "seed {seed}: early");
                         }
-                        let late =
-                            pending.values().find(|(d, _)| d.as_nanos() + 2 * LIFETIME_TICK_NANOS <= now.as_nanos());
+                        let late = pending
+                            .values()
+                            .find(|(d, _)| d.as_nanos() + 2 * LIFETIME_TICK_NANOS <= now.as_nanos());
                         assert_eq!(late, None, "seed {seed} step {step}: late");
                     }
                 }
@@ -262,7 +263,10 @@ mod tests {
                 let earliest = pending.values().map(|(d, _)| *d).min();
                 match (wheel.next_deadline(), earliest) {
                     (Some(next), Some(earliest)) => {
-                        assert!(next.as_nanos() <= earliest.as_nanos().max(now.as_nanos()) + 2 * LIFETIME_TICK_NANOS)
+                        assert!(
+                            next.as_nanos()
+                                <= earliest.as_nanos().max(now.as_nanos()) + 2 * LIFETIME_TICK_NANOS
+                        )
                     }
                     (next, earliest) => assert_eq!(next.is_some(), earliest.is_some()),
                 }

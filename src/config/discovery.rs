@@ -120,7 +120,7 @@ mod tests {
     use super::*;
     use crate::base::Transport;
     use crate::config::{Plan, parse};
-    use crate::http::Advertised;
+    use crate::signaling::Advertised;
 
     #[test] // RFC 5780 section 6
     fn an_alternate_opens_both_ports_on_both_addresses() {

@@ -3,10 +3,10 @@
 use super::certificates::TlsPlan;
 use crate::auth;
 use crate::base::Transport;
-use crate::http::Advertised;
 use crate::net::Buffers;
 use crate::relay::ConnectionLimits;
 use crate::relay::stream::StreamDoorSettings;
+use crate::signaling::Advertised;
 use crate::turn::{LedgerSettings, PeerRules, Settings};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;

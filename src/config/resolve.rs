@@ -208,8 +208,8 @@ fn buffers(receive: ByteSize, send: ByteSize) -> Buffers {
 mod tests {
     use super::*;
     use crate::base::Transport::{Tls, Udp};
-    use crate::http::Advertised;
     use crate::relay::stream::StreamDoorSettings;
+    use crate::signaling::Advertised;
 
     #[test]
     fn a_public_address_stands_for_the_internal_one_of_its_family() {

@@ -63,6 +63,10 @@ impl Sources for State {
         &self.published
     }
 
+    fn signaling(&self) -> Option<&Arc<Published>> {
+        None
+    }
+
     fn relay_ports(&self) -> PortCounts {
         let ports = self.registry.port_use();
         PortCounts { used: ports.used as u64, free: ports.free as u64, quarantined: ports.quarantined as u64 }

@@ -5,8 +5,10 @@ use super::requests::Requests;
 use super::{CertificateState, PortCounts, Sources};
 use crate::base::{Family as AddressFamily, Transport};
 use crate::metrics::{
-    Closed, Family, Histogram, Kind, Label, Series, Snapshot, allocations_ended, allocations_started,
-    connections_accepted, connections_closed, families,
+    CallState, Carrier, Closed, CounterId, Family, Histogram, Kind, Label, Series, Snapshot,
+    allocations_ended, allocations_started, calls_entered, calls_left, connections_accepted,
+    connections_closed, families, rooms_made, rooms_removed, sessions_closed, sessions_opened,
+    signaling_closed, signaling_opened,
 };
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{self, Metric, MetricFamily, MetricType};
@@ -70,10 +72,12 @@ impl Collector for DaemonCollector {
 
     fn collect(&self) -> Vec<MetricFamily> {
         let shards: Vec<_> = self.sources.shards().iter().map(|shard| Snapshot::sum([&**shard])).collect();
-        let sum = Snapshot::sum(self.sources.shards().iter().map(|shard| &**shard));
+        let threads = self.sources.shards().iter().chain(self.sources.signaling());
+        let sum = Snapshot::sum(threads.map(|thread| &**thread));
         let mut all: Vec<_> =
             families().filter_map(|(family, series)| counted(family, &series, &sum, &shards)).collect();
         all.extend([build_info(), allocations(&sum), connections(&sum)]);
+        all.extend(signaling(&sum));
         all.push(relay_ports(self.sources.relay_ports()));
         all.extend(state(&*self.sources));
         all.extend(self.sources.certificates().into_iter().flat_map(certificates));
@@ -174,6 +178,31 @@ fn connections(sum: &Snapshot) -> MetricFamily {
     let ended: u64 = Closed::ALL.iter().map(|reason| sum.value(connections_closed(*reason))).sum();
     let open = accepted.saturating_sub(ended);
     gauge("turnstone_connections", "Open connections of TCP and TLS doors.", open as f64)
+}
+
+/// What lives on the signaling side: what began minus what ended.
+fn signaling(sum: &Snapshot) -> [MetricFamily; 4] {
+    let live = |began: CounterId, ended: CounterId| sum.value(began).saturating_sub(sum.value(ended)) as f64;
+    let connections =
+        by_label(|carrier| live(signaling_opened(carrier), signaling_closed(carrier)), Carrier::ALL);
+    let calls = by_label(|state| live(calls_entered(state), calls_left(state)), CallState::ALL);
+    let sessions = live(sessions_opened(), sessions_closed());
+    let help = "Open signaling connections, by what carries them.";
+    [
+        family_of("turnstone_ws_connections", help, MetricType::GAUGE, connections),
+        gauge(
+            "turnstone_signaling_sessions",
+            "Signaling sessions, those that may be resumed included.",
+            sessions,
+        ),
+        gauge("turnstone_rooms", "Rooms.", live(rooms_made(), rooms_removed())),
+        family_of("turnstone_calls", "Live calls, by state.", MetricType::GAUGE, calls),
+    ]
+}
+
+fn by_label<L: Label>(value: impl Fn(L) -> f64, all: &[L]) -> Vec<Metric> {
+    let text = |label: L| L::VALUES[label.index()].to_owned();
+    all.iter().map(|label| with_labels(gauge_value(value(*label)), [(L::NAME, text(*label))])).collect()
 }
 
 fn relay_ports(ports: PortCounts) -> MetricFamily {

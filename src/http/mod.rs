@@ -7,7 +7,6 @@
 mod admin;
 mod exposition;
 mod host;
-mod ice_servers;
 mod process;
 mod public;
 mod requests;
@@ -16,7 +15,6 @@ mod server;
 mod testing;
 
 pub use admin::serve_admin;
-pub use ice_servers::{Advertised, ice_servers};
 pub use public::serve_public;
 
 use crate::metrics::Published;
@@ -48,6 +46,8 @@ impl AdminSettings {
 pub trait Sources: Send + Sync + 'static {
     /// Published counters, one per relay worker, in worker order.
     fn shards(&self) -> &[Arc<Published>];
+    /// Published counters of the signaling thread; `None` while there is none.
+    fn signaling(&self) -> Option<&Arc<Published>>;
     /// Relay ports by state; they add up to the pool.
     fn relay_ports(&self) -> PortCounts;
     /// Whether new sessions are welcome, and why not.

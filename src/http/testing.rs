@@ -28,6 +28,10 @@ impl Sources for FakeSources {
         &self.shards
     }
 
+    fn signaling(&self) -> Option<&Arc<Published>> {
+        None
+    }
+
     fn relay_ports(&self) -> PortCounts {
         PortCounts { used: 1, free: 2, quarantined: 3 }
     }

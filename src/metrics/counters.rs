@@ -1,7 +1,8 @@
 //! The counters of one thread, and the copy that others read.
 
 use super::family::{
-    CounterId, FORWARD_LATENCY_US, Histogram, SESSION_SECONDS, SLOTS, forward_latency, session_seconds,
+    CALL_SETUP_MS, CounterId, FORWARD_LATENCY_US, Histogram, SESSION_SECONDS, SLOTS, call_setup,
+    forward_latency, session_seconds,
 };
 use crate::base::Transport;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -63,6 +64,11 @@ impl CounterSet {
     /// Records a sampled forwarding time.
     pub fn observe_forward_latency(&mut self, micros: u64) {
         self.observe(forward_latency(), &FORWARD_LATENCY_US, micros);
+    }
+
+    /// Records how long it took until a call was answered.
+    pub fn observe_call_setup(&mut self, millis: u64) {
+        self.observe(call_setup(), &CALL_SETUP_MS, millis);
     }
 
     /// Whether something was counted since the last [`CounterSet::publish`].

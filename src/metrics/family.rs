@@ -1,8 +1,9 @@
 //! Families: name, help, kind and labels, each with its place in the flat array of a shard.
 
 use super::labels::{
-    AllocationFailure, AuthFailed, BatchOp, Closed, DenyRule, Direction, Dropped, Label, MethodLabel,
-    PeerConnection, ResponseCode,
+    AllocationFailure, AuthFailed, BatchOp, CallState, Carrier, Closed, DenyRule, Direction, Dropped,
+    EndReason, Label, MessageDirection, MethodLabel, Overflow, PeerConnection, Recovery, ResponseCode,
+    SignalingError, TokenFailure,
 };
 use crate::base::{Family as AddressFamily, Transport};
 
@@ -130,6 +131,12 @@ pub static FORWARD_LATENCY_US: Histogram = Histogram {
     units_per_second: 1_000_000,
 };
 
+/// Time from `call:start` to the answer, in milliseconds.
+pub static CALL_SETUP_MS: Histogram = Histogram {
+    bounds: &[250, 500, 1000, 2000, 5000, 10_000, 20_000, 30_000, 45_000, 90_000, 120_000],
+    units_per_second: 1000,
+};
+
 macro_rules! define {
     ($($slot:ident: $kind:expr, $name:literal, $help:literal, [$($label:ty),*];)*) => {
         #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
@@ -188,6 +195,36 @@ define! {
         "Time that relay workers did not sleep.", [];
     ForwardLatency: Kind::Histogram(&FORWARD_LATENCY_US), "turnstone_forward_latency_seconds",
         "Time from receipt of a datagram to its send, sampled 1 in 1024.", [];
+    SignalingOpened: Kind::Hidden, "turnstone_ws_connections_opened",
+        "Signaling connections opened; with those closed it gives the open ones.", [Carrier];
+    SignalingClosed: Kind::Hidden, "turnstone_ws_connections_closed",
+        "Signaling connections that ended, or went over to another carrier.", [Carrier];
+    SignalingMessages: Kind::Counter, "turnstone_ws_messages_total",
+        "Signaling messages, by direction; heartbeats of the transport are none.", [MessageDirection];
+    SignalingErrors: Kind::Counter, "turnstone_signaling_errors_total",
+        "Signaling events refused, by the code that the client was told.", [SignalingError];
+    SignalingAuthFailures: Kind::Counter, "turnstone_signaling_auth_failures_total",
+        "Tokens of signaling clients refused, by reason.", [TokenFailure];
+    SignalingRecoveries: Kind::Counter, "turnstone_signaling_recoveries_total",
+        "Attempts to go on with a session after its connection was lost, by outcome.", [Recovery];
+    SignalingDropped: Kind::Counter, "turnstone_signaling_dropped_total",
+        "What full outbound queues cost, by the class of the event that did not fit.", [Overflow];
+    SessionsOpened: Kind::Hidden, "turnstone_signaling_sessions_opened",
+        "Signaling sessions begun; with those ended it gives the live ones, the resumable ones included.", [];
+    SessionsClosed: Kind::Hidden, "turnstone_signaling_sessions_closed",
+        "Signaling sessions that ended.", [];
+    RoomsMade: Kind::Hidden, "turnstone_rooms_made",
+        "Rooms made; with those removed it gives the live ones.", [];
+    RoomsRemoved: Kind::Hidden, "turnstone_rooms_removed",
+        "Rooms removed.", [];
+    CallsEntered: Kind::Hidden, "turnstone_calls_entered",
+        "Calls that came into a state; with those that left it gives the calls by state.", [CallState];
+    CallsLeft: Kind::Hidden, "turnstone_calls_left",
+        "Calls that left a state.", [CallState];
+    CallsEnded: Kind::Counter, "turnstone_calls_ended_total",
+        "Calls that ended, by reason.", [EndReason];
+    CallSetup: Kind::Histogram(&CALL_SETUP_MS), "turnstone_call_setup_seconds",
+        "Time from the start of a call to its answer.", [];
 }
 
 const fn id(slot: Slot, within: usize) -> CounterId {
@@ -287,6 +324,81 @@ pub fn socket_receive_drops() -> CounterId {
 /// `turnstone_worker_busy_seconds_total`, counted in nanoseconds.
 pub fn busy_nanos() -> CounterId {
     id(Slot::BusyNanos, 0)
+}
+
+/// Counterpart of [`signaling_closed`]; the difference is `turnstone_ws_connections`.
+pub fn signaling_opened(carrier: Carrier) -> CounterId {
+    id(Slot::SignalingOpened, carrier.index())
+}
+
+/// Counterpart of [`signaling_opened`].
+pub fn signaling_closed(carrier: Carrier) -> CounterId {
+    id(Slot::SignalingClosed, carrier.index())
+}
+
+/// `turnstone_ws_messages_total`
+pub fn signaling_messages(direction: MessageDirection) -> CounterId {
+    id(Slot::SignalingMessages, direction.index())
+}
+
+/// `turnstone_signaling_errors_total`
+pub fn signaling_errors(reason: SignalingError) -> CounterId {
+    id(Slot::SignalingErrors, reason.index())
+}
+
+/// `turnstone_signaling_auth_failures_total`
+pub fn signaling_auth_failures(reason: TokenFailure) -> CounterId {
+    id(Slot::SignalingAuthFailures, reason.index())
+}
+
+/// `turnstone_signaling_recoveries_total`
+pub fn signaling_recoveries(outcome: Recovery) -> CounterId {
+    id(Slot::SignalingRecoveries, outcome.index())
+}
+
+/// `turnstone_signaling_dropped_total`
+pub fn signaling_dropped(class: Overflow) -> CounterId {
+    id(Slot::SignalingDropped, class.index())
+}
+
+/// Counterpart of [`sessions_closed`]; the difference is `turnstone_signaling_sessions`.
+pub fn sessions_opened() -> CounterId {
+    id(Slot::SessionsOpened, 0)
+}
+
+/// Counterpart of [`sessions_opened`].
+pub fn sessions_closed() -> CounterId {
+    id(Slot::SessionsClosed, 0)
+}
+
+/// Counterpart of [`rooms_removed`]; the difference is `turnstone_rooms`.
+pub fn rooms_made() -> CounterId {
+    id(Slot::RoomsMade, 0)
+}
+
+/// Counterpart of [`rooms_made`].
+pub fn rooms_removed() -> CounterId {
+    id(Slot::RoomsRemoved, 0)
+}
+
+/// Counterpart of [`calls_left`]; the difference is `turnstone_calls`.
+pub fn calls_entered(state: CallState) -> CounterId {
+    id(Slot::CallsEntered, state.index())
+}
+
+/// Counterpart of [`calls_entered`].
+pub fn calls_left(state: CallState) -> CounterId {
+    id(Slot::CallsLeft, state.index())
+}
+
+/// `turnstone_calls_ended_total`
+pub fn calls_ended(reason: EndReason) -> CounterId {
+    id(Slot::CallsEnded, reason.index())
+}
+
+/// First slot of `turnstone_call_setup_seconds`.
+pub(super) fn call_setup() -> usize {
+    OFFSETS[Slot::CallSetup as usize]
 }
 
 /// First slot of `turnstone_allocation_duration_seconds`.

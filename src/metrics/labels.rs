@@ -286,3 +286,167 @@ label! {
         Send = "send",
     }
 }
+
+label! {
+    /// What carries a signaling connection.
+    Carrier as "carrier" {
+        /// Engine.IO over long polling.
+        Polling = "polling",
+        /// Engine.IO over WebSocket.
+        WebSocket = "websocket",
+        /// The plain wire, `turnstone.v1.json`.
+        Plain = "plain",
+    }
+}
+
+label! {
+    /// Which way a signaling message went, seen from the daemon.
+    MessageDirection as "direction" {
+        /// From a client.
+        Received = "received",
+        /// To a client.
+        Sent = "sent",
+    }
+}
+
+label! {
+    /// Why a signaling event was refused; its value is the `code` that the client reads.
+    SignalingError as "reason" {
+        /// No token, or none that is good.
+        Unauthorized = "unauthorized",
+        /// The token's time is over.
+        TokenExpired = "token_expired",
+        /// The claims do not allow it.
+        Forbidden = "forbidden",
+        /// An unknown event, or a payload of the wrong shape.
+        BadRequest = "bad_request",
+        /// Over a limit in bytes or in number.
+        TooLarge = "too_large",
+        /// Too many in too short a time.
+        RateLimited = "rate_limited",
+        /// It does not exist, or is not theirs to know of.
+        NotFound = "not_found",
+        /// The callee has no device here.
+        Offline = "offline",
+        /// The callee is in another call.
+        Busy = "busy",
+        /// The callee does not take calls of this user.
+        Blocked = "blocked",
+        /// There is no call between the two.
+        NoCall = "no_call",
+        /// More than one call fits.
+        CallIdRequired = "call_id_required",
+        /// The call is in a state that does not allow it.
+        WrongState = "wrong_state",
+        /// Another device of the user has it.
+        AnsweredElsewhere = "answered_elsewhere",
+        /// The call is over.
+        Ended = "ended",
+        /// The reverse call was first.
+        Glare = "glare",
+        /// Done already.
+        Duplicate = "duplicate",
+        /// A group call has no place left.
+        RoomFull = "room_full",
+        /// Our own fault.
+        Internal = "internal",
+    }
+}
+
+label! {
+    /// Why a call ended; its value is the `reason` that clients read.
+    EndReason as "reason" {
+        /// One side hung up.
+        Hangup = "hangup",
+        /// The caller gave up while it rang.
+        Cancelled = "cancelled",
+        /// The callee declined.
+        Rejected = "rejected",
+        /// The callee was in another call.
+        Busy = "busy",
+        /// Nobody answered in time.
+        NoAnswer = "no_answer",
+        /// The callee had no device, or lost its last one.
+        Offline = "offline",
+        /// Another device of the user answered.
+        AnsweredElsewhere = "answered_elsewhere",
+        /// Another device of the user declined.
+        RejectedElsewhere = "rejected_elsewhere",
+        /// A client reported that ICE failed.
+        IceFailed = "ice_failed",
+        /// Accepted, and then no description came in time.
+        IceTimeout = "ice_timeout",
+        /// A client reported that it has no media.
+        MediaFailed = "media_failed",
+        /// A side was away for longer than the grace.
+        Lost = "lost",
+        /// Two calls between the same two users became one.
+        GlareMerged = "glare_merged",
+        /// The callee does not take calls of this user.
+        Blocked = "blocked",
+        /// The token of a party ended and was not renewed.
+        Expired = "expired",
+        /// The longest time a call may take is over.
+        MaxDuration = "max_duration",
+        /// The daemon stops.
+        ServerShutdown = "server_shutdown",
+        /// Our own fault.
+        Error = "error",
+    }
+}
+
+label! {
+    /// Where a live call stands (reference: the call state machine).
+    CallState as "state" {
+        /// Created; devices ring.
+        Ringing = "ringing",
+        /// One device has it; descriptions are under way.
+        Connecting = "connecting",
+        /// Media is assumed to flow.
+        Active = "active",
+    }
+}
+
+label! {
+    /// What became of an attempt to go on with a session.
+    Recovery as "outcome" {
+        /// Every missed event was sent again.
+        Recovered = "recovered",
+        /// More was missed than is kept: a snapshot instead.
+        Gap = "gap",
+        /// The session is unknown, its window is over, or it is somebody else's.
+        Unknown = "unknown",
+    }
+}
+
+label! {
+    /// What a full outbound queue cost.
+    Overflow as "class" {
+        /// A droppable event was not sent.
+        Droppable = "droppable",
+        /// A coalescing event gave way.
+        Coalescing = "coalescing",
+        /// A reliable event did not fit, so the transport was closed; the session can be resumed.
+        Reliable = "reliable",
+    }
+}
+
+label! {
+    /// Why the token of a signaling client was refused.
+    TokenFailure as "reason" {
+        /// There was none.
+        Missing = "missing",
+        /// Not a token, or over a limit.
+        Malformed = "malformed",
+        /// Its algorithm or header is not what the key is for.
+        Algorithm = "algorithm",
+        /// No key of ours signed it.
+        UnknownKey = "unknown_key",
+        /// The signature is wrong.
+        Signature = "signature",
+        /// Over, or not begun.
+        Time = "time",
+        /// A claim is missing, of the wrong type, or for somebody else.
+        Claims = "claims",
+    }
+}

@@ -1,0 +1,21 @@
+//! Rank 3: calls, presence and rooms, for clients of any wire.
+//!
+//! A [`Hub`] is driven by values: a session comes, says something, loses its connection, goes on or leaves, and time
+//! passes. It answers with [`Effect`]s, which the driver drains after each input, and with queues that the driver
+//! empties ([`Hub::next_outgoing`]) whenever a connection can take more. The driver owns sockets, wires and clocks.
+//!
+//! - A *connection* is a transport: one Engine.IO session, or one plain WebSocket. The hub does not know it.
+//! - A *session* is one namespace of a Socket.IO connection, or one plain WebSocket. It outlives its connection for as
+//!   long as it may be resumed.
+//! - A *device* is the same program of a user over any number of sessions, a *user* is the `sub` of a token.
+#![forbid(unsafe_code)]
+
+mod call;
+mod event;
+mod ice_servers;
+mod party;
+
+pub use call::{Abilities, World};
+pub use event::{Class, Inbound, Outgoing, Push, Refusal};
+pub use ice_servers::{Advertised, ice_servers};
+pub use party::{Party, SessionId};
