@@ -186,7 +186,7 @@ impl IntoResponse for Problem {
 mod tests {
     use super::super::testing::Running;
     use super::*;
-    use crate::metrics::{CounterSet, Direction, families, relay_bytes};
+    use crate::metrics::{CounterSet, Direction, Kind, families, relay_bytes};
     use std::io::Write as _;
     use std::process::{Command, Stdio};
 
@@ -271,7 +271,7 @@ mod tests {
         let answer = running().request("GET", "/metrics").await;
         assert_eq!(answer.status, 200);
         assert!(answer.head.contains("content-type: text/plain; version=0.0.4"), "{}", answer.head);
-        let counted = families().filter(|(family, _)| !family.name.ends_with("_ended"));
+        let counted = families().filter(|(family, _)| !matches!(family.kind, Kind::Hidden));
         let mut names: Vec<_> = counted.map(|(family, _)| family.name).collect();
         names.extend(REST);
         for name in &names {
@@ -291,11 +291,15 @@ mod tests {
     }
 
     /// Families beyond those that the workers count.
-    const REST: [&str; 18] = [
+    const REST: [&str; 22] = [
         "turnstone_build_info",
         "turnstone_allocations",
         "turnstone_connections",
         "turnstone_relay_ports",
+        "turnstone_ws_connections",
+        "turnstone_signaling_sessions",
+        "turnstone_rooms",
+        "turnstone_calls",
         "turnstone_draining",
         "turnstone_tls_certificate_expiry_timestamp_seconds",
         "turnstone_tls_certificate_reload_successful",
