@@ -6,11 +6,12 @@ use crate::auth::{Authenticator, Cookies};
 use crate::base::{Random, Transport};
 use crate::config::Plan;
 use crate::metrics::Published;
+use crate::net::Clock;
 use crate::net::tcp;
 use crate::net::tls::HandedOver;
 use crate::relay::stream::{self, Deadlines, StreamDoor, StreamDoorSettings, bind_stream_doors};
 use crate::relay::{
-    Admission, Clock, Command, Door, Handle, Prepared, Registry, Setup, ShardUpdate, bind_doors, probe_door,
+    Admission, Command, Door, Handle, Prepared, Registry, Setup, ShardUpdate, bind_doors, probe_door,
 };
 use crate::turn::{Ledger, OwnAddresses, PeerPolicy, Server};
 use crossbeam_channel::Receiver;

@@ -11,6 +11,7 @@
 //! All unsafe code of the relay sits in `udp/sys.rs` and `watched.rs`. Addresses and control messages are encoded as plain
 //! bytes by safe code beside it.
 
+mod clock;
 #[cfg(feature = "dtls")]
 pub mod dtls;
 pub mod interfaces;
@@ -20,6 +21,7 @@ pub mod tls;
 mod udp;
 mod watched;
 
+pub use clock::Clock;
 pub use poll::{Event, Poller, Waker};
 pub use udp::{
     Buffers, Header, IcmpError, Outgoing, Payloads, Received, RecvBatch, SendReport, SendScratch, UdpSocket,

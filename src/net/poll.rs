@@ -32,6 +32,8 @@ pub struct Event {
     pub token: u64,
     /// A receive would return something: data, end of stream or an error.
     pub readable: bool,
+    /// A send would take something. Told only while [`Poller::watch_writable`] asks for it.
+    pub writable: bool,
     /// An error is pending. It is reported by every wait until the socket's error queue is drained and
     /// its `SO_ERROR` was read, so a caller that ignores it spins.
     pub error: bool,
@@ -61,6 +63,16 @@ impl Poller {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         Ok(epoll::add(&self.epoll, fd, epoll::EventData::new_u64(token), epoll::EventFlags::IN)?)
+    }
+
+    /// Reports `fd` also, or no more, when it is writable.
+    ///
+    /// # Errors
+    /// `NotFound` when `fd` is not in the set.
+    pub fn watch_writable(&self, fd: BorrowedFd<'_>, token: u64, wanted: bool) -> io::Result<()> {
+        let writable = if wanted { epoll::EventFlags::OUT } else { epoll::EventFlags::empty() };
+        let flags = epoll::EventFlags::IN | writable;
+        Ok(epoll::modify(&self.epoll, fd, epoll::EventData::new_u64(token), flags)?)
     }
 
     /// Stops reporting `fd`. Events already returned by the last wait stay in [`Self::events`].
@@ -94,6 +106,7 @@ impl Poller {
                 token => self.events.push(Event {
                     token,
                     readable: { event.flags }.contains(epoll::EventFlags::IN),
+                    writable: { event.flags }.contains(epoll::EventFlags::OUT),
                     error: { event.flags }.intersects(epoll::EventFlags::ERR | epoll::EventFlags::HUP),
                 }),
             }
@@ -195,7 +208,7 @@ mod tests {
         poller.add(socket.as_fd(), 7).unwrap();
         socket.send_to(b"a", socket.local_addr().unwrap()).unwrap();
         socket.send_to(b"b", socket.local_addr().unwrap()).unwrap();
-        let ready = [Event { token: 7, readable: true, error: false }];
+        let ready = [Event { token: 7, readable: true, writable: false, error: false }];
         for _ in 0..2 {
             poller.wait(LONG).unwrap();
             assert_eq!(poller.events().collect::<Vec<_>>(), ready);
@@ -215,6 +228,18 @@ mod tests {
         poller.wait(Some(Duration::ZERO)).unwrap();
         assert_eq!(poller.events().count(), 0);
         assert_eq!(poller.remove(socket.as_fd()).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_socket_is_reported_writable_only_while_that_is_asked_for() {
+        let mut poller = Poller::new().unwrap();
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        poller.add(socket.as_fd(), 5).unwrap();
+        for (wanted, events) in [(true, 1), (false, 0), (true, 1)] {
+            poller.watch_writable(socket.as_fd(), 5, wanted).unwrap();
+            poller.wait(Some(Duration::ZERO)).unwrap();
+            assert_eq!(poller.events().filter(|event| event.writable && !event.readable).count(), events);
+        }
     }
 
     #[test]

@@ -6,7 +6,6 @@
 //! [`Mailbox`]es.
 
 mod admission;
-mod clock;
 mod door;
 mod mailbox;
 mod parked;
@@ -18,7 +17,6 @@ pub mod stream;
 mod traffic;
 
 pub use admission::{Admission, ConnectionLimits};
-pub use clock::Clock;
 pub use door::{Door, bind_doors, probe_door};
 pub use mailbox::{Command, Mailbox, ShardUpdate};
 pub use parked::PEER_CONNECTIONS_MAX;

@@ -1,12 +1,12 @@
 //! One shard: a thread with its poller, its sockets and its core.
 
-use super::clock::Clock;
 use super::door::Door;
 use super::mailbox::{Command, Mailbox, Wake};
 use super::ports::{Driver, RelayPorts, place_of, relay_token};
 use super::registry::Registry;
 use crate::base::{Now, Timestamp};
 use crate::metrics::{CounterSet, Dropped, Published, busy_nanos, dropped};
+use crate::net::Clock;
 use crate::net::{Buffers, Event, Outgoing, Poller, RecvBatch, SendScratch, UdpSocket};
 use crate::turn::{ClientAddr, REPLY_BYTES_MAX, RelayId, Server};
 use crossbeam_channel::{Receiver, Sender};

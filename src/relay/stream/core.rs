@@ -7,8 +7,8 @@ use crate::metrics::{
     BatchOp, Closed, Direction, Dropped, dropped, relay_bytes, relay_packets, socket_receive_drops,
     udp_batch_packets, udp_batches,
 };
+use crate::net::Clock;
 use crate::net::{Header, Outgoing, RecvBatch, SendReport, SendScratch, UdpSocket, WatchedSocket};
-use crate::relay::clock::Clock;
 use crate::relay::parked::Parked;
 use crate::relay::ports::{Driver, RelayPorts};
 use crate::relay::socket::next_error;

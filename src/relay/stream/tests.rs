@@ -5,8 +5,9 @@ use super::{Deadlines, Prepared, Setup, StreamDoorSettings, bind_stream_doors};
 use crate::auth::Authenticator;
 use crate::base::Random;
 use crate::metrics::{Closed, Published, Snapshot, connections_accepted, connections_closed};
+use crate::net::Clock;
 use crate::net::{Buffers, tcp};
-use crate::relay::{Admission, Clock, Command, ConnectionLimits, Mailbox, Registry};
+use crate::relay::{Admission, Command, ConnectionLimits, Mailbox, Registry};
 use crate::turn::{
     Ledger, LedgerSettings, OwnAddresses, PeerPolicy, PeerRules, PortRange, RelayAddress, Server, Settings,
 };

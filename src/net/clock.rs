@@ -1,4 +1,4 @@
-//! The clocks of all shards, with one origin.
+//! The clocks of all threads, with one origin.
 
 use crate::base::{Now, Timestamp, UnixTime};
 use std::time::{Duration, Instant, SystemTime};
@@ -22,7 +22,7 @@ impl Clock {
     }
 
     /// The system's instant of a time of this clock.
-    pub(super) fn instant(&self, at: Timestamp) -> Instant {
+    pub fn instant(&self, at: Timestamp) -> Instant {
         self.origin + Duration::from_nanos(at.as_nanos())
     }
 
