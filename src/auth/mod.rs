@@ -1,4 +1,4 @@
-//! Rank 2: who may have a relay.
+//! Rank 2: who may have a relay, and who a signaling client is.
 //!
 //! Two kinds of user stand side by side: static ones with a password from the config, and
 //! time-limited names whose password is an HMAC over the name under a shared secret, so that minting
@@ -10,6 +10,7 @@
 //! - [`Offer`] is what a challenge offers beyond RFC 5389, [`Scheme`] what a request made of it.
 //! - [`Cookies`] does the same for clients of DTLS, before they have a session.
 //! - [`Authenticator`] judges a request.
+//! - [`token`] judges the tokens of signaling clients.
 #![forbid(unsafe_code)]
 
 mod authenticator;
@@ -23,6 +24,7 @@ mod nonce;
 mod offer;
 mod password;
 mod settings;
+pub mod token;
 
 pub use authenticator::{AuthFailure, Authenticator, CredentialId, Identity};
 pub use cookie::Cookies;
