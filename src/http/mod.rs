@@ -7,15 +7,19 @@
 mod admin;
 mod exposition;
 mod host;
+mod key_sets;
 mod process;
 mod public;
 mod requests;
 mod server;
 #[cfg(test)]
 mod testing;
+mod web_client;
 
 pub use admin::serve_admin;
+pub use key_sets::{BadUrl, KeySetUrl, KeySets, KeySource, Pace, TokenSettings};
 pub use public::serve_public;
+pub use web_client::{WebClient, WebError};
 
 use crate::metrics::Published;
 use std::io;

@@ -1,10 +1,11 @@
-//! Signaling tokens: which are taken, which are refused, and why.
+//! Signaling tokens: which are taken, which are refused and why, and key sets that change while the daemon runs.
 
 mod algorithms;
 mod claims;
 mod hostile;
 mod key_sets;
 mod published;
+mod rotation;
 #[path = "../support/token.rs"]
 mod token;
 
