@@ -5,8 +5,10 @@ use super::public_address::PublicAddress;
 use super::secrets::SecretsFile;
 use super::section::section;
 use super::text::{FreeTable, WebUrl, words};
+use super::tokens::{CookieName, PublicKeyFile};
 use super::units::{BitRate, ByteSize, EventRate, Limit};
 use crate::auth::Secret;
+use crate::http::KeySetUrl;
 use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -233,16 +235,20 @@ section! {
 section! {
     /// `[auth.jwt]`: who signs the tokens of signaling clients. At most one of the first three is given.
     Jwt {
-        /// Key of HS256.
+        /// Key of HS256, HS384 and HS512, at least 32 bytes.
         secret: Option<Secret> = None;
-        /// Public key, PEM, of RS256, ES256 or EdDSA.
-        public_key_file: Option<PathBuf> = None;
+        /// Public key or certificate, PEM, of RS*, ES* or EdDSA.
+        public_key_file: Option<PublicKeyFile> = None;
         /// Key set of the issuer.
-        jwks_url: Option<WebUrl> = None;
+        jwks_url: Option<KeySetUrl> = None;
         /// Wanted `iss`.
         issuer: Option<String> = None;
         /// Wanted `aud`.
         audience: Option<String> = None;
+        /// Accept a token in the query of the URL, too.
+        query: bool = false;
+        /// The cookie that may hold one; only with `signaling.origins`.
+        cookie: CookieName = CookieName(None);
     }
 }
 

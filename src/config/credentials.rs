@@ -1,8 +1,9 @@
-//! Rules of `[auth]` and of the realm: secrets, static users, tokens, and their OpaqueString form.
+//! Rules of `[auth]` and of the realm: secrets, static users and their OpaqueString form; tokens are in `tokens`.
 
 use super::checked::{Auth, Config};
 use super::report::Report;
 use super::secrets::{check_count, check_length};
+use super::tokens;
 use super::tree::join;
 use crate::auth::{Secret, Settings};
 use precis_profiles::OpaqueString;
@@ -10,9 +11,9 @@ use precis_profiles::precis_core::profile::PrecisFastInvocation;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Reads the secrets file, brings names and passwords into their OpaqueString form, and checks.
+/// Reads the files that it names, brings names and passwords into their OpaqueString form, and checks.
 ///
-/// `folder`: where a relative `secrets_file` starts.
+/// `folder`: where a relative path starts.
 pub(super) fn prepare(config: &mut Config, folder: &Path, report: &mut Report) {
     realm(&mut config.server.realm, report);
     let auth = &mut config.auth;
@@ -23,7 +24,7 @@ pub(super) fn prepare(config: &mut Config, folder: &Path, report: &mut Report) {
     auth.users = users(std::mem::take(&mut auth.users), report);
     somebody_can_log_in(auth, report);
     lifetimes(auth, report);
-    tokens(auth, report);
+    tokens::prepare(&mut auth.jwt, &config.signaling.origins, folder, report);
 }
 
 impl Config {
@@ -157,18 +158,6 @@ fn lifetimes(auth: &Auth, report: &mut Report) {
     if auth.ttl > auth.max_ttl && is_fine {
         let key = if report.is_given("auth.ttl") { "auth.ttl" } else { "auth.max_ttl" };
         report.error_at(key, "`auth.ttl` is longer than `auth.max_ttl`", "raise max_ttl, or lower ttl");
-    }
-}
-
-fn tokens(auth: &Auth, report: &mut Report) {
-    let keys = ["auth.jwt.secret", "auth.jwt.public_key_file", "auth.jwt.jwks_url"];
-    let mut given = keys.into_iter().filter(|key| report.is_given(key));
-    if let (Some(first), Some(second)) = (given.next(), given.next()) {
-        let message = format!("`{first}` and `{second}` are both set");
-        report.error_at(second, message, "keep the one that signs the tokens");
-    }
-    if let (Some(secret), Some(place)) = (&auth.jwt.secret, report.given_place(keys[0])) {
-        check_length(secret.expose(), place, keys[0], report);
     }
 }
 

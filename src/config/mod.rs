@@ -35,6 +35,7 @@ mod suggest;
 #[cfg(test)]
 mod tests;
 mod text;
+mod tokens;
 mod tree;
 mod unbuilt;
 mod units;
@@ -56,6 +57,7 @@ pub use resolve::resolve;
 pub use secrets::SecretsFile;
 pub use source::Position;
 pub use text::{FreeTable, WebUrl};
+pub use tokens::{CookieName, PublicKeyFile};
 pub use units::{BitRate, ByteSize, EventRate, Limit};
 
 use report::Report;

@@ -3,6 +3,7 @@
 use super::certificates::TlsPlan;
 use crate::auth;
 use crate::base::Transport;
+use crate::http::TokenSettings;
 use crate::net::Buffers;
 use crate::relay::ConnectionLimits;
 use crate::relay::stream::StreamDoorSettings;
@@ -42,6 +43,8 @@ pub struct Plan {
     pub turn: Settings,
     /// Credentials.
     pub auth: auth::Settings,
+    /// Tokens of signaling clients, when somebody signs them.
+    pub tokens: Option<TokenSettings>,
     /// Peers.
     pub peers: PeerRules,
     /// Every address of this host, and the public ones in front of it.

@@ -43,6 +43,7 @@ pub fn resolve(config: &Config, host: &Host) -> Result<Plan, Unfit> {
         },
         turn: Settings { discovery, ..turn_settings(config, workers) },
         auth: config.auth_settings(),
+        tokens: config.auth.jwt.settings(),
         peers: PeerRules {
             recommended: config.relay.peers.denies_recommended(),
             deny: config.relay.peers.denied_networks().collect(),

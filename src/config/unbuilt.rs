@@ -17,7 +17,6 @@ static ROWS: &[Row] = &[
         what: "certificates by ACME (`tls.mode`)",
         asked_at: |config| when(config.tls.mode == TlsMode::Acme, "tls.mode"),
     },
-    Row { what: "signaling tokens (`[auth.jwt]`)", asked_at: |_| when(true, "auth.jwt") },
     Row {
         what: "the public HTTP listener (`http.public`)",
         asked_at: |config| when(config.http.public.0.is_some(), "http.public"),

@@ -5,6 +5,7 @@ mod credentials;
 mod mutations;
 mod refusals;
 mod shipped;
+mod tokens;
 mod whole;
 
 use super::*;
