@@ -19,6 +19,9 @@ mod seeds;
 mod state_machine;
 #[path = "bodies/stun_decode.rs"]
 mod stun_decode;
+#[path = "bodies/token.rs"]
+mod token;
+mod token_seeds;
 #[path = "../vectors/mod.rs"]
 mod vectors;
 
@@ -35,6 +38,7 @@ const TARGETS: &[(&str, Body)] = &[
     ("proxy_protocol", proxy_protocol::run),
     ("state_machine", state_machine::run),
     ("stun_decode", stun_decode::run),
+    ("token", token::run),
 ];
 
 #[test]
@@ -78,6 +82,7 @@ fn the_handmade_seeds_are_in_the_corpus() {
         ("proxy_protocol", seeds::proxy_protocol()),
         ("state_machine", core_seeds::state_machine()),
         ("stun_decode", seeds::stun_decode()),
+        ("token", token_seeds::token()),
     ] {
         for (name, bytes) in seeds {
             let file = folder("corpus").join(target).join(format!("seed-{name}"));
