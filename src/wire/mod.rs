@@ -1,4 +1,5 @@
-//! Rank 1: protocol codecs. They borrow from the input, allocate nothing and never panic.
+//! Rank 1: protocol codecs. They borrow from the input and never panic; on the heap is only what must wait
+//! for its rest.
 #![forbid(unsafe_code)]
 
 pub mod channel_data;
@@ -6,6 +7,7 @@ pub mod demux;
 pub mod dtls;
 pub mod proxy_protocol;
 pub mod stun;
+pub mod websocket;
 
 /// Why bytes are not a message of the protocol: dropped in silence, counted, never answered
 /// (RFC 8489 section 6.3).

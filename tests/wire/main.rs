@@ -1,5 +1,5 @@
-//! The codec against published vectors, against the `stun` and `proxy-header` crates, and ChannelData
-//! against itself.
+//! The codec against published vectors, against the `stun`, `proxy-header` and `tungstenite` crates, and
+//! ChannelData against itself.
 #![allow(clippy::unwrap_used)]
 
 mod arbitrary;
@@ -10,3 +10,4 @@ mod published;
 mod values;
 #[path = "../vectors/mod.rs"]
 mod vectors;
+mod websocket;
