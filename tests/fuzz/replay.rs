@@ -24,6 +24,9 @@ mod token;
 mod token_seeds;
 #[path = "../vectors/mod.rs"]
 mod vectors;
+#[path = "bodies/websocket.rs"]
+mod websocket;
+mod websocket_seeds;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -39,6 +42,7 @@ const TARGETS: &[(&str, Body)] = &[
     ("state_machine", state_machine::run),
     ("stun_decode", stun_decode::run),
     ("token", token::run),
+    ("websocket", websocket::run),
 ];
 
 #[test]
@@ -83,6 +87,7 @@ fn the_handmade_seeds_are_in_the_corpus() {
         ("state_machine", core_seeds::state_machine()),
         ("stun_decode", seeds::stun_decode()),
         ("token", token_seeds::token()),
+        ("websocket", websocket_seeds::websocket()),
     ] {
         for (name, bytes) in seeds {
             let file = folder("corpus").join(target).join(format!("seed-{name}"));
