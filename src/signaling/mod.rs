@@ -15,7 +15,10 @@ mod event;
 mod ice_servers;
 mod party;
 
-pub use call::{Abilities, World};
+pub use call::{
+    Abilities, BusyPolicy, CallRecord, CallSettings, Callee, Calls, Census, Command, DeviceChange,
+    GROUP_MEMBERS_HARD_MAX, Media, Output, Recipients, RejectScope, World,
+};
 pub use event::{Class, Inbound, Outgoing, Push, Refusal};
 pub use ice_servers::{Advertised, ice_servers};
 pub use party::{Party, SessionId};
