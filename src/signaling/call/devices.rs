@@ -84,7 +84,7 @@ impl Calls {
     }
 
     /// A device that rang has no session left; when it was the last one, another may come for a while.
-    fn stop_ringing(&mut self, now: Now, key: CallKey, party: &Party) {
+    pub(super) fn stop_ringing(&mut self, now: Now, key: CallKey, party: &Party) {
         let until = now.at.after(self.settings.grace_ringing);
         let Some((_, pair)) = self.table.pair_mut(key) else { return };
         let Place::Ringer(at) = pair.place(party) else { return };

@@ -9,7 +9,7 @@ use super::output::{CallRecord, Callee, reason_text, rejection_text};
 use super::pair::{Pair, Place, State};
 use super::past::Tombstone;
 use super::table::{Call, CallKey, Form};
-use super::{Calls, Reply, World};
+use super::{Calls, Reply};
 use crate::base::{Now, Timestamp};
 use crate::metrics::{CallState, EndReason, SignalingError};
 use std::sync::Arc;
@@ -69,7 +69,7 @@ impl Calls {
 
     /// Ends everything that this device has to do with: its token is over, or it was thrown out. The device hears
     /// `call:end`, too. Other devices of the user that ring go on ringing.
-    pub fn end_user(&mut self, now: Now, party: &Party, reason: EndReason, world: &dyn World) {
+    pub fn end_user(&mut self, now: Now, party: &Party, reason: EndReason) {
         let calls: Vec<_> = self.table.of_device(party).map(|(key, _)| key).collect();
         for key in calls {
             let Some((id, pair)) = self.table.pair_mut(key) else {
@@ -79,7 +79,8 @@ impl Calls {
             if let Place::Ringer(_) = pair.place(party) {
                 let from = pair.caller.party().user.clone();
                 self.out.emit(party, "call:end", farewell(id, &from, reason, None, 0));
-                self.on_device(now, party, super::DeviceChange::Gone, world);
+                self.stop_ringing(now, key, party);
+                self.rearm(now.at, key);
             } else {
                 self.end(now, key, reason, None);
             }

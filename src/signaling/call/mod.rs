@@ -38,7 +38,7 @@ use json::Object;
 use output::Outbox;
 use past::Past;
 use std::sync::Arc;
-use table::{CallKey, Found, Table};
+use table::{CallKey, Found, Scope, Table};
 use ulid::{ULID_LEN, Ulid};
 
 /// 8 ms: fine enough for what people notice.
@@ -173,6 +173,11 @@ impl Calls {
     /// # Errors
     /// `no_call`, the same for a foreign call and for none; `ended`; `answered_elsewhere`; `call_id_required`.
     fn locate(&self, from: &Party, target: &Target) -> Result<CallKey, Refusal> {
+        self.locate_in(from, target, Scope::Peers)
+    }
+
+    /// The same, where `to` may also be a member of a group.
+    fn locate_in(&self, from: &Party, target: &Target, scope: Scope) -> Result<CallKey, Refusal> {
         let to = target.to.as_deref();
         match target.call_id {
             Some(id) => {
@@ -182,7 +187,7 @@ impl Calls {
                 let call = self.table.get(key).ok_or_else(no_call)?;
                 if call.has_device(from) { Ok(key) } else { Err(self.not_this_device(key, from)) }
             }
-            None => match self.table.find(from, to) {
+            None => match self.table.find(from, to, scope) {
                 Found::Live(key) => Ok(key),
                 Found::Elsewhere(key) => Err(self.not_this_device(key, from)),
                 Found::Several => {

@@ -7,7 +7,7 @@ use super::endpoint::Signal;
 use super::hold::{KEPT_BYTES_MAX, KEPT_MAX, RINGER_KEPT_BYTES_MAX, RINGER_KEPT_MAX};
 use super::json::Object;
 use super::pair::{Connecting, Pair, Place, Ringing, State, Step};
-use super::table::{CallKey, Form};
+use super::table::{CallKey, Form, Scope};
 use super::{Calls, Reply, World, ended, no_call, wrong_state};
 use crate::base::{Now, Timestamp};
 use crate::metrics::SignalingError;
@@ -21,7 +21,7 @@ impl Calls {
         description: Describe,
         world: &dyn World,
     ) -> Reply {
-        let key = self.locate(from, &description.target)?;
+        let key = self.locate_in(from, &description.target, Scope::Members)?;
         let Some((_, pair)) = self.table.pair_mut(key) else {
             return self.describe_to_member(now, key, from, &description);
         };
@@ -47,7 +47,7 @@ impl Calls {
 
     /// `webrtc:ice-candidate`.
     pub(super) fn candidates(&mut self, now: Now, from: &Party, candidates: Candidates) -> Reply {
-        let key = self.locate(from, &candidates.target)?;
+        let key = self.locate_in(from, &candidates.target, Scope::Members)?;
         let Candidates { items, neg, .. } = match self.table.get(key).map(|call| &call.form) {
             Some(Form::Pair(_)) => candidates,
             _ => return self.candidates_to_member(now, key, from, candidates),

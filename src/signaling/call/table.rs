@@ -69,12 +69,21 @@ impl Call {
     }
 
     /// Whether `user` is at the other end, seen from `from`.
-    fn is_with(&self, from: &Party, user: &str) -> bool {
+    fn is_with(&self, from: &Party, user: &str, scope: Scope) -> bool {
         match &self.form {
             Form::Pair(pair) => **pair.peer_of(pair.place(from)) == *user,
-            Form::Group(group) => group.has_user(user),
+            Form::Group(group) => scope == Scope::Members && group.has_user(user),
         }
     }
+}
+
+/// What `to` may name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// The other user of a call between two.
+    Peers,
+    /// That, or a member of a group: for what devices tell each other.
+    Members,
 }
 
 /// What a look for a call came to.
@@ -222,12 +231,12 @@ impl Table {
     }
 
     /// The call that a message without a call id means: the sender's only one, with `to` when it says so.
-    pub(super) fn find(&self, from: &Party, to: Option<&str>) -> Found {
+    pub(super) fn find(&self, from: &Party, to: Option<&str>, scope: Scope) -> Found {
         let mut own = Found::None;
         let mut elsewhere = Found::None;
         for key in self.of_user(&from.user) {
             let Some(call) = self.calls.get(*key) else { continue };
-            if to.is_some_and(|to| !call.is_with(from, to)) {
+            if to.is_some_and(|to| !call.is_with(from, to, scope)) {
                 continue;
             }
             if call.has_device(from) {
