@@ -4,6 +4,8 @@
 //! line in [`TARGETS`]; a test below fails when one of them is missing.
 #![allow(clippy::unwrap_used, clippy::wrong_self_convention)]
 
+#[path = "bodies/calls.rs"]
+mod calls;
 #[path = "bodies/channel_data.rs"]
 mod channel_data;
 mod core_seeds;
@@ -35,6 +37,7 @@ use std::path::{Path, PathBuf};
 type Body = fn(&[u8]);
 
 const TARGETS: &[(&str, Body)] = &[
+    ("calls", calls::run),
     ("channel_data", channel_data::run),
     ("dtls_hello", dtls_hello::run),
     ("peer_policy", peer_policy::run),
@@ -80,6 +83,7 @@ fn every_target_has_a_body_a_shell_and_a_corpus() {
 #[test]
 fn the_handmade_seeds_are_in_the_corpus() {
     for (target, seeds) in [
+        ("calls", calls::seeds()),
         ("channel_data", seeds::channel_data()),
         ("dtls_hello", seeds::dtls_hello()),
         ("peer_policy", core_seeds::peer_policy()),
