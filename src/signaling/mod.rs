@@ -10,15 +10,45 @@
 //! - A *device* is the same program of a user over any number of sessions, a *user* is the `sub` of a token.
 #![forbid(unsafe_code)]
 
+pub mod bus;
 mod call;
+mod clock;
+mod coalesce;
+mod connecting;
+mod delivery;
+mod emit;
 mod event;
+mod expiry;
+mod hub;
 mod ice_servers;
+mod identity;
+mod json;
+mod limits;
+mod log;
+mod membership;
+mod messages;
 mod party;
+mod payload;
+mod people;
+mod presence;
+mod rooms;
+mod session;
+mod settings;
+mod talk;
+mod town;
+mod typing;
 
 pub use call::{
     Abilities, BusyPolicy, CallRecord, CallSettings, Callee, Calls, Census, Command, DeviceChange,
     GROUP_MEMBERS_HARD_MAX, Media, Output, Recipients, RejectScope, World,
 };
+pub use connecting::{Hello, Resume, Welcome};
 pub use event::{Class, Inbound, Outgoing, Push, Refusal};
+pub use hub::{Closing, Effect, Hub};
 pub use ice_servers::{Advertised, ice_servers};
+pub use identity::Identity;
+pub use log::LogSettings;
 pub use party::{Party, SessionId};
+pub use settings::{
+    Expiry, KindRates, MessageSettings, PresenceSettings, Rates, RelayOffer, RoomSettings, Scope, Settings,
+};
