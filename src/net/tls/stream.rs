@@ -42,7 +42,7 @@ impl HandedOver {
     /// # Errors
     /// The runtime has no room for another socket.
     pub fn open(self) -> io::Result<TlsStream> {
-        let Self { socket, tls, mut incoming, mut plain, unsent, held, .. } = self;
+        let Self { socket, tls, mut incoming, mut plain, unsent, remote, local, held } = self;
         if tls.is_none() {
             plain.append(&mut incoming);
         }
@@ -56,7 +56,9 @@ impl HandedOver {
             sent: 0,
             ended: false,
             closing: false,
-            _held: held,
+            remote,
+            local,
+            held,
         })
     }
 }
@@ -78,10 +80,23 @@ pub struct TlsStream {
     ended: bool,
     /// Nothing more will be sent.
     closing: bool,
-    _held: Box<dyn Any + Send>,
+    remote: SocketAddr,
+    local: SocketAddr,
+    held: Box<dyn Any + Send>,
 }
 
 impl TlsStream {
+    /// The connection for another runtime, with `read` in front: bytes that were read from here and are not used.
+    ///
+    /// # Errors
+    /// This runtime cannot let go of the socket.
+    pub fn into_handed_over(self, read: &[u8]) -> io::Result<HandedOver> {
+        let Self { socket, tls, incoming, plain, taken, mut unsent, sent, remote, local, held, .. } = self;
+        unsent.drain(..sent);
+        let plain = [read, &plain[taken..]].concat();
+        Ok(HandedOver { socket: socket.into_std()?, tls, incoming, plain, unsent, remote, local, held })
+    }
+
     /// Decrypts what has arrived.
     fn decrypt(&mut self) -> io::Result<()> {
         let Some(tls) = &mut self.tls else { return Ok(()) };

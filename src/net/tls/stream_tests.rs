@@ -171,6 +171,36 @@ async fn a_stream_in_the_clear_is_passed_on_as_it_is() {
 }
 
 #[tokio::test]
+async fn a_stream_moves_on_with_all_that_was_read_and_is_not_sent() {
+    for version in 0..2 {
+        let (mut stream, mut peer) = taken_over(version, [b"GET / ", b"and more"]);
+        let mut used = [0; 5];
+        stream.read_exact(&mut used).await.expect("read");
+        while poll_once(|cx| Pin::new(&mut stream).poll_write(cx, b"tick")).await.is_ready() {}
+        let (remote, waiting) = (stream.remote, stream.unsent.len() - stream.sent);
+        // The last byte that was read is given back: whoever read it had no use for it.
+        let moved = stream.into_handed_over(&used[4..]).expect("moved");
+        assert_eq!((moved.remote, moved.unsent.len()), (remote, waiting));
+        assert!(moved.tls.is_some());
+        let mut stream = moved.open().expect("opened");
+        let peer = in_a_thread(move || {
+            peer.write_all(b", at last").expect("sent");
+            let mut all = Vec::new();
+            peer.read_to_end(&mut all).map(|_| all)
+        });
+        let mut bytes = [0; 19];
+        let read = tokio::time::timeout(TIMEOUT, stream.read_exact(&mut bytes)).await;
+        read.expect("in time").expect("read");
+        assert_eq!(&bytes, b"/ and more, at last");
+        stream.write_all(b"tock").await.expect("written");
+        stream.shutdown().await.expect("closed");
+        let all = peer.join().expect("no panic").expect("an orderly end");
+        let (ticks, last) = all.split_last_chunk::<4>().expect("the answer");
+        assert!(last == b"tock" && ticks.chunks(4).all(|tick| tick == b"tick"));
+    }
+}
+
+#[tokio::test]
 async fn a_waiting_stream_keeps_no_buffer() {
     let (mut stream, _peer) = taken_over(1, [b"a", b"b"]);
     stream.read_exact(&mut [0; 2]).await.expect("read");
