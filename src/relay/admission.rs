@@ -3,6 +3,7 @@
 
 use crate::base::{Random, subscriber};
 use crate::metrics::Closed;
+use std::any::Any;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -60,6 +61,12 @@ impl Admission {
         books.take(source)?;
         books.open += 1;
         Ok(Admitted { admission: Arc::clone(self), source })
+    }
+
+    /// As for a connection of a stream door, for one that somebody else serves: it is open until the place is dropped.
+    /// `source`: `None` for a proxy's. `None` when there is no room.
+    pub fn hold(self: &Arc<Self>, source: Option<IpAddr>) -> Option<Box<dyn Any + Send>> {
+        self.admit(source).ok().map(|admitted| Box::new(admitted) as Box<dyn Any + Send>)
     }
 
     fn books(&self) -> MutexGuard<'_, Books> {
