@@ -4,6 +4,7 @@ use super::addresses::{DenyRule, HttpDoor, PortRange, RelayAddress, Workers};
 use super::public_address::PublicAddress;
 use super::secrets::SecretsFile;
 use super::section::section;
+use super::signaling::WebOrigin;
 use super::text::{FreeTable, WebUrl, words};
 use super::tokens::{CookieName, PublicKeyFile};
 use super::units::{BitRate, ByteSize, EventRate, Limit};
@@ -261,7 +262,7 @@ section! {
         admin: HttpDoor = HttpDoor(Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9640))));
         /// Serve `/test`.
         test_page: bool = false;
-        /// Proxies whose `X-Forwarded-For` is believed.
+        /// Proxies whose `Forwarded` and `X-Forwarded-For` are believed.
         trusted_proxies: Vec<IpNet> = Vec::new();
     }
 }
@@ -274,7 +275,7 @@ section! {
         /// Mount paths of Socket.IO.
         socketio_paths: Vec<String> = vec!["/socket.io/".to_owned()];
         /// Web origins that may connect; empty for the server's own.
-        origins: Vec<String> = Vec::new();
+        origins: Vec<WebOrigin> = Vec::new();
         /// Longest message.
         max_message: ByteSize = ByteSize(64 << 10);
         /// Sets of event names.

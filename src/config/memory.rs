@@ -3,6 +3,7 @@
 use super::addresses::RelayAddress;
 use super::checked::{Config, Listen, TlsMode, Transport};
 use super::dtls;
+use crate::http;
 use crate::net::tcp;
 use crate::relay::PEER_CONNECTIONS_MAX;
 use crate::turn::{PEER_BYTES, Settings};
@@ -125,7 +126,7 @@ impl Config {
                 // A stream runtime beside each shard has the same.
                 row("shard buffers", 2 * shards, sizes.shard_buffers),
                 row("shard budgets", 2 * shards, sizes.shard_budgets),
-                row("connections", self.connections_max(), sizes.connection),
+                row("connections", self.connections_max(), sizes.connection.max(self.request_bytes_max())),
                 row("peer connections", self.peer_connections_max(), sizes.peer_connection),
                 row("DTLS sessions", self.dtls_sessions_max() * shards, sizes.dtls_session),
                 row("fixed", 1, sizes.fixed),
@@ -149,12 +150,17 @@ impl Config {
 
     /// Open connections at most; without doors for them there are none.
     fn connections_max(&self) -> u64 {
-        let takes_some = self.listen.iter().any(Listen::takes_connections);
+        let takes_some = self.http.public.0.is_some() || self.listen.iter().any(Listen::takes_connections);
         match (takes_some, self.limits.connections_total) {
             (false, _) => 0,
             (true, 0) => DESCRIPTORS,
             (true, total) => u64::from(total),
         }
+    }
+
+    /// What a connection holds while it brings a request, instead of what it holds for TURN.
+    fn request_bytes_max(&self) -> u64 {
+        http::request_bytes_max(self.signaling.max_message.0)
     }
 
     /// Connections of relayed addresses to peers at most.
@@ -222,6 +228,23 @@ mod tests {
         assert_eq!(config.allocations_max(), 1_000);
         config.limits.allocations_total = 1_000_000;
         assert_eq!(config.allocations_max(), 2 * 16_384);
+    }
+
+    #[test]
+    fn a_connection_holds_what_turn_needs_or_one_request_whichever_is_more() {
+        let mut config = Config::default();
+        let of_each = |config: &Config| {
+            let sum = config.worst_case_memory_of(2, &ItemSizes::default());
+            sum.rows.iter().find(|row| row.name == "connections").map(|row| (row.count, row.bytes_each))
+        };
+        assert_eq!(of_each(&config), Some((16_384, 128 << 10)));
+        config.signaling.max_message = super::super::units::ByteSize(3 << 20);
+        assert_eq!(of_each(&config), Some((16_384, (32 << 10) + (4 << 20) + 256)));
+        config.listen[0].transports = vec![Transport::Udp];
+        config.listen.truncate(1);
+        assert_eq!(of_each(&config).map(|row| row.0), Some(16_384), "http.public takes connections too");
+        config.http.public.0 = None;
+        assert_eq!(of_each(&config).map(|row| row.0), Some(0));
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod resolve;
 mod rules;
 mod secrets;
 mod section;
+mod signaling;
 mod source;
 mod suggest;
 #[cfg(test)]
@@ -55,6 +56,7 @@ pub use plan::{DtlsPlan, Plan, Unfit};
 pub use public_address::{PublicAddress, PublicMapping};
 pub use resolve::resolve;
 pub use secrets::SecretsFile;
+pub use signaling::WebOrigin;
 pub use source::Position;
 pub use text::{FreeTable, WebUrl};
 pub use tokens::{CookieName, PublicKeyFile};

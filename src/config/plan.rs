@@ -3,7 +3,7 @@
 use super::certificates::TlsPlan;
 use crate::auth;
 use crate::base::Transport;
-use crate::http::TokenSettings;
+use crate::http::{PublicSettings, TokenSettings};
 use crate::net::Buffers;
 use crate::relay::ConnectionLimits;
 use crate::relay::stream::StreamDoorSettings;
@@ -31,6 +31,8 @@ pub struct Plan {
     pub admin: Option<SocketAddr>,
     /// Names by which admin HTTP may be asked for.
     pub admin_hosts: Vec<String>,
+    /// Public HTTP.
+    pub public: PublicSettings,
     /// Relay shards, at least one.
     pub workers: usize,
     /// Kernel buffers of listeners.
@@ -96,6 +98,11 @@ impl Plan {
         servers
     }
 
+    /// Whether there may be connections at all.
+    pub fn takes_connections(&self) -> bool {
+        !self.streams.is_empty() || self.public.address.is_some()
+    }
+
     /// The DTLS listeners.
     pub fn dtls_doors(&self) -> &[SocketAddr] {
         self.dtls.as_ref().map_or(&[], |dtls| &dtls.doors)
@@ -141,6 +148,7 @@ impl Plan {
                 (bound, _) => bound.clone(),
             },
             admin: bound.admin,
+            public: self.public.within(&bound.public),
             workers: bound.workers,
             listener_buffers: bound.listener_buffers,
             relay_buffers: bound.relay_buffers,
@@ -177,6 +185,9 @@ impl Plan {
         differ("listen.alternate or server.public_address", discovery);
         differ("tls.mode", self.tls.is_some() == other.tls.is_some());
         differ("http.admin", self.admin == other.admin);
+        differ("http.public", self.public.address == other.public.address);
+        differ("signaling.enabled", self.public.signaling.is_some() == other.public.signaling.is_some());
+        differ("signaling.socketio_paths", self.public.paths() == other.public.paths());
         differ("relay.workers", self.workers == other.workers);
         differ("relay.addresses or server.public_address", self.ledger.addresses == other.ledger.addresses);
         differ("relay.ports", self.ledger.ports == other.ledger.ports);

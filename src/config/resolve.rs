@@ -3,7 +3,7 @@
 use super::host::Host;
 use super::plan::{Plan, Unfit};
 use super::{ByteSize, Config, EventRate, Limits, PublicAddress, PublicMapping, RelayAddress};
-use super::{certificates, discovery, doors};
+use super::{certificates, discovery, doors, signaling};
 use crate::base::{Family, Rate};
 use crate::net::Buffers;
 use crate::relay::ConnectionLimits;
@@ -28,6 +28,7 @@ pub fn resolve(config: &Config, host: &Host) -> Result<Plan, Unfit> {
     let external = external.chain(discovery.iter().flat_map(|discovery| discovery.external));
     Ok(Plan {
         admin,
+        public: signaling::resolve(config),
         admin_hosts: config.server.name.iter().cloned().collect(),
         workers,
         listener_buffers: buffers(config.relay.listener_buffer, config.relay.listener_buffer),
@@ -209,6 +210,7 @@ fn buffers(receive: ByteSize, send: ByteSize) -> Buffers {
 mod tests {
     use super::*;
     use crate::base::Transport::{Tls, Udp};
+    use crate::http::Origins;
     use crate::relay::stream::StreamDoorSettings;
     use crate::signaling::Advertised;
 
@@ -251,6 +253,23 @@ mod tests {
             assert!(kept.endpoints.contains(&endpoint.parse().expect("literal")), "{endpoint}");
         }
         assert_eq!(kept.needs_restart(&file).len(), 3, "and the next reload says so again");
+    }
+
+    #[test]
+    fn a_reload_changes_who_may_come_to_signaling_and_not_where() {
+        let relay = "addresses = [\"127.0.0.1\"]";
+        let bound = plan("", relay).expect("resolves");
+        let sections = "[http]\npublic = \"127.0.0.1:81\"\ntrusted_proxies = [\"10.0.0.9\"]\n[signaling]\n\
+                        socketio_paths = [\"/api/socket\"]\norigins = [\"*\"]";
+        let file = plan("", &format!("{relay}\n{sections}")).expect("resolves");
+        assert_eq!(bound.needs_restart(&file), ["http.public", "signaling.socketio_paths"]);
+        let kept = file.within(&bound).public;
+        assert_eq!((kept.address, kept.paths()), (bound.public.address, bound.public.paths()));
+        assert_eq!(kept.trusted_proxies.len(), 1);
+        assert_eq!(kept.signaling.expect("on").origins, Origins::Any);
+        let off = plan("", &format!("{relay}\n[signaling]\nenabled = false")).expect("resolves");
+        assert_eq!(bound.needs_restart(&off), ["signaling.enabled", "signaling.socketio_paths"]);
+        assert_eq!(off.within(&bound).public, bound.public);
     }
 
     #[test]

@@ -18,18 +18,9 @@ static ROWS: &[Row] = &[
         asked_at: |config| when(config.tls.mode == TlsMode::Acme, "tls.mode"),
     },
     Row {
-        what: "the public HTTP listener (`http.public`)",
-        asked_at: |config| when(config.http.public.0.is_some(), "http.public"),
-    },
-    Row {
         what: "the test page (`http.test_page`)",
         asked_at: |config| when(config.http.test_page, "http.test_page"),
     },
-    Row {
-        what: "`http.trusted_proxies`",
-        asked_at: |config| when(!config.http.trusted_proxies.is_empty(), "http.trusted_proxies"),
-    },
-    Row { what: "signaling (`[signaling]`)", asked_at: |config| when(config.signaling.enabled, "signaling") },
     Row { what: "hooks (`[hooks]`)", asked_at: |_| when(true, "hooks") },
     Row {
         what: "`limits.bandwidth_per_allocation`",

@@ -17,6 +17,7 @@ use std::time::{Duration, SystemTime};
 /// Where TURN lives by IANA's word.
 const TURN_PORT: u16 = 3478;
 const ADMIN_PORT: u16 = 9640;
+const PUBLIC_PORT: u16 = 8080;
 const CREDENTIAL_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// Runs until Ctrl-C.
@@ -98,7 +99,8 @@ fn config_text(random: &mut Random) -> String {
     let primary = interfaces::primary(Family::V4).filter(|ip| *ip != loopback);
     let addresses: Vec<IpAddr> = std::iter::once(loopback).chain(primary).collect();
     let port = free_port(&addresses);
-    let admin = free_tcp_port();
+    let admin = free_tcp_port(ADMIN_PORT);
+    let public = free_tcp_port(PUBLIC_PORT);
     let quoted = |ip: &IpAddr| format!("\"{ip}\"");
     let listen: String = addresses
         .iter()
@@ -112,7 +114,7 @@ fn config_text(random: &mut Random) -> String {
     let relay = addresses.iter().map(quoted).collect::<Vec<_>>().join(", ");
     format!(
         "{listen}[relay]\naddresses = [{relay}]\n[auth]\nsecrets = [\"{secret}\"]\n\
-         [http]\nadmin = \"127.0.0.1:{admin}\"\n[limits]\nallocations_per_user = 256\nallocations_total = 256\n"
+         [http]\nadmin = \"127.0.0.1:{admin}\"\npublic = \"127.0.0.1:{public}\"\n[limits]\nallocations_per_user = 256\nallocations_total = 256\n"
     )
 }
 
@@ -130,10 +132,11 @@ fn free_port(addresses: &[IpAddr]) -> u16 {
         .unwrap_or(TURN_PORT)
 }
 
-fn free_tcp_port() -> u16 {
+/// `usual`, or one that is free on loopback now.
+fn free_tcp_port(usual: u16) -> u16 {
     let bind = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
-    let listener = bind(ADMIN_PORT).or_else(|_| bind(0)).and_then(|listener| listener.local_addr());
-    listener.map_or(ADMIN_PORT, |address| address.port())
+    let listener = bind(usual).or_else(|_| bind(0)).and_then(|listener| listener.local_addr());
+    listener.map_or(usual, |address| address.port())
 }
 
 fn unix_now() -> UnixTime {

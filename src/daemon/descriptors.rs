@@ -22,7 +22,7 @@ pub(super) fn raise_limit(plan: &Plan) {
     // Without a limit of their own connections are bounded by descriptors, and say so when they meet it.
     let connections = match plan.connections.total {
         u32::MAX => 0,
-        total if !plan.streams.is_empty() => u64::from(total),
+        total if plan.takes_connections() => u64::from(total),
         _ => 0,
     };
     let wanted = wanted + peers + connections;

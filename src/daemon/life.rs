@@ -7,9 +7,10 @@ use super::relays::Relays;
 use super::state::State;
 use crate::base::Random;
 use crate::config::Plan;
-use crate::http::{self, AdminSettings};
+use crate::http::{self, AdminSettings, PublicSettings};
 use crate::net::interfaces;
 use crate::net::tls::HandedOver;
+use arc_swap::ArcSwap;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -22,6 +23,9 @@ const BEAT_EVERY: Duration = Duration::from_secs(2);
 
 /// Connections that wait to be taken over by HTTP; one more is closed.
 const HANDED_OVER_MAX: usize = 256;
+
+/// Clients that wait to be taken over by signaling; one more is told to come back.
+const ARRIVALS_MAX: usize = 1024;
 
 /// How often a drain looks whether somebody is left.
 const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -37,6 +41,9 @@ pub struct Daemon {
     certificates: Option<CertificateWatch>,
     state: Arc<State>,
     admin: Option<TcpListener>,
+    public: Option<TcpListener>,
+    /// What public HTTP goes by.
+    public_settings: Arc<ArcSwap<PublicSettings>>,
     /// Connections of `tls` doors that speak HTTP.
     handed_over: mpsc::Receiver<HandedOver>,
 }
@@ -61,13 +68,19 @@ impl Daemon {
             plan.admin.map(|address| settings(&plan, address).bind().map_err(|error| (address, error)));
         let admin =
             admin.transpose().map_err(|(address, error)| StartError::bind("http.admin", address, &error))?;
+        let public = plan.public.bind();
+        let public = public.map_err(|error| match plan.public.address {
+            Some(address) => StartError::bind("http.public", address, &error),
+            None => StartError::system("http.public", &error),
+        })?;
         let (hand_over, handed_over) = mpsc::channel(HANDED_OVER_MAX);
         let certificates = plan.tls.as_ref().map(CertificateWatch::start).transpose()?;
         let tls = certificates.as_ref().map(CertificateWatch::tls).transpose()?;
         let relays = Relays::start(&plan, random, tls, hand_over)?;
         let state = Arc::new(State::new(&relays));
         state.certificates(certificates.as_ref().map(CertificateWatch::state));
-        Ok(Self { plan, relays, certificates, state, admin, handed_over })
+        let public_settings = Arc::new(ArcSwap::from_pointee(plan.public.clone()));
+        Ok(Self { plan, relays, certificates, state, admin, public, public_settings, handed_over })
     }
 
     /// The relay side.
@@ -112,12 +125,23 @@ impl Daemon {
     fn serve_public(&mut self, mut stopped: watch::Receiver<bool>) -> tokio::task::JoinHandle<()> {
         // A receiver whose sender is gone at once takes its place.
         let handed_over = std::mem::replace(&mut self.handed_over, mpsc::channel(1).1);
-        let sources = Arc::clone(&self.state);
+        let listener = self.public.take();
+        let (door, arrivals) = mpsc::channel(ARRIVALS_MAX);
+        tokio::spawn(turn_away(arrivals));
+        let admission = self.relays.admission();
+        let public = http::Public {
+            settings: Arc::clone(&self.public_settings),
+            door: Some(door),
+            admit: Box::new(move |source| admission.hold(source)),
+            sources: self.state.clone(),
+        };
         tokio::spawn(async move {
             let stop = async move {
                 let _the_daemon_is_gone = stopped.wait_for(|stop| *stop).await;
             };
-            http::serve_public(handed_over, sources, stop).await;
+            if let Err(error) = http::serve_public(listener, handed_over, public, stop).await {
+                tracing::error!(%error, "public HTTP ended; relaying goes on");
+            }
         })
     }
 
@@ -200,6 +224,7 @@ impl Daemon {
         };
         let needs_restart = self.plan.needs_restart(&plan);
         self.plan = plan.within(&self.plan);
+        self.public_settings.store(Arc::new(self.plan.public.clone()));
         let told = self.tell_shards();
         self.state.reloaded(told);
         if needs_restart.is_empty() {
@@ -251,6 +276,17 @@ impl Daemon {
 
 fn settings(plan: &Plan, address: std::net::SocketAddr) -> AdminSettings {
     AdminSettings { address, allowed_hosts: plan.admin_hosts.clone() }
+}
+
+/// Nobody is there yet who could take a client on.
+async fn turn_away(mut arrivals: mpsc::Receiver<http::Request>) {
+    while let Some(request) = arrivals.recv().await {
+        let (http::Request::Get { reply, .. } | http::Request::Post { reply, .. }) = request else {
+            continue;
+        };
+        let body = r#"{"code":3,"message":"signaling is not there yet"}"#.into();
+        let _gone = reply.send(http::Answer { status: 503, content_type: "application/json", body });
+    }
 }
 
 struct Signals {

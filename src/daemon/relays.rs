@@ -135,6 +135,11 @@ impl Relays {
         Arc::clone(&self.registry)
     }
 
+    /// Who counts open connections.
+    pub(super) fn admission(&self) -> Arc<Admission> {
+        Arc::clone(&self.admission)
+    }
+
     /// The counters of each.
     pub fn published(&self) -> &[Arc<Published>] {
         &self.published

@@ -1,8 +1,9 @@
-//! Rank 5: what the daemon says over HTTP. For now the admin side: health, readiness, metrics.
+//! Rank 5: what the daemon says over HTTP. Every connection is bounded in number, in header bytes and in time.
 //!
-//! Plain HTTP/1.1 on a listener that is meant for loopback. It reads published copies only, so it
-//! never waits for a worker and no worker ever waits for it. Every connection is bounded in number,
-//! in header bytes and in time, and a request must name us by an allowed `Host`.
+//! The admin side (health, readiness, metrics) is plain HTTP/1.1 on a listener that is meant for loopback. It reads
+//! published copies only, so it never waits for a worker and no worker ever waits for it, and a request must name us
+//! by an allowed `Host`. The public side is there for everybody and is the way into signaling, in the clear and on
+//! every `tls` door.
 
 mod admin;
 mod exposition;
@@ -12,13 +13,16 @@ mod process;
 mod public;
 mod requests;
 mod server;
+mod signaling;
 #[cfg(test)]
 mod testing;
 mod web_client;
 
 pub use admin::serve_admin;
 pub use key_sets::{BadUrl, KeySetUrl, KeySets, KeySource, Pace, TokenSettings};
-pub use public::serve_public;
+pub use public::{Origins, PublicSettings, ROUTES, SignalingRules, TokenPlaces, request_bytes_max};
+pub(crate) use public::{Public, serve_public};
+pub(crate) use signaling::{Answer, Request};
 pub use web_client::{WebClient, WebError};
 
 use crate::metrics::Published;

@@ -4,17 +4,22 @@
 //! and no limit on how long a peer may take to read an answer.
 
 use crate::net::tcp;
-use crate::net::tls::HandedOver;
 use axum::Router;
+use axum::body::Body;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::Service;
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use std::future::Future;
+use std::convert::Infallible;
+use std::future::{Future, pending};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -27,7 +32,9 @@ pub(super) struct Bounds {
     pub(super) header_read: Duration,
     /// Age at which a connection gets no further request, which bounds slow readers too.
     pub(super) connection_age: Duration,
-    /// Time that a request under way has to finish after its connection's age or at shutdown.
+    /// Time that a request under way has to finish after its connection's age.
+    pub(super) last_request: Duration,
+    /// The same at shutdown.
     pub(super) finish: Duration,
 }
 
@@ -37,13 +44,15 @@ impl Default for Bounds {
             connections: 64,
             header_read: Duration::from_secs(10),
             connection_age: Duration::from_secs(60),
+            last_request: Duration::from_secs(5),
             finish: Duration::from_secs(5),
         }
     }
 }
 
 const HEADERS_MAX: usize = 64;
-const HEADER_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of a request's line and headers together.
+pub(super) const HEADER_BYTES_MAX: usize = 16 * 1024;
 /// Out of descriptors or memory: the next accept would fail as well, so it must not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -54,97 +63,130 @@ pub(super) async fn serve(
     bounds: Bounds,
     shutdown: impl Future<Output = ()>,
 ) {
-    let (stop, stopped) = watch::channel(false);
-    let mut connections = JoinSet::new();
+    let mut connections = Connections::new(bounds);
+    let mut accepting = Accepting::new(Some(listener), "the admin listener");
     let mut shutdown = pin!(shutdown);
-    let mut accept_fails = false;
     loop {
         tokio::select! {
             biased;
             () = &mut shutdown => break,
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    accept_fails = false;
-                    if connections.len() < bounds.connections {
-                        connections.spawn(connection(stream, router.clone(), bounds, stopped.clone()));
-                    }
+            () = connections.one_ended() => {}
+            (stream, _) = accepting.next() => {
+                if connections.has_room() {
+                    connections.serve(stream, TowerToHyperService::new(router.clone()));
+                }
+            }
+        }
+    }
+    drop(accepting);
+    connections.finish().await;
+}
+
+/// A listener whose failures are told once and bring nothing to an end.
+pub(super) struct Accepting {
+    listener: Option<TcpListener>,
+    name: &'static str,
+    fails: bool,
+}
+
+impl Accepting {
+    /// `name`: what the log calls it. Without a listener nobody ever comes.
+    pub(super) fn new(listener: Option<TcpListener>, name: &'static str) -> Self {
+        Self { listener, name, fails: false }
+    }
+
+    /// The next connection. Dropped while it waits, it loses none.
+    pub(super) async fn next(&mut self) -> (TcpStream, SocketAddr) {
+        let Self { listener: Some(listener), name, fails } = self else { return pending().await };
+        loop {
+            match listener.accept().await {
+                Ok(accepted) => {
+                    *fails = false;
+                    return accepted;
                 }
                 Err(error) if tcp::is_of_one_connection(&error) => {}
                 Err(error) => {
-                    if !accept_fails {
-                        tracing::warn!(%error, "the admin listener cannot accept, trying on");
+                    if !std::mem::replace(fails, true) {
+                        tracing::warn!(%error, "{name} cannot accept, trying on");
                     }
-                    accept_fails = true;
                     sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
     }
-    drop(listener);
-    finish(connections, &stop, bounds).await;
 }
 
-/// As [`serve`], for connections that somebody else has accepted. One more than there may be waits in `incoming`,
-/// which refuses what does not fit it.
-pub(super) async fn serve_handed_over(
-    mut incoming: mpsc::Receiver<HandedOver>,
-    router: Router,
+/// The connections of one server.
+pub(super) struct Connections {
     bounds: Bounds,
-    shutdown: impl Future<Output = ()>,
-) {
-    let (stop, stopped) = watch::channel(false);
-    let mut connections = JoinSet::new();
-    let mut shutdown = pin!(shutdown);
-    loop {
-        let has_room = connections.len() < bounds.connections;
-        tokio::select! {
-            biased;
-            () = &mut shutdown => break,
-            Some(_) = connections.join_next() => {}
-            received = incoming.recv(), if has_room => match received {
-                // One that the runtime cannot watch is closed, as one over a limit would be.
-                Some(one) => {
-                    if let Ok(stream) = one.open() {
-                        connections.spawn(connection(stream, router.clone(), bounds, stopped.clone()));
-                    }
-                }
-                None => break,
-            }
+    tasks: JoinSet<()>,
+    stop: watch::Sender<bool>,
+}
+
+impl Connections {
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Self { bounds, tasks: JoinSet::new(), stop: watch::Sender::new(false) }
+    }
+
+    /// Whether one more may be served.
+    pub(super) fn has_room(&self) -> bool {
+        self.tasks.len() < self.bounds.connections
+    }
+
+    /// Waits until one has ended; for ever while there is none.
+    pub(super) async fn one_ended(&mut self) {
+        if self.tasks.join_next().await.is_none() {
+            pending().await
         }
     }
-    drop(incoming);
-    finish(connections, &stop, bounds).await;
-}
 
-/// Lets requests under way finish.
-async fn finish(mut connections: JoinSet<()>, stop: &watch::Sender<bool>, bounds: Bounds) {
-    stop.send_replace(true);
-    let all_ended = async { while connections.join_next().await.is_some() {} };
-    // Each connection bounds itself by `finish`; the second one is for the scheduler.
-    if timeout(bounds.finish.saturating_mul(2), all_ended).await.is_err() {
-        connections.shutdown().await;
+    /// Serves one more.
+    pub(super) fn serve<T, S>(&mut self, stream: T, service: S)
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send + 'static,
+        S::Future: Send,
+    {
+        self.tasks.spawn(connection(stream, service, self.bounds, self.stop.subscribe()));
+    }
+
+    /// Lets requests under way finish.
+    pub(super) async fn finish(mut self) {
+        self.stop.send_replace(true);
+        let all_ended = async { while self.tasks.join_next().await.is_some() {} };
+        // Each connection bounds itself by `finish`; the second one is for the scheduler.
+        if timeout(self.bounds.finish.saturating_mul(2), all_ended).await.is_err() {
+            self.tasks.shutdown().await;
+        }
     }
 }
 
 /// Errors of a connection go nowhere: whoever can reach the port can cause them at will.
-async fn connection<S>(stream: S, router: Router, bounds: Bounds, mut stopped: watch::Receiver<bool>)
+async fn connection<T, S>(stream: T, service: S, bounds: Bounds, mut stopped: watch::Receiver<bool>)
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
 {
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(bounds.header_read)
         .max_headers(HEADERS_MAX)
         .max_buf_size(HEADER_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
     let mut serving = pin!(serving);
-    tokio::select! {
+    let aged = tokio::select! {
         _ = serving.as_mut() => return,
-        _ = stopped.wait_for(|stopped| *stopped) => {}
-        () = sleep(bounds.connection_age) => {}
-    }
+        _ = stopped.wait_for(|stopped| *stopped) => false,
+        () = sleep(bounds.connection_age) => true,
+    };
     serving.as_mut().graceful_shutdown();
+    if aged {
+        tokio::select! {
+            _ = timeout(bounds.last_request, serving.as_mut()) => return,
+            _ = stopped.wait_for(|stopped| *stopped) => {}
+        }
+    }
     let _ = timeout(bounds.finish, serving).await;
 }
 

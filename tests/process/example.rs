@@ -18,7 +18,8 @@ fn the_example_on_loopback_passes_check_config_and_run() {
     let report: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!(report["ok"], true);
     // Its ports are fixed, so `run` gets others.
-    let text = ["34780", "34443", "34809"].iter().fold(text, |t, p| t.replace(p, &free_port().to_string()));
+    let fixed = ["34780", "34443", "34808", "34809"];
+    let text = fixed.iter().fold(text, |t, port| t.replace(port, &free_port().to_string()));
     let admin: SocketAddr =
         text.split("admin = \"").nth(1).unwrap().split('"').next().unwrap().parse().unwrap();
     let path = folder.write("example.toml", &text);

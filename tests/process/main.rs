@@ -23,6 +23,7 @@ mod example;
 mod hostile;
 mod metrics;
 mod network;
+mod public;
 mod reload;
 mod shards;
 mod start;

@@ -39,6 +39,8 @@ pub struct Config {
     pub users: Vec<(&'static str, &'static str)>,
     pub limits: String,
     pub admin: SocketAddr,
+    /// `http.public`, off unless given.
+    pub public: Option<SocketAddr>,
 }
 
 impl Default for Config {
@@ -57,6 +59,7 @@ impl Default for Config {
             users: vec![("alice", "alice-password"), ("bob", "bob-password")],
             limits: String::new(),
             admin: loopback(free_port()),
+            public: None,
         }
     }
 }
@@ -118,8 +121,15 @@ impl Config {
             self.users.iter().map(|(name, password)| format!("{name} = \"{password}\"\n")).collect();
         format!(
             "[server]\n{}{listen}[relay]\n{}[relay.peers]\n{}[auth]\n{}[auth.users]\n{users}[limits]\n{}\
-             [http]\npublic = \"off\"\nadmin = \"{}\"\n{}",
-            self.server, self.relay, self.peers, self.auth, self.limits, self.admin, self.sections
+             [http]\npublic = \"{}\"\nadmin = \"{}\"\n{}",
+            self.server,
+            self.relay,
+            self.peers,
+            self.auth,
+            self.limits,
+            self.public.map_or_else(|| "off".into(), |public| public.to_string()),
+            self.admin,
+            self.sections
         )
     }
 }

@@ -152,6 +152,49 @@ fn the_same_door_twice_is_refused() {
     accept(&with_auth(&format!("{one}{}", one.replace("0.0.0.0", "[::]"))));
 }
 
+#[test]
+fn an_origin_is_what_browsers_send() {
+    let exact = |meant: &str| format!("browsers send it as \"{meant}\": write that");
+    refused(
+        "[signaling]\norigins = [\"https://a.example\", \"https://app.example/\"]",
+        (2, 33),
+        "`signaling.origins[1]`: \"https://app.example/\" is not an origin",
+        &exact("https://app.example"),
+    );
+    refused(
+        "[signaling]\norigins = [\"app.example\"]",
+        (2, 12),
+        "not an origin",
+        &exact("https://app.example"),
+    );
+    refused(
+        "[signaling]\norigins = [\"https://a.example\", \"*\"]",
+        (2, 33),
+        "\"*\" already means every origin",
+        "write either [\"*\"] or the origins",
+    );
+    refused(
+        "[signaling]\norigins = [\"http://a.example\", \"http://a.example\"]",
+        (2, 32),
+        "http://a.example is there twice",
+        "delete one of them",
+    );
+}
+
+#[test]
+fn a_mount_path_is_a_path_of_nobody_else() {
+    let paths = |paths: &str| format!("[signaling]\nsocketio_paths = [{paths}]");
+    let slash = "it begins with a slash: \"/socket.io/\"";
+    refused(&paths("\"socket.io\""), (2, 19), "\"socket.io\" is not a path", slash);
+    let other = "choose another: \"/socket.io/\"";
+    refused(&paths("\"/a\", \"/ws/\""), (2, 25), "/ws is a path of this server itself", other);
+    let twice = "delete one of them";
+    refused(&paths("\"/a\", \"/a/\""), (2, 25), "\"/a/\" is \"/a\" once more", twice);
+    let many: Vec<_> = (0..17).map(|n| format!("\"/{n}\"")).collect();
+    refused(&paths(&many.join(",")), (2, 18), "has 17 paths", "16 at most");
+    accept(&with_auth(&paths(&many[..16].join(","))));
+}
+
 #[test] // RFC 5780 section 6
 fn an_alternate_needs_a_second_address_and_a_second_port() {
     let pair = |address: &str, alternate: &str| {

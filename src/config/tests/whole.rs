@@ -6,7 +6,7 @@ use super::*;
 fn the_loopback_example_passes_and_names_each_part_that_is_not_built() {
     let loaded = accept(LOOPBACK);
     let keys: Vec<_> = loaded.warnings.iter().filter_map(|warning| warning.key.as_deref()).collect();
-    let wanted = ["http.public", "http.test_page", "storage", "admin"];
+    let wanted = ["http.test_page", "storage", "admin"];
     assert_eq!(keys, wanted);
     let config = loaded.config;
     assert_eq!(config.relay.ports.count(), 20_000);
@@ -73,6 +73,14 @@ fn proxies_without_a_stream_and_proxies_everywhere_are_warned_of() {
     };
     assert_eq!(key.as_deref(), Some("listen[0].proxy_protocol_from[1]"));
     assert!(message.contains("everybody"), "{message}");
+}
+
+#[test]
+fn proxies_everywhere_are_warned_of_on_http_too() {
+    let loaded = accept(&with_auth("[http]\ntrusted_proxies = [\"10.0.0.9\", \"0.0.0.0/0\"]"));
+    let [warning] = &loaded.warnings[..] else { panic!("{:?}", loaded.warnings) };
+    assert_eq!(warning.key.as_deref(), Some("http.trusted_proxies[1]"));
+    assert!(warning.message.contains("everybody"), "{}", warning.message);
 }
 
 #[test]

@@ -1,94 +1,283 @@
-//! The public routes, as they answer on every `tls` door: `/healthz` and `/readyz` for now.
+//! The public routes: `/healthz`, `/readyz`, and the way into signaling, on `http.public` and on every `tls` door.
+//!
+//! Whatever can be said of a client before it has a session is said here: who it is behind its proxies, whether its
+//! page may connect, whether its handshake makes sense and its body fits. What is left goes to the signaling thread
+//! by a queue of fixed length: polls with a way to answer them, WebSockets as bare connections.
+
+mod body;
+mod handshake;
+mod origin;
+mod proxies;
+mod query;
+mod refusal;
+mod token;
+mod visit;
+mod websocket;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use origin::Origins;
+pub use token::TokenPlaces;
 
 use super::Sources;
 use super::admin::{Problem, healthz, protect, told};
-use super::server::{Bounds, serve_handed_over};
+use super::server::{Accepting, Bounds, Connections};
+use super::signaling;
+use crate::net::tcp;
 use crate::net::tls::HandedOver;
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
-use axum::{Router, routing::get};
+use axum::routing::{any, get};
+use hyper::body::Incoming;
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
+use ipnet::IpNet;
+use proxies::Peer;
+use refusal::RefusedOrigins;
+use std::any::Any;
+use std::convert::Infallible;
 use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use visit::Place;
 
-/// Connections served at once; some more wait where they were handed over.
-const CONNECTIONS_MAX: usize = 1024;
+/// First segments of paths that are, or will be, routes of their own: nothing is mounted over them.
+pub const ROUTES: [&str; 8] = ["ws", "healthz", "readyz", "v1", "turn", "openapi.json", "test", "sdk"];
 
-/// Serves the connections that come by `incoming`, one byte stream each with TLS already done, until `shutdown`
-/// is over, and then at most some seconds more for requests under way.
-pub async fn serve_public(
-    incoming: mpsc::Receiver<HandedOver>,
-    sources: Arc<dyn Sources>,
-    shutdown: impl Future<Output = ()>,
-) {
-    let bounds = Bounds { connections: CONNECTIONS_MAX, ..Bounds::default() };
-    serve_handed_over(incoming, router(sources), bounds, shutdown).await;
+/// Connections in HTTP at once, of all listeners: half of what `limits.connections_total` allows unless told
+/// otherwise, so that the rest stays for TURN. WebSockets have left HTTP and do not count.
+const CONNECTIONS_MAX: usize = 8192;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 1024;
+
+/// How long a connection may go from poll to poll. Under TLS a new one is dear.
+const CONNECTION_AGE: Duration = Duration::from_secs(300);
+
+/// Checked settings of the public side. All but `address` and the paths may change while it runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PublicSettings {
+    /// Where plain HTTP listens (`http.public`).
+    pub address: Option<SocketAddr>,
+    /// Who may speak for others (`http.trusted_proxies`).
+    pub trusted_proxies: Vec<IpNet>,
+    /// The way into signaling; `None` while that is switched off.
+    pub signaling: Option<SignalingRules>,
 }
 
-fn router(sources: Arc<dyn Sources>) -> Router {
-    Router::new()
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
+/// Who may come to signaling, and where.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SignalingRules {
+    /// Mount paths of Socket.IO, each of which answers with and without a slash at its end. They begin with `/`,
+    /// have nothing in them that a URL would escape, and none is, but for that slash, another or one of [`ROUTES`].
+    pub socketio_paths: Vec<String>,
+    /// Pages that may connect.
+    pub origins: Origins,
+    /// Longest message, in bytes.
+    pub message_bytes_max: usize,
+    /// Where a token may be.
+    pub tokens: TokenPlaces,
+}
+
+impl PublicSettings {
+    /// These settings as far as a server can follow them that began with `bound`: its listener and paths stay.
+    pub fn within(self, bound: &Self) -> Self {
+        let signaling = bound.signaling.clone().map(|bound| {
+            let socketio_paths = bound.socketio_paths.clone();
+            self.signaling.map_or(bound, |rules| SignalingRules { socketio_paths, ..rules })
+        });
+        Self { address: bound.address, trusted_proxies: self.trusted_proxies, signaling }
+    }
+
+    /// Mount paths of Socket.IO, where there are any.
+    pub fn paths(&self) -> &[String] {
+        self.signaling.as_ref().map_or(&[], |rules| &rules.socketio_paths)
+    }
+
+    /// Binds the plain listener early, so that a taken port stops the start.
+    ///
+    /// # Errors
+    /// Those of `bind` and `listen`: taken, not on this host, not permitted.
+    pub fn bind(&self) -> io::Result<Option<TcpListener>> {
+        let Some(address) = self.address else { return Ok(None) };
+        let listener = TcpListener::bind(address)?;
+        socket2::SockRef::from(&listener).listen(BACKLOG)?;
+        listener.set_nonblocking(true)?;
+        Ok(Some(listener))
+    }
+}
+
+/// The most that one request can make the process keep, in bytes, when messages have up to `message_bytes_max`.
+pub fn request_bytes_max(message_bytes_max: u64) -> u64 {
+    // What hyper reads at once, what the connection reads at once, and the body.
+    2 * (16 << 10) + body::bytes_max(message_bytes_max)
+}
+
+/// Takes a connection in, of one source or of one that is nobody's: a proxy's. Returns its place among those that
+/// may be open, or `None` when there is none left.
+pub(crate) type Admit = dyn Fn(Option<IpAddr>) -> Option<Box<dyn Any + Send>> + Send + Sync;
+
+/// What [`serve_public`] works with.
+pub(crate) struct Public {
+    /// The settings in force; whoever holds the other end may change them.
+    pub settings: Arc<ArcSwap<PublicSettings>>,
+    /// The signaling thread, unless there is none.
+    pub door: Option<mpsc::Sender<signaling::Request>>,
+    /// Asked for each connection of the plain listener; others come with their place.
+    pub admit: Box<Admit>,
+    /// What `/readyz` tells.
+    pub sources: Arc<dyn Sources>,
+}
+
+/// Serves plain HTTP on `listener`, and the connections that come by `handed_over` with TLS already done, until
+/// `shutdown` is over, and then at most some seconds more for requests under way.
+///
+/// # Errors
+/// When the listener cannot be handed to the runtime. Once it serves, it fails no more.
+pub(crate) async fn serve_public(
+    listener: Option<TcpListener>,
+    handed_over: mpsc::Receiver<HandedOver>,
+    public: Public,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    serve_bounded(listener, handed_over, public, bounds(), shutdown).await
+}
+
+/// [`serve_public`] with other bounds.
+async fn serve_bounded(
+    listener: Option<TcpListener>,
+    mut handed_over: mpsc::Receiver<HandedOver>,
+    public: Public,
+    bounds: Bounds,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let listener = listener.map(tokio::net::TcpListener::from_std).transpose()?;
+    let mut accepting = Accepting::new(listener, "the listener of http.public");
+    let mut connections = Connections::new(bounds);
+    let Public { settings, door, admit, sources } = public;
+    let mounts = settings.load().signaling.as_ref().map(|rules| rules.socketio_paths.clone());
+    let doorkeeper = Doorkeeper { settings: Arc::clone(&settings), admit };
+    let router = router(Shared { settings, door, sources, refused: RefusedOrigins::new() }, mounts);
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let has_room = connections.has_room();
+        let one = tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            () = connections.one_ended() => continue,
+            // What finds no room waits there, and one more is refused by who hands over.
+            Some(one) = handed_over.recv(), if has_room => Some(one),
+            (stream, remote) = accepting.next() => doorkeeper.welcome(stream, remote, has_room),
+        };
+        // One that the runtime cannot watch is closed, as one over a limit would be.
+        let peer = one.as_ref().map(|one| Peer::new(one.remote, one.tls.is_some()));
+        if let (Some(peer), Some(Ok(stream))) = (peer, one.map(HandedOver::open)) {
+            let inner = TowerToHyperService::new(router.clone());
+            connections.serve(stream, Addressed { inner, peer });
+        }
+    }
+    drop((accepting, handed_over));
+    connections.finish().await;
+    Ok(())
+}
+
+fn bounds() -> Bounds {
+    Bounds {
+        connections: CONNECTIONS_MAX,
+        connection_age: CONNECTION_AGE,
+        last_request: visit::REQUEST_MAX,
+        ..Bounds::default()
+    }
+}
+
+/// Lets connections of the plain listener in.
+struct Doorkeeper {
+    settings: Arc<ArcSwap<PublicSettings>>,
+    admit: Box<Admit>,
+}
+
+impl Doorkeeper {
+    fn welcome(&self, stream: TcpStream, remote: SocketAddr, has_room: bool) -> Option<HandedOver> {
+        let peer = Peer::new(remote, false);
+        let is_proxy = peer.is_trusted(&self.settings.load().trusted_proxies);
+        let source = Some(peer.address).filter(|_| !is_proxy);
+        let held = has_room.then(|| (self.admit)(source)).flatten();
+        let Some(held) = held else {
+            tcp::reset_on_close(&stream);
+            return None;
+        };
+        let local = stream.local_addr().ok()?;
+        tcp::tune(&stream).ok()?;
+        let socket = stream.into_std().ok()?;
+        let (incoming, plain, unsent) = (Vec::new(), Vec::new(), Vec::new());
+        Some(HandedOver { socket, tls: None, incoming, plain, unsent, remote, local, held })
+    }
+}
+
+/// Puts the other end of its connection into each request.
+struct Addressed {
+    inner: TowerToHyperService<Router>,
+    peer: Peer,
+}
+
+impl Service<hyper::Request<Incoming>> for Addressed {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = <TowerToHyperService<Router> as Service<hyper::Request<Incoming>>>::Future;
+
+    fn call(&self, mut request: hyper::Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(self.peer);
+        self.inner.call(request)
+    }
+}
+
+/// What all requests share.
+struct Shared {
+    settings: Arc<ArcSwap<PublicSettings>>,
+    door: Option<mpsc::Sender<signaling::Request>>,
+    sources: Arc<dyn Sources>,
+    refused: RefusedOrigins,
+}
+
+/// `mounts`: the paths of Socket.IO; `None` for no signaling at all.
+fn router(shared: Shared, mounts: Option<Vec<String>>) -> Router {
+    let mut router = Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz));
+    if let Some(mounts) = mounts.filter(|_| shared.door.is_some()) {
+        router = router.route("/ws", any(|shared, request| visit::visit(shared, Place::Plain, request)));
+        for (path, mount) in mounts.iter().zip(0..) {
+            let path = path.trim_end_matches('/');
+            let visit = any(move |shared, request| visit::visit(shared, Place::EngineIo(mount), request));
+            router = router.route(path, visit.clone()).route(&format!("{path}/"), visit);
+        }
+    }
+    router
         .fallback(async || Problem::NotFound)
         .method_not_allowed_fallback(async || Problem::MethodNotAllowed)
         .layer(from_fn(shield))
-        .with_state(sources)
+        .with_state(Arc::new(shared))
 }
 
-async fn readyz(State(sources): State<Arc<dyn Sources>>) -> Response {
-    told(&sources.readiness())
+async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
+    told(&shared.sources.readiness())
 }
 
 async fn shield(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
-    protect(response.headers_mut());
-    response
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::testing::{Answer, FakeSources};
-    use super::*;
-    use std::net::Ipv4Addr;
-    use tokio::io::AsyncWriteExt;
-    use tokio::net::TcpStream;
-    use tokio::sync::oneshot;
-
-    #[tokio::test]
-    async fn a_connection_that_was_handed_over_is_answered_and_ends_with_the_server() {
-        let (hand_over, incoming) = mpsc::channel(1);
-        let (stop, stopped) = oneshot::channel::<()>();
-        let serving = tokio::spawn(serve_public(incoming, Arc::new(FakeSources::with_workers(1)), async {
-            let _either_way = stopped.await;
-        }));
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let local = listener.local_addr().expect("bound");
-        for (path, status) in [("/healthz", 200), ("/readyz", 200), ("/metrics", 404), ("/", 404)] {
-            let mut client = TcpStream::connect(local).await.expect("connected");
-            let (socket, remote) = listener.accept().expect("accepted");
-            socket.set_nonblocking(true).expect("a socket");
-            let request = format!("GET {path} HTTP/1.1\r\nHost: anything\r\nConnection: close\r\n\r\n");
-            // A part of the request was read before the hand-over.
-            let (read, rest) = request.as_bytes().split_at(9);
-            let handed = HandedOver {
-                socket,
-                tls: None,
-                incoming: Vec::new(),
-                plain: read.to_vec(),
-                unsent: Vec::new(),
-                remote,
-                local,
-                held: Box::new(()),
-            };
-            hand_over.send(handed).await.expect("the server takes it");
-            client.write_all(rest).await.expect("open");
-            let answer = Answer::read(&mut client).await;
-            assert_eq!(answer.status, status, "{path}");
-            assert!(answer.head.contains("cache-control: no-store"), "{}", answer.head);
-        }
-        stop.send(()).expect("it runs");
-        serving.await.expect("no panic");
-        assert!(hand_over.is_closed());
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        protect(response.headers_mut());
     }
+    response
 }

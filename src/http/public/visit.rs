@@ -1,0 +1,175 @@
+//! One request to signaling: judged as far as HTTP goes, handed on, answered.
+
+use super::body::{self, ARRIVES_WITHIN};
+use super::origin::Judged;
+use super::proxies::{Client, Peer};
+use super::query::{self, check_websocket};
+use super::refusal::Refusal;
+use super::{PublicSettings, Shared, SignalingRules, token, websocket};
+use crate::http::admin::Problem;
+use crate::http::signaling::{Answer, Arrival, Request, Wire};
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+/// An answer has come by then: the longest poll, and time enough for a thread that has a lot to do.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
+
+/// How long one request can take.
+pub(super) const REQUEST_MAX: Duration = ARRIVES_WITHIN.saturating_add(ANSWERED_WITHIN);
+
+/// How long a browser may remember what it may send, in seconds.
+const PREFLIGHT_AGE_S: &str = "600";
+
+type HttpRequest = axum::extract::Request;
+
+/// Which path was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// One of `signaling.socketio_paths`, by its index.
+    EngineIo(u16),
+    /// `/ws`.
+    Plain,
+}
+
+/// Answers a request at `place`.
+pub(super) async fn visit(State(shared): State<Arc<Shared>>, place: Place, request: HttpRequest) -> Response {
+    let settings: Arc<PublicSettings> = shared.settings.load_full();
+    let (Some(rules), Some(door)) = (&settings.signaling, &shared.door) else {
+        return Problem::NotFound.into_response();
+    };
+    let Some(peer) = request.extensions().get::<Peer>() else { return Problem::Internal.into_response() };
+    let client = peer.client(request.headers(), &settings.trusted_proxies);
+    let judged = rules.origins.judge(request.headers(), client.is_secure);
+    let answered = match &judged {
+        Judged::Refused(origin) => {
+            shared.refused.tell(origin);
+            Err(Refusal::Origin(origin.clone()))
+        }
+        Judged::None | Judged::Allowed { .. } => {
+            Visit { place, rules, door, client, judged: &judged }.answer(request).await
+        }
+    };
+    let mut response = answered.unwrap_or_else(Refusal::into_response);
+    judged.share(response.headers_mut());
+    response
+}
+
+/// A request of a client that may connect.
+struct Visit<'v> {
+    place: Place,
+    rules: &'v SignalingRules,
+    door: &'v mpsc::Sender<Request>,
+    client: Client,
+    judged: &'v Judged,
+}
+
+impl Visit<'_> {
+    async fn answer(self, request: HttpRequest) -> Result<Response, Refusal> {
+        let is_upgrade = websocket::is_asked_for(&request);
+        match (request.method(), self.place) {
+            (&Method::OPTIONS, _) => Ok(preflight()),
+            (&Method::GET, _) if is_upgrade => self.upgrade(request),
+            (&Method::GET, Place::EngineIo(_)) => self.poll(request).await,
+            (&Method::GET, Place::Plain) => Err(Refusal::NoUpgrade),
+            (&Method::POST, Place::EngineIo(_)) => self.post(request).await,
+            _ => Err(Refusal::Method),
+        }
+    }
+
+    fn upgrade(self, request: HttpRequest) -> Result<Response, Refusal> {
+        let wire = match self.place {
+            Place::EngineIo(_) => Wire::EngineIo,
+            Place::Plain => Wire::Plain,
+        };
+        match wire {
+            Wire::EngineIo => check_websocket(query_of(&request)).map_err(Refusal::Query)?,
+            Wire::Plain if !websocket::offers_plain(request.headers()) => return Err(Refusal::Subprotocol),
+            Wire::Plain => {}
+        }
+        let accept = websocket::check(&request)?;
+        let about = self.arrival(&request);
+        // Taken before the 101, which cannot be taken back.
+        let place = self.door.clone().try_reserve_owned().map_err(|_| Refusal::Busy)?;
+        Ok(websocket::switch(request, accept, about, wire, place))
+    }
+
+    async fn poll(self, request: HttpRequest) -> Result<Response, Refusal> {
+        if query::means_websocket(query_of(&request)) {
+            return Err(Refusal::NoUpgrade);
+        }
+        let about = self.arrival(&request);
+        self.ask(|reply| Request::Get { about, reply }).await
+    }
+
+    async fn post(self, request: HttpRequest) -> Result<Response, Refusal> {
+        if !is_text(request.headers()) {
+            return Err(Refusal::ContentType);
+        }
+        let about = self.arrival(&request);
+        let max = body::bytes_max(self.rules.message_bytes_max as u64) as usize;
+        let body = body::read(request.into_body(), max, ARRIVES_WITHIN).await?;
+        self.ask(|reply| Request::Post { about, body, reply }).await
+    }
+
+    /// Hands a request on and waits for its answer. Dropped meanwhile, as the connection of a client that goes away
+    /// is, it closes the way of the answer.
+    async fn ask(
+        &self,
+        request: impl FnOnce(oneshot::Sender<Answer>) -> Request,
+    ) -> Result<Response, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.door.try_send(request(reply)).map_err(|_| Refusal::Busy)?;
+        let answered = timeout(ANSWERED_WITHIN, answer).await.ok().and_then(Result::ok);
+        answered.map(written).ok_or(Refusal::Busy)
+    }
+
+    fn arrival(&self, request: &HttpRequest) -> Arrival {
+        let (headers, query) = (request.headers(), query_of(request));
+        let cookies = self.judged.may_use_cookies(headers);
+        Arrival {
+            client: self.client.address,
+            secure: self.client.is_secure,
+            origin: self.judged.origin(),
+            mount: match self.place {
+                Place::EngineIo(mount) => mount,
+                Place::Plain => 0,
+            },
+            query: query.into(),
+            token: token::find(headers, query, &self.rules.tokens, cookies),
+        }
+    }
+}
+
+fn query_of(request: &HttpRequest) -> &str {
+    request.uri().query().unwrap_or_default()
+}
+
+/// Whether a body is the text that Engine.IO sends, as far as its header says.
+fn is_text(headers: &HeaderMap) -> bool {
+    let Some(kind) = headers.get(header::CONTENT_TYPE) else { return true };
+    let kind = kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+    kind.trim().eq_ignore_ascii_case("text/plain")
+}
+
+/// What a page of an allowed origin may send (the Fetch standard's CORS protocol).
+fn preflight() -> Response {
+    let rules = [
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "content-type, authorization"),
+        (header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_AGE_S),
+    ];
+    (StatusCode::NO_CONTENT, rules).into_response()
+}
+
+fn written(answer: Answer) -> Response {
+    let mut response = Response::new(Body::from(answer.body));
+    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
+    response
+}
