@@ -151,7 +151,7 @@ fn path_fault(path: &str) -> Option<(String, String)> {
 
 /// The settings of the public side.
 pub(super) fn resolve(config: &Config) -> PublicSettings {
-    let signaling = &config.signaling;
+    let (signaling, jwt) = (&config.signaling, &config.auth.jwt);
     let written = || signaling.origins.iter().map(|origin| origin.as_str().to_owned()).collect();
     let origins = match signaling.origins.first() {
         None => Origins::Own,
@@ -165,7 +165,7 @@ pub(super) fn resolve(config: &Config) -> PublicSettings {
             socketio_paths: signaling.socketio_paths.clone(),
             origins,
             message_bytes_max: usize::try_from(signaling.max_message.0).unwrap_or(usize::MAX),
-            tokens: TokenPlaces::default(),
+            tokens: TokenPlaces { query: jwt.query, cookie: jwt.cookie.0.clone() },
         }),
     }
 }
@@ -215,6 +215,22 @@ mod tests {
             let refusal = WebOrigin::from_text(text).expect_err(text);
             assert!(refusal.help.contains("scheme and host"), "{text}: {}", refusal.help);
         }
+    }
+
+    #[test]
+    fn auth_jwt_says_where_a_token_may_be() {
+        let of = |lines: &str| {
+            let text = format!(
+                "[signaling]\norigins = [\"https://a.example\"]\n[auth]\nsecrets = [\"{0}\"]\n[auth.jwt]\n\
+                 secret = \"{0}\"\n{lines}",
+                "a-secret-of-at-least-32-characters-00001"
+            );
+            let loaded = super::super::parse("t.toml", &text, []).expect("a good config");
+            resolve(&loaded.config).signaling.expect("on").tokens
+        };
+        assert_eq!(of(""), TokenPlaces::default());
+        let both = TokenPlaces { query: true, cookie: Some("c".into()) };
+        assert_eq!(of("query = true\ncookie = \"c\""), both);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::checked::Jwt;
 use super::files;
 use super::report::Report;
+use super::signaling::WebOrigin;
 use super::text::{Refusal, TextSetting};
 use crate::auth::token::{BadPem, KeySet, TokenRules};
 use crate::http::{BadUrl, KeySetUrl, KeySource, TokenSettings};
@@ -116,7 +117,7 @@ impl TextSetting for CookieName {
 /// Reads the key file and checks.
 ///
 /// `origins`: those of `[signaling]`. `folder`: where a relative path starts.
-pub(super) fn prepare(jwt: &mut Jwt, origins: &[String], folder: &Path, report: &mut Report) {
+pub(super) fn prepare(jwt: &mut Jwt, origins: &[WebOrigin], folder: &Path, report: &mut Report) {
     let keys = ["auth.jwt.secret", FILE, "auth.jwt.jwks_url"];
     let mut given = keys.into_iter().filter(|key| report.is_given(key));
     let (first, second) = (given.next(), given.next());
@@ -158,9 +159,10 @@ fn audience(jwt: &Jwt, report: &mut Report) {
 }
 
 /// Browsers send cookies with requests that any site makes.
-fn cookie(jwt: &Jwt, origins: &[String], report: &mut Report) {
+fn cookie(jwt: &Jwt, origins: &[WebOrigin], report: &mut Report) {
     const KEY: &str = "auth.jwt.cookie";
-    let has_origins = !origins.is_empty() || report.has_error("signaling.origins");
+    let has_list = !origins.is_empty() && !origins.iter().any(WebOrigin::is_any);
+    let has_origins = has_list || report.has_error("signaling.origins");
     if jwt.cookie.0.is_some() && !has_origins {
         let help = "list the web origins of your app in signaling.origins";
         report.error_at(KEY, format!("`{KEY}` would let every website act for its visitors"), help);

@@ -101,6 +101,8 @@ fn a_cookie_needs_the_origins_that_may_send_it() {
     refused(&cookie, (3, 10), "every website", help);
     let lines = format!("[signaling]\norigins = [\"https://app.example.org\"]\n{cookie}");
     assert_eq!(settings(&lines).and_then(|settings| settings.cookie).as_deref(), Some("session"));
+    let every = format!("[signaling]\norigins = [\"*\"]\n{cookie}");
+    refused(&every, (5, 10), "every website", help);
     let none = cookie.replace("session", "");
     assert_eq!(settings(&none).map(|settings| settings.cookie), Some(None));
     let name = "write its name alone, such as \"session\", or \"\" for none";
