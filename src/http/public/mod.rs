@@ -5,7 +5,6 @@
 //! by a queue of fixed length: polls with a way to answer them, WebSockets as bare connections.
 
 mod body;
-mod handshake;
 mod origin;
 mod proxies;
 mod query;

@@ -1,7 +1,7 @@
 //! What a client is told that does not get in: a status, and the error object of Engine.IO.
 
-use super::handshake;
 use super::query::BadQuery;
+use crate::wire::websocket;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -111,7 +111,7 @@ impl IntoResponse for Refusal {
             Self::Busy => &[(header::RETRY_AFTER, "1")],
             // RFC 6455 section 4.4, RFC 9110 section 15.5.22.
             Self::WebSocketVersion => &[
-                (header::SEC_WEBSOCKET_VERSION, handshake::VERSION),
+                (header::SEC_WEBSOCKET_VERSION, websocket::VERSION),
                 (header::UPGRADE, "websocket"),
                 (header::CONNECTION, "upgrade"),
             ],

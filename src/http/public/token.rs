@@ -1,7 +1,7 @@
 //! Where a request may carry a token. It is taken from there and judged elsewhere; no log ever has it.
 
-use super::handshake::tokens;
 use super::query;
+use crate::wire::websocket::tokens;
 use axum::http::{HeaderMap, header};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

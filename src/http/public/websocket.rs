@@ -1,9 +1,9 @@
 //! From an HTTP request to a bare WebSocket connection (RFC 6455 section 4.2).
 
-use super::handshake::{VERSION, accept_key, has_token, tokens};
 use super::refusal::Refusal;
 use crate::http::signaling::{Arrival, Request, Wire};
 use crate::net::tls::{HandedOver, TlsStream};
+use crate::wire::websocket::{VERSION, accept_key, has_token, tokens};
 use axum::body::{Body, HttpBody};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 use axum::response::Response;
