@@ -4,8 +4,8 @@ use super::bus::Message;
 use super::hub::Timer;
 use super::json::Object;
 use super::limits::wait;
-use super::log::Log;
 use super::session::{Session, Token};
+use super::session_log::Log;
 use super::{Abilities, Class, Closing, Hub, Identity, Party, Push, Refusal, SessionId};
 use crate::base::{Now, Timestamp, TokenBucket, subscriber};
 use crate::metrics::{

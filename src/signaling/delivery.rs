@@ -1,7 +1,7 @@
 //! From the bus into the queues of sessions.
 
 use super::bus::{Deliver, Origin, To};
-use super::log::Queued;
+use super::session_log::Queued;
 use super::{Class, Closing, Effect, Hub, Outgoing, Push, Refusal, SessionId};
 use crate::base::Now;
 use crate::metrics::{Overflow, signaling_dropped};

@@ -24,7 +24,6 @@ mod ice_servers;
 mod identity;
 mod json;
 mod limits;
-mod log;
 mod membership;
 mod messages;
 mod party;
@@ -33,6 +32,7 @@ mod people;
 mod presence;
 mod rooms;
 mod session;
+mod session_log;
 mod settings;
 mod talk;
 mod town;
@@ -47,8 +47,8 @@ pub use event::{Class, Inbound, Outgoing, Push, Refusal};
 pub use hub::{Closing, Effect, Hub};
 pub use ice_servers::{Advertised, ice_servers};
 pub use identity::Identity;
-pub use log::LogSettings;
 pub use party::{Party, SessionId};
+pub use session_log::LogSettings;
 pub use settings::{
     Expiry, KindRates, MessageSettings, PresenceSettings, Rates, RelayOffer, RoomSettings, Scope, Settings,
 };

@@ -1,7 +1,7 @@
 //! One session, and the table of all.
 
 use super::coalesce::Slot;
-use super::log::Log;
+use super::session_log::Log;
 use super::typing::Typing;
 use super::{Abilities, Identity, Party, Push, SessionId};
 use crate::base::{Random, TimerId, Timestamp, TokenBucket};

@@ -2,7 +2,7 @@
 
 use super::Advertised;
 use super::call::CallSettings;
-use super::log::LogSettings;
+use super::session_log::LogSettings;
 use crate::auth::{Secret, Variant};
 use crate::base::Rate;
 use std::time::Duration;

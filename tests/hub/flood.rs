@@ -55,7 +55,7 @@ fn flood(place: &mut Place, client: &Welcome, n: u64) {
         ("__proto__", "[".into()),
     ];
     let (name, data) = &events[(n % events.len() as u64) as usize];
-    let ack = (n % 3 == 0).then_some(n);
+    let ack = (n.is_multiple_of(3)).then_some(n);
     place.hub.on_event(place.now, client.session, Inbound { name, data, attachments: &[], ack });
     place.settle();
     place.seen(client);

@@ -146,7 +146,7 @@ fn what_cannot_be_kept_or_carried_is_refused_in_words() {
     ] {
         assert_eq!(place.refused(&alice, "message:send", data), "bad_request", "{data}");
     }
-    let eleven = vec![r#"{"url":"u"}"#; 11].join(",");
+    let eleven = [r#"{"url":"u"}"#; 11].join(",");
     let data = format!(r#"{{"to":"bob","body":1,"attachments":[{eleven}]}}"#);
     // More than ten a second: the budget of messages is spent by now.
     place.wait(Duration::from_secs(5));

@@ -89,7 +89,8 @@ fn every_event_has_an_offset_from_which_the_client_can_go_on() {
 #[test]
 fn a_client_that_cannot_go_on_gets_a_new_session_and_a_snapshot_and_no_part_of_the_past() {
     let far_ahead = |offset: &str| format!("{}.999999", offset.split('.').next().unwrap());
-    let cases: [(&str, &dyn Fn(&Welcome, &str) -> Coming, Recovery); 9] = [
+    type Return<'a> = &'a dyn Fn(&Welcome, &str) -> Coming;
+    let cases: [(&str, Return<'_>, Recovery); 9] = [
         ("another epoch", &|w, _| Coming::of("bob").resuming(&w.pid, Some("AAAAAAAA.3")), Recovery::Gap),
         ("no number", &|w, _| Coming::of("bob").resuming(&w.pid, Some("x")), Recovery::Gap),
         ("a sign", &|w, o| Coming::of("bob").resuming(&w.pid, Some(&o.replace('.', ".+"))), Recovery::Gap),

@@ -333,5 +333,5 @@ fn key_of(class: &Class) -> u32 {
 }
 
 #[cfg(test)]
-#[path = "log_tests.rs"]
+#[path = "session_log_tests.rs"]
 mod tests;
