@@ -1,16 +1,14 @@
 //! Sessions come, are lost, go on and end.
 
-use super::bus::Message;
 use super::hub::Timer;
 use super::json::Object;
 use super::limits::wait;
+use super::payload::{NAME_SHAPE, is_name, wrong};
 use super::session::{Session, Token};
 use super::session_log::Log;
 use super::{Abilities, Class, Closing, Hub, Identity, Party, Push, Refusal, SessionId};
 use crate::base::{Now, Timestamp, TokenBucket, subscriber};
-use crate::metrics::{
-    EndReason, Recovery, SignalingError, sessions_closed, sessions_opened, signaling_recoveries,
-};
+use crate::metrics::{Recovery, SignalingError, sessions_opened, signaling_recoveries};
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -83,6 +81,9 @@ impl Hub {
                 "the server stops",
                 Duration::from_millis(u64::from(super::expiry::RETURN_MS_MAX)),
             ));
+        }
+        if hello.device.is_some_and(|device| !is_name(device)) {
+            return Err(wrong("device", NAME_SHAPE));
         }
         let user = self.town.people.enter(&hello.identity.user);
         let welcome = self.admit(now, user, hello);
@@ -240,98 +241,6 @@ impl Hub {
             Some(Arc::new(Push { seq, event, data, attachments: Vec::new(), class: Class::Reliable }));
         self.ready(id);
         welcome
-    }
-
-    /// The transport is gone; the session may be resumed.
-    pub fn on_lost(&mut self, now: Now, session: SessionId) {
-        let window = now.at.after(self.settings.log.window);
-        let Some(lost) = self.town.sessions.get_mut(session).filter(|session| session.is_attached) else {
-            return;
-        };
-        (lost.is_attached, lost.is_closing, lost.is_ready) = (false, false, false);
-        (lost.greeting, lost.lost_at) = (None, now.at);
-        lost.log.detach();
-        lost.window = Some(self.timers.schedule(window, Timer::Window(session)));
-        if let Some(expiry) = lost.expiry.take() {
-            self.timers.cancel(expiry);
-        }
-        self.detached(now, session);
-    }
-
-    /// The client said goodbye: the session is over for good.
-    pub fn on_left(&mut self, now: Now, session: SessionId) {
-        self.end(now, session);
-    }
-
-    pub(super) fn on_window_over(&mut self, now: Now, session: SessionId) {
-        if let Some(known) = self.town.sessions.get_mut(session) {
-            known.window = None;
-            self.end(now, session);
-        }
-    }
-
-    /// Ends a session, with a transport or without.
-    pub(super) fn end(&mut self, now: Now, id: SessionId) {
-        let Some(session) = self.town.sessions.get(id) else { return };
-        let (rooms, party, was_attached, has_expired) =
-            (session.rooms.clone(), session.party(), session.is_attached, session.has_expired);
-        if let Some(user) = self.town.people.at_mut(session.user)
-            && user.attached == u32::from(was_attached)
-        {
-            let names = rooms
-                .iter()
-                .filter_map(|place| self.town.rooms.at(*place).map(|room| Arc::clone(&room.name)));
-            user.last_rooms.extend(names);
-            user.last_rooms.sort_unstable();
-            user.last_rooms.dedup();
-        }
-        self.stop_all_typing(id);
-        for place in rooms {
-            self.leave_room(id, place);
-        }
-        if was_attached {
-            if let Some(session) = self.town.sessions.get_mut(id) {
-                session.is_attached = false;
-            }
-            self.detached(now, id);
-        }
-        let Some(session) = self.town.sessions.remove(id) else { return };
-        self.flush_slots(session.slots);
-        for timer in [session.window, session.expiry].into_iter().flatten() {
-            self.timers.cancel(timer);
-        }
-        for user in &session.watched {
-            self.town.people.unwatch(user, id);
-        }
-        self.counters.increment(sessions_closed());
-        let change = self.town.people.at_mut(session.user).and_then(|user| user.end(&party.device, id));
-        if let Some(change) = change {
-            if has_expired {
-                self.calls.end_user(now, &party, EndReason::Expired);
-                self.take_outputs();
-            }
-            self.publish(Message::Device { party, change });
-        }
-    }
-
-    fn attached(&mut self, now: Now, id: SessionId) {
-        let Some(session) = self.town.sessions.get(id) else { return };
-        let (place, party) = (session.user, session.party());
-        let change = self.town.people.at_mut(place).and_then(|user| user.attach(&party.device, id));
-        if let Some(change) = change {
-            self.publish(Message::Device { party, change });
-        }
-        self.on_user_attached(now, place);
-    }
-
-    fn detached(&mut self, now: Now, id: SessionId) {
-        let Some(session) = self.town.sessions.get(id) else { return };
-        let (place, party) = (session.user, session.party());
-        let change = self.town.people.at_mut(place).and_then(|user| user.detach(&party.device));
-        if let Some(change) = change {
-            self.publish(Message::Device { party, change });
-        }
-        self.on_user_detached(now, place);
     }
 
     /// Makes sure that there is room for another session, which takes the place of `former`. The one of the same user

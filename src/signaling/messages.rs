@@ -5,16 +5,11 @@ use super::hub::{Reply, Timer};
 use super::json::{Object, done};
 use super::payload::{Payload, at_most, bad, required};
 use super::people::Ref;
-use super::talk::Talk;
 use super::{Class, Hub, Inbound, Refusal, SessionId, emit};
-use crate::base::{Now, TimerId, Timestamp};
-use crate::metrics::SignalingError;
-use ahash::RandomState;
+use crate::base::Now;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use slab::Slab;
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::Arc;
 use ulid::Ulid;
 
@@ -25,20 +20,6 @@ const ATTACHMENTS_BYTES_MAX: usize = 32 << 10;
 /// Messages in one page of the history, and their bytes.
 const PAGE_MAX: u64 = 200;
 const PAGE_BYTES_MAX: usize = 128 << 10;
-
-/// Pairs of users that have messages. A pair is in the order of names, so that both mean the same one.
-#[derive(Debug)]
-pub(super) struct Pairs {
-    by_names: HashMap<(Arc<str>, Arc<str>), u32, RandomState>,
-    slab: Slab<Pair>,
-}
-
-#[derive(Debug)]
-struct Pair {
-    names: (Arc<str>, Arc<str>),
-    talk: Talk,
-    used_at: Timestamp,
-}
 
 /// What a file is, by its sender; only its shape is looked at.
 #[derive(Deserialize)]
@@ -220,11 +201,9 @@ impl Hub {
     fn sent_before(&mut self, now: Now, say: &Say) -> Option<Box<str>> {
         let name = say.client_ref.as_deref()?;
         let window = self.settings.messages.client_ref;
-        let refs = &mut self.town.people.find_mut(&say.party.user)?.refs;
-        while refs.front().is_some_and(|first| now.at.since(first.at) >= window) {
-            refs.pop_front();
-        }
-        refs.iter().find(|known| *known.name == *name).map(|known| known.answer.clone())
+        let user = self.town.people.find_mut(&say.party.user)?;
+        user.trim_refs(now.at, window);
+        user.refs.iter().find(|known| *known.name == *name).map(|known| known.answer.clone())
     }
 
     fn remember(&mut self, now: Now, say: &Say, answer: &str) {
@@ -237,74 +216,9 @@ impl Hub {
         user.refs.push_back(Ref { name: name.clone(), at: now.at, answer: Box::from(answer) });
     }
 
-    /// Nothing may have been said between two users for a while.
-    pub(super) fn on_pair_timer(&mut self, now: Now, place: u32) {
-        let Some(pair) = self.pairs.slab.get(place as usize) else { return };
-        let end = pair.used_at.after(self.settings.rooms.idle);
-        if end > now.at {
-            // Nobody takes the timer of a pair back, so that nobody needs its number.
-            self.timers.schedule(end, Timer::Pair(place));
-            return;
-        }
-        let mut pair = self.pairs.slab.remove(place as usize);
-        self.pairs.by_names.remove(&pair.names);
-        pair.talk.clear(&mut self.talk_bytes);
-    }
-
     fn user_of(&self, id: SessionId) -> Option<Arc<str>> {
         self.town.sessions.get(id).map(|session| Arc::clone(&session.identity.user))
     }
-}
-
-impl Pairs {
-    pub(super) fn new(hasher: &RandomState) -> Self {
-        Self { by_names: HashMap::with_hasher(hasher.clone()), slab: Slab::new() }
-    }
-
-    fn find(&self, one: &Arc<str>, other: &Arc<str>) -> Option<&Talk> {
-        let place = self.by_names.get(&in_order(one, other))?;
-        self.slab.get(*place as usize).map(|pair| &pair.talk)
-    }
-
-    fn talk(
-        &mut self,
-        one: &Arc<str>,
-        other: &Arc<str>,
-        now: Timestamp,
-        total: usize,
-        timer: impl FnOnce(u32) -> TimerId,
-    ) -> Result<&mut Talk, Refusal> {
-        let names = in_order(one, other);
-        let place = match self.by_names.get(&names) {
-            Some(place) => *place,
-            None if self.slab.len() >= total => {
-                return Err(Refusal::new(
-                    SignalingError::TooLarge,
-                    "the server has no place for another conversation",
-                ));
-            }
-            None => {
-                let pair = Pair { names: names.clone(), talk: Talk::default(), used_at: now };
-                let place = self.slab.insert(pair) as u32;
-                self.by_names.insert(names, place);
-                timer(place);
-                place
-            }
-        };
-        let pair = &mut self.slab[place as usize];
-        pair.used_at = now;
-        Ok(&mut pair.talk)
-    }
-
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.slab.len()
-    }
-}
-
-fn in_order(one: &Arc<str>, other: &Arc<str>) -> (Arc<str>, Arc<str>) {
-    let (first, second) = if one <= other { (one, other) } else { (other, one) };
-    (Arc::clone(first), Arc::clone(second))
 }
 
 fn write(say: &Say, id: &str, seq: u64, at: u64) -> Box<str> {

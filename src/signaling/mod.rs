@@ -10,12 +10,14 @@
 //! - A *device* is the same program of a user over any number of sessions, a *user* is the `sub` of a token.
 #![forbid(unsafe_code)]
 
+mod answers;
 pub mod bus;
 mod call;
 mod clock;
 mod coalesce;
 mod connecting;
 mod delivery;
+mod dispatch;
 mod emit;
 mod event;
 mod expiry;
@@ -23,9 +25,11 @@ mod hub;
 mod ice_servers;
 mod identity;
 mod json;
+mod leaving;
 mod limits;
 mod membership;
 mod messages;
+mod pairs;
 mod party;
 mod payload;
 mod people;

@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 /// Bytes of a name: user, room, device, `client_ref`, `thread`.
 pub(super) const NAME_BYTES_MAX: usize = 128;
+/// What a name looks like.
+pub(super) const NAME_SHAPE: &str = "a string of 1 to 128 bytes without control characters";
 
 /// Every field that such an event may have, as raw JSON. Any other field is passed over.
 #[derive(Default, Deserialize)]
@@ -171,7 +173,8 @@ pub(super) fn bad(message: String) -> Refusal {
     Refusal { code: SignalingError::BadRequest, message: Cow::Owned(message), retry_after_ms: None }
 }
 
-fn wrong(field: &str, wanted: &str) -> Refusal {
+/// The refusal of a field that is not what it must be.
+pub(super) fn wrong(field: &str, wanted: &str) -> Refusal {
     bad(format!("`{field}` must be {wanted}"))
 }
 
@@ -187,10 +190,12 @@ fn text<'a>(raw: &'a RawValue, field: &'static str) -> Result<Cow<'a, str>, Refu
 fn name_of<'a>(raw: &'a RawValue, field: &'static str) -> Result<Cow<'a, str>, Refusal> {
     let text = text(raw, field)?;
     at_most(&text, NAME_BYTES_MAX, field)?;
-    if text.is_empty() || text.chars().any(char::is_control) {
-        return Err(wrong(field, "a string of 1 to 128 bytes without control characters"));
-    }
-    Ok(text)
+    if is_name(&text) { Ok(text) } else { Err(wrong(field, NAME_SHAPE)) }
+}
+
+/// Whether somebody or something may be called so.
+pub(super) fn is_name(text: &str) -> bool {
+    (1..=NAME_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
 fn names<'a>(raw: &'a RawValue, field: &'static str) -> Result<Vec<Cow<'a, str>>, Refusal> {

@@ -5,15 +5,16 @@ use super::{Party, SessionId};
 use crate::base::{TimerId, Timestamp, TokenBucket, UnixTime};
 use ahash::RandomState;
 use slab::Slab;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// All users who are here or were here lately.
 #[derive(Debug)]
 pub(super) struct People {
     by_name: HashMap<Arc<str>, u32, RandomState>,
     users: Slab<User>,
-    watchers: HashMap<Arc<str>, Vec<SessionId>, RandomState>,
+    watchers: HashMap<Arc<str>, BTreeSet<SessionId>, RandomState>,
     watched: usize,
 }
 
@@ -133,30 +134,23 @@ impl People {
 
     /// `session` wants to hear about `name`. `false` when it did already.
     pub(super) fn watch(&mut self, name: &Arc<str>, session: SessionId) -> bool {
-        let watchers = self.watchers.entry(Arc::clone(name)).or_default();
-        if watchers.contains(&session) {
-            return false;
-        }
-        watchers.push(session);
-        self.watched += 1;
-        true
+        let is_new = self.watchers.entry(Arc::clone(name)).or_default().insert(session);
+        self.watched += usize::from(is_new);
+        is_new
     }
 
     /// `session` hears no more about `name`.
     pub(super) fn unwatch(&mut self, name: &str, session: SessionId) {
         let Some(watchers) = self.watchers.get_mut(name) else { return };
-        if let Some(at) = watchers.iter().position(|watcher| *watcher == session) {
-            watchers.swap_remove(at);
-            self.watched -= 1;
-        }
+        self.watched -= usize::from(watchers.remove(&session));
         if watchers.is_empty() {
             self.watchers.remove(name);
         }
     }
 
-    /// Who wants to hear about `name`.
-    pub(super) fn watchers(&self, name: &str) -> &[SessionId] {
-        self.watchers.get(name).map_or(&[], |watchers| watchers)
+    /// Who wants to hear about `name`, in order.
+    pub(super) fn watchers(&self, name: &str) -> impl Iterator<Item = SessionId> {
+        self.watchers.get(name).into_iter().flatten().copied()
     }
 
     /// How many wishes to hear about somebody there are.
@@ -199,6 +193,16 @@ impl User {
         }
         self.devices.swap_remove(at);
         Some(DeviceChange::Gone)
+    }
+
+    /// Forgets the names of messages that were sent longer ago than `window`.
+    pub(super) fn trim_refs(&mut self, now: Timestamp, window: Duration) {
+        while self.refs.front().is_some_and(|first| now.since(first.at) >= window) {
+            self.refs.pop_front();
+        }
+        if self.refs.is_empty() {
+            self.refs = VecDeque::new();
+        }
     }
 
     /// Every session.

@@ -255,7 +255,7 @@ impl Hub {
         let Some(session) = self.town.sessions.get(id) else { return false };
         self.settings.presence.scope == Scope::All
             || session.identity.user == user.name
-            || self.town.people.watchers(&user.name).contains(&id)
+            || session.watched.contains(&user.name)
             || user
                 .sessions()
                 .filter_map(|id| self.town.sessions.get(id))

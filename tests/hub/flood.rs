@@ -1,6 +1,6 @@
 //! Memory, with nobody doing much and with somebody doing far too much.
 
-use crate::counting::heap;
+use crate::counting::{allocations_in, heap};
 use crate::place::{Coming, Place};
 use std::time::Duration;
 use turnstone::signaling::{Effect, Hello, Inbound, Settings, Welcome};
@@ -32,6 +32,44 @@ fn an_idle_session_takes_little_memory() {
     let each = (heap().live_bytes - before) / SESSIONS;
     println!("an idle session takes {each} bytes of the hub's memory, beside its token's texts");
     assert!(each <= SESSION_BYTES_MAX, "{each}");
+}
+
+#[test]
+fn relaying_a_candidate_takes_few_allocations() {
+    const CANDIDATES: u64 = 500;
+    let mut place = Place::new();
+    let (alice, bob) = (place.client("alice"), place.client("bob"));
+    place.ask(&alice, "call:start", r#"{"to":"bob"}"#).unwrap();
+    place.ask(&bob, "call:accepted", "{}").unwrap();
+    place.say(&alice, "webrtc:offer", r#"{"to":"bob","offer":{"type":"offer","sdp":"v=0"}}"#);
+    place.say(&bob, "webrtc:answer", r#"{"to":"alice","answer":{"type":"answer","sdp":"v=0"}}"#);
+    let candidate =
+        format!(r#"{{"to":"bob","candidate":{{"candidate":"{}","sdpMid":"0"}}}}"#, "c".repeat(150));
+    let (now, mut hub) = (place.now, place.hub);
+    let mut sent = 0;
+    let mut relay = |hub: &mut Hub| {
+        let event = Inbound { name: "webrtc:ice-candidate", data: &candidate, attachments: &[], ack: None };
+        hub.on_event(now, alice.session, event);
+        while let Some(effect) = hub.next_effect() {
+            match effect {
+                Effect::Publish(message) => hub.on_bus(now, message),
+                Effect::Ready(session) => {
+                    while hub.next_outgoing(session).is_some() {
+                        sent += 1
+                    }
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    // The ring of the receiver is full, as that of a busy session is.
+    for _ in 0..300 {
+        relay(&mut hub);
+    }
+    let taken = allocations_in(|| (0..CANDIDATES).for_each(|_| relay(&mut hub)));
+    println!("{} heap allocations in {CANDIDATES} relayed candidates", taken);
+    assert!(sent >= CANDIDATES + 300, "{sent} of them arrived");
+    assert!(taken <= 10 * CANDIDATES, "{taken}");
 }
 
 /// Everything that a client can send, with numbers that change.

@@ -141,3 +141,15 @@ fn an_event_without_answer_that_fails_is_told_as_an_event() {
     seen.sort_by_key(|(_, event, _)| expected.iter().position(|(_, other, _)| event == other));
     assert_eq!(seen, expected);
 }
+
+#[test]
+fn a_client_cannot_call_its_device_anything_it_likes() {
+    let mut place = Place::new();
+    for device in [String::new(), "a\nb".into(), "x".repeat(129)] {
+        let refusal = place.connect(&Coming::of("alice").device(&device)).unwrap_err();
+        assert_eq!(refusal.code, SignalingError::BadRequest);
+    }
+    let mut coming = Coming::of("alice").device("its own idea");
+    coming.identity.device = Some("by token".into());
+    assert_eq!(&*place.connect(&coming).unwrap().device, "by token");
+}
