@@ -5,7 +5,11 @@
 pub mod channel_data;
 pub mod demux;
 pub mod dtls;
+pub mod engine_io;
+pub mod json;
+pub mod plain;
 pub mod proxy_protocol;
+pub mod socket_io;
 pub mod stun;
 pub mod websocket;
 
