@@ -19,6 +19,7 @@ mod connecting;
 mod delivery;
 mod dispatch;
 mod emit;
+pub mod engine;
 mod event;
 mod expiry;
 mod hub;
