@@ -4,6 +4,7 @@ use super::certificates::{self, CertificateWatch};
 use super::descriptors;
 use super::error::StartError;
 use super::relays::Relays;
+use super::signaling::SignalingSide;
 use super::state::State;
 use crate::base::Random;
 use crate::config::Plan;
@@ -24,9 +25,6 @@ const BEAT_EVERY: Duration = Duration::from_secs(2);
 /// Connections that wait to be taken over by HTTP; one more is closed.
 const HANDED_OVER_MAX: usize = 256;
 
-/// Clients that wait to be taken over by signaling; one more is told to come back.
-const ARRIVALS_MAX: usize = 1024;
-
 /// How often a drain looks whether somebody is left.
 const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -44,6 +42,8 @@ pub struct Daemon {
     public: Option<TcpListener>,
     /// What public HTTP goes by.
     public_settings: Arc<ArcSwap<PublicSettings>>,
+    signaling: Option<SignalingSide>,
+    random: Random,
     /// Connections of `tls` doors that speak HTTP.
     handed_over: mpsc::Receiver<HandedOver>,
 }
@@ -62,7 +62,7 @@ impl Daemon {
     ///
     /// # Errors
     /// One sentence that names the key; nothing is left behind.
-    pub fn start(plan: Plan, random: Random) -> Result<Self, StartError> {
+    pub fn start(plan: Plan, mut random: Random) -> Result<Self, StartError> {
         descriptors::raise_limit(&plan);
         let admin =
             plan.admin.map(|address| settings(&plan, address).bind().map_err(|error| (address, error)));
@@ -76,11 +76,23 @@ impl Daemon {
         let (hand_over, handed_over) = mpsc::channel(HANDED_OVER_MAX);
         let certificates = plan.tls.as_ref().map(CertificateWatch::start).transpose()?;
         let tls = certificates.as_ref().map(CertificateWatch::tls).transpose()?;
-        let relays = Relays::start(&plan, random, tls, hand_over)?;
+        let relays = Relays::start(&plan, random.fork(), tls, hand_over)?;
         let state = Arc::new(State::new(&relays));
         state.certificates(certificates.as_ref().map(CertificateWatch::state));
         let public_settings = Arc::new(ArcSwap::from_pointee(plan.public.clone()));
-        Ok(Self { plan, relays, certificates, state, admin, public, public_settings, handed_over })
+        let signaling = None;
+        Ok(Self {
+            plan,
+            relays,
+            certificates,
+            state,
+            admin,
+            public,
+            public_settings,
+            signaling,
+            random,
+            handed_over,
+        })
     }
 
     /// The relay side.
@@ -95,6 +107,10 @@ impl Daemon {
     /// Signals cannot be watched.
     pub async fn serve(mut self, reread: &mut Reread<'_>) -> io::Result<Ending> {
         let mut signals = Signals::new()?;
+        self.signaling = SignalingSide::start(&self.plan, self.random.fork())?;
+        if let Some(signaling) = &self.signaling {
+            self.state.signaling(signaling.published());
+        }
         let (stop_http, http_stopped) = watch::channel(false);
         let admin = self.serve_admin(http_stopped.clone());
         let public = self.serve_public(http_stopped);
@@ -103,6 +119,9 @@ impl Daemon {
         let _nobody_listens_any_more = stop_http.send(true);
         for http in admin.into_iter().chain([public]) {
             let _panicked_and_said_so = http.await;
+        }
+        if let Some(signaling) = self.signaling.take() {
+            signaling.stop();
         }
         self.relays.stop();
         Ok(ending)
@@ -126,12 +145,11 @@ impl Daemon {
         // A receiver whose sender is gone at once takes its place.
         let handed_over = std::mem::replace(&mut self.handed_over, mpsc::channel(1).1);
         let listener = self.public.take();
-        let (door, arrivals) = mpsc::channel(ARRIVALS_MAX);
-        tokio::spawn(turn_away(arrivals));
+        let door = self.signaling.as_ref().map(SignalingSide::door);
         let admission = self.relays.admission();
         let public = http::Public {
             settings: Arc::clone(&self.public_settings),
-            door: Some(door),
+            door,
             admit: Box::new(move |source| admission.hold(source)),
             sources: self.state.clone(),
         };
@@ -211,6 +229,16 @@ impl Daemon {
         told
     }
 
+    fn tell_signaling(&self) -> bool {
+        let told = self.signaling.as_ref().is_none_or(|signaling| signaling.reload(&self.plan));
+        if !told {
+            tracing::error!(
+                "the signaling thread is too busy to be told; it goes on with the settings before"
+            );
+        }
+        told
+    }
+
     /// Takes over what can change while running; the rest is named.
     fn reload(&mut self, reread: &mut Reread<'_>) {
         let usable = |plan: &Plan| {
@@ -225,7 +253,7 @@ impl Daemon {
         let needs_restart = self.plan.needs_restart(&plan);
         self.plan = plan.within(&self.plan);
         self.public_settings.store(Arc::new(self.plan.public.clone()));
-        let told = self.tell_shards();
+        let told = self.tell_shards() & self.tell_signaling();
         self.state.reloaded(told);
         if needs_restart.is_empty() {
             tracing::info!("config reloaded");
@@ -276,17 +304,6 @@ impl Daemon {
 
 fn settings(plan: &Plan, address: std::net::SocketAddr) -> AdminSettings {
     AdminSettings { address, allowed_hosts: plan.admin_hosts.clone() }
-}
-
-/// Nobody is there yet who could take a client on.
-async fn turn_away(mut arrivals: mpsc::Receiver<http::Request>) {
-    while let Some(request) = arrivals.recv().await {
-        let (http::Request::Get { reply, .. } | http::Request::Post { reply, .. }) = request else {
-            continue;
-        };
-        let body = r#"{"code":3,"message":"signaling is not there yet"}"#.into();
-        let _gone = reply.send(http::Answer { status: 503, content_type: "application/json", body });
-    }
 }
 
 struct Signals {

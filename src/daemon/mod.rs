@@ -14,6 +14,7 @@ mod life;
 pub mod log;
 mod relays;
 mod run;
+mod signaling;
 mod state;
 
 pub use demo::demo;

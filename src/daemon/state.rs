@@ -5,7 +5,7 @@ use crate::http::{CertificateState, PortCounts, Readiness, Reload, Sources};
 use crate::metrics::Published;
 use crate::relay::Registry;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 /// Beats that a shard may miss before it counts as stalled: ten seconds.
@@ -15,6 +15,7 @@ const MISSED_BEATS_MAX: u64 = 5;
 #[derive(Debug)]
 pub(super) struct State {
     published: Vec<Arc<Published>>,
+    signaling: OnceLock<Arc<Published>>,
     registry: Arc<Registry>,
     draining: AtomicBool,
     stalled: Mutex<Vec<usize>>,
@@ -27,6 +28,7 @@ impl State {
     pub(super) fn new(relays: &Relays) -> Self {
         Self {
             published: relays.published().to_vec(),
+            signaling: OnceLock::new(),
             registry: relays.registry_handle(),
             draining: AtomicBool::new(false),
             stalled: Mutex::default(),
@@ -34,6 +36,11 @@ impl State {
             reload_success_unix: AtomicU64::new(unix_now()),
             certificates: Mutex::default(),
         }
+    }
+
+    /// Notes where the signaling thread counts.
+    pub(super) fn signaling(&self, published: &Arc<Published>) {
+        self.signaling.get_or_init(|| Arc::clone(published));
     }
 
     /// Notes which shards show no life.
@@ -64,7 +71,7 @@ impl Sources for State {
     }
 
     fn signaling(&self) -> Option<&Arc<Published>> {
-        None
+        self.signaling.get()
     }
 
     fn relay_ports(&self) -> PortCounts {

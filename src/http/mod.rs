@@ -13,16 +13,17 @@ mod process;
 mod public;
 mod requests;
 mod server;
-mod signaling;
+pub mod signaling;
 #[cfg(test)]
 mod testing;
 mod web_client;
 
 pub use admin::serve_admin;
 pub use key_sets::{BadUrl, KeySetUrl, KeySets, KeySource, Pace, TokenSettings};
-pub use public::{Origins, PublicSettings, ROUTES, SignalingRules, TokenPlaces, request_bytes_max};
+pub use public::{
+    Origins, PublicSettings, ROUTES, SignalingRules, TokenPlaces, request_bytes_max, serve_fixture,
+};
 pub(crate) use public::{Public, serve_public};
-pub(crate) use signaling::{Answer, Request};
 pub use web_client::{WebClient, WebError};
 
 use crate::metrics::Published;

@@ -12,6 +12,8 @@ pub struct Inbound<'a> {
     pub name: &'a str,
     /// Its first argument, one JSON value as it came; `null` when there was none. Depth and size are checked already.
     pub data: &'a str,
+    /// Its further arguments as they came, each with a comma in front; empty for nearly all events.
+    pub more: &'a str,
     /// The binary attachments that `data` points to with placeholders, in order.
     pub attachments: &'a [Bytes],
     /// The client waits for an answer to this number.
@@ -56,6 +58,26 @@ pub enum Outgoing {
         /// A JSON object without `ok`, which the wire adds; or why not.
         result: Result<Box<str>, Refusal>,
     },
+    /// The same with arguments of any shape, as an application wants them.
+    Acknowledge {
+        /// The client's number.
+        ack: u64,
+        /// JSON values with commas between.
+        arguments: Box<str>,
+        /// Binary attachments that they point to with placeholders.
+        attachments: Vec<Bytes>,
+    },
+}
+
+impl Outgoing {
+    /// The binary attachments that go with it.
+    pub fn attachments(&self) -> &[Bytes] {
+        match self {
+            Self::Push(push) => &push.attachments,
+            Self::Answer { .. } => &[],
+            Self::Acknowledge { attachments, .. } => attachments,
+        }
+    }
 }
 
 /// Why an event came to nothing.

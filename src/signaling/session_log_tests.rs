@@ -26,7 +26,7 @@ fn drain(log: &mut Log) -> Vec<i64> {
     std::iter::from_fn(|| log.pop(&SMALL))
         .map(|out| match out {
             Outgoing::Push(push) => push.seq as i64,
-            Outgoing::Answer { ack, .. } => -(ack as i64),
+            Outgoing::Answer { ack, .. } | Outgoing::Acknowledge { ack, .. } => -(ack as i64),
         })
         .collect()
 }

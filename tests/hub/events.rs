@@ -134,7 +134,8 @@ fn binary_attachments_pass_through_and_nobody_is_sent_a_placeholder_that_points_
     let attachments = [Bytes::from_static(b"\x00\xff")];
     let emit = |place: &mut Place, num: u32| {
         let data = format!(r#"{{"to":"bob","name":"blob","data":{{"_placeholder":true,"num":{num}}}}}"#);
-        let event = Inbound { name: "event:emit", data: &data, attachments: &attachments, ack: Some(77) };
+        let event =
+            Inbound { name: "event:emit", data: &data, more: "", attachments: &attachments, ack: Some(77) };
         place.stick(&bob);
         place.hub.on_event(place.now, alice.session, event);
         place.settle();

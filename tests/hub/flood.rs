@@ -48,7 +48,8 @@ fn relaying_a_candidate_takes_few_allocations() {
     let (now, mut hub) = (place.now, place.hub);
     let mut sent = 0;
     let mut relay = |hub: &mut Hub| {
-        let event = Inbound { name: "webrtc:ice-candidate", data: &candidate, attachments: &[], ack: None };
+        let event =
+            Inbound { name: "webrtc:ice-candidate", data: &candidate, more: "", attachments: &[], ack: None };
         hub.on_event(now, alice.session, event);
         while let Some(effect) = hub.next_effect() {
             match effect {
@@ -94,7 +95,7 @@ fn flood(place: &mut Place, client: &Welcome, n: u64) {
     ];
     let (name, data) = &events[(n % events.len() as u64) as usize];
     let ack = (n.is_multiple_of(3)).then_some(n);
-    place.hub.on_event(place.now, client.session, Inbound { name, data, attachments: &[], ack });
+    place.hub.on_event(place.now, client.session, Inbound { name, data, more: "", attachments: &[], ack });
     place.settle();
     place.seen(client);
     place.verify.clear();

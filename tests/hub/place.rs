@@ -159,7 +159,7 @@ impl Place {
     }
 
     pub fn event(&mut self, session: SessionId, name: &str, data: &str, ack: Option<u64>) {
-        self.hub.on_event(self.now, session, Inbound { name, data, attachments: &[], ack });
+        self.hub.on_event(self.now, session, Inbound { name, data, more: "", attachments: &[], ack });
         self.settle();
     }
 
@@ -262,6 +262,7 @@ impl Place {
                     data: parse(&push.data),
                     offset: self.hub.offset(&push),
                 },
+                Outgoing::Acknowledge { .. } => unreachable!("the hub answers with objects"),
                 Outgoing::Answer { ack, result } => Seen::Answer {
                     ack,
                     result: result.map(|json| parse(&json)).map_err(|refusal| {

@@ -21,10 +21,11 @@ mod tests;
 pub use origin::Origins;
 pub use token::TokenPlaces;
 
-use super::Sources;
 use super::admin::{Problem, healthz, protect, told};
 use super::server::{Accepting, Bounds, Connections};
-use super::signaling;
+use super::signaling::Door;
+use super::{CertificateState, PortCounts, Readiness, Reload, Sources};
+use crate::metrics::Published;
 use crate::net::tcp;
 use crate::net::tls::HandedOver;
 use arc_swap::ArcSwap;
@@ -134,7 +135,7 @@ pub(crate) struct Public {
     /// The settings in force; whoever holds the other end may change them.
     pub settings: Arc<ArcSwap<PublicSettings>>,
     /// The signaling thread, unless there is none.
-    pub door: Option<mpsc::Sender<signaling::Request>>,
+    pub door: Option<Door>,
     /// Asked for each connection of the plain listener; others come with their place.
     pub admit: Box<Admit>,
     /// What `/readyz` tells.
@@ -153,6 +154,57 @@ pub(crate) async fn serve_public(
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     serve_bounded(listener, handed_over, public, bounds(), shutdown).await
+}
+
+/// Serves one signaling thread on `listener` and nothing else, at one path, to everybody: for the public test suites.
+///
+/// # Errors
+/// As [`serve_public`].
+pub async fn serve_fixture(listener: TcpListener, path: &str, door: Door) -> io::Result<()> {
+    let rules = SignalingRules {
+        socketio_paths: vec![path.to_owned()],
+        message_bytes_max: 1_000_000,
+        origins: Origins::Any,
+        ..SignalingRules::default()
+    };
+    let settings = PublicSettings { signaling: Some(rules), ..PublicSettings::default() };
+    let public = Public {
+        settings: Arc::new(ArcSwap::from_pointee(settings)),
+        door: Some(door),
+        admit: Box::new(|_| Some(Box::new(()))),
+        sources: Arc::new(NoSources),
+    };
+    let (_nobody, handed_over) = mpsc::channel(1);
+    serve_public(Some(listener), handed_over, public, std::future::pending()).await
+}
+
+/// A process that has signaling and nothing else.
+struct NoSources;
+
+impl Sources for NoSources {
+    fn shards(&self) -> &[Arc<Published>] {
+        &[]
+    }
+
+    fn signaling(&self) -> Option<&Arc<Published>> {
+        None
+    }
+
+    fn relay_ports(&self) -> PortCounts {
+        PortCounts::default()
+    }
+
+    fn readiness(&self) -> Readiness {
+        Readiness::default()
+    }
+
+    fn certificates(&self) -> Option<CertificateState> {
+        None
+    }
+
+    fn last_reload(&self) -> Reload {
+        Reload { successful: true, success_unix: 0 }
+    }
 }
 
 /// [`serve_public`] with other bounds.
@@ -246,7 +298,7 @@ impl Service<hyper::Request<Incoming>> for Addressed {
 /// What all requests share.
 struct Shared {
     settings: Arc<ArcSwap<PublicSettings>>,
-    door: Option<mpsc::Sender<signaling::Request>>,
+    door: Option<Door>,
     sources: Arc<dyn Sources>,
     refused: RefusedOrigins,
 }

@@ -21,6 +21,8 @@ pub(super) enum Refusal {
     Origin(Vec<u8>),
     /// Neither GET, nor POST, nor OPTIONS; or no GET at `/ws`.
     Method,
+    /// The same where Engine.IO is spoken, whose clients know a code for it and no status.
+    EngineMethod,
     /// `transport=websocket`, or `/ws`, in a request that asks for no upgrade.
     NoUpgrade,
     /// An upgrade that no client of WebSocket asks for (RFC 6455 section 4.2.1).
@@ -49,6 +51,7 @@ impl Refusal {
         match self {
             Self::Origin(_) => (StatusCode::FORBIDDEN, 4),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, 2),
+            Self::EngineMethod => (StatusCode::BAD_REQUEST, 2),
             Self::Query(BadQuery::Version) => (StatusCode::BAD_REQUEST, 5),
             Self::Query(BadQuery::Sid) => (StatusCode::BAD_REQUEST, 1),
             Self::WebSocketVersion => (StatusCode::UPGRADE_REQUIRED, 3),
@@ -70,6 +73,7 @@ impl Refusal {
             Self::TooLong(max) => {
                 return format!("the body is longer than {max} bytes: see signaling.max_message");
             }
+            Self::EngineMethod => "Bad handshake method",
             Self::Method => "this path takes GET, and POST where it is polled",
             Self::NoUpgrade => {
                 "a WebSocket asks for `Upgrade: websocket` over HTTP/1.1: does a proxy in front drop that?"

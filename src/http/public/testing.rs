@@ -2,7 +2,8 @@
 
 use super::super::testing::{Answer as Response, FakeSources};
 use super::*;
-use crate::http::signaling::{Answer, Arrival, Request, Wire};
+use crate::http::signaling::{Answer, Arrival, Inbox, Letter, Request, Wire};
+use crate::net::Poller;
 use axum::body::Bytes;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,7 +19,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(8);
 pub(super) struct Running {
     pub(super) address: SocketAddr,
     pub(super) settings: Arc<ArcSwap<PublicSettings>>,
-    pub(super) arrivals: mpsc::Receiver<Request>,
+    pub(super) arrivals: Inbox,
     pub(super) hand_over: mpsc::Sender<HandedOver>,
     pub(super) places: Arc<Places>,
     stop: oneshot::Sender<()>,
@@ -87,7 +88,8 @@ impl Running {
         let listener = asked.bind().expect("loopback has a free port").expect("asked for");
         let address = listener.local_addr().expect("bound");
         let settings = Arc::new(ArcSwap::from_pointee(asked));
-        let (door, arrivals) = mpsc::channel(2);
+        let poller = Poller::new().expect("a poller");
+        let (door, arrivals) = Door::with_room(2, poller.waker());
         let (hand_over, handed_over) = mpsc::channel(1);
         let (stop, stopped) = oneshot::channel::<()>();
         let places = Arc::new(Places { free: AtomicUsize::new(places), ..Places::default() });
@@ -131,7 +133,12 @@ impl Running {
 
     /// What comes to the signaling side next.
     pub(super) async fn next(&mut self) -> Request {
-        timeout(PATIENCE, self.arrivals.recv()).await.expect("in time").expect("it runs")
+        loop {
+            let letter = timeout(PATIENCE, self.arrivals.recv()).await.expect("in time").expect("it runs");
+            if let Letter::Request(request) = letter {
+                return *request;
+            }
+        }
     }
 
     /// The next poll.

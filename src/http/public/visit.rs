@@ -7,14 +7,15 @@ use super::query::{self, check_websocket};
 use super::refusal::Refusal;
 use super::{PublicSettings, Shared, SignalingRules, token, websocket};
 use crate::http::admin::Problem;
-use crate::http::signaling::{Answer, Arrival, Request, Wire};
+use crate::http::signaling::{Answer, Arrival, Busy, Door, Request, Wire};
+use crate::wire::engine_io::Query;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 /// An answer has come by then: the longest poll, and time enough for a thread that has a lot to do.
@@ -64,7 +65,7 @@ pub(super) async fn visit(State(shared): State<Arc<Shared>>, place: Place, reque
 struct Visit<'v> {
     place: Place,
     rules: &'v SignalingRules,
-    door: &'v mpsc::Sender<Request>,
+    door: &'v Door,
     client: Client,
     judged: &'v Judged,
 }
@@ -78,6 +79,7 @@ impl Visit<'_> {
             (&Method::GET, Place::EngineIo(_)) => self.poll(request).await,
             (&Method::GET, Place::Plain) => Err(Refusal::NoUpgrade),
             (&Method::POST, Place::EngineIo(_)) => self.post(request).await,
+            (_, Place::EngineIo(_)) => Err(Refusal::EngineMethod),
             _ => Err(Refusal::Method),
         }
     }
@@ -95,7 +97,7 @@ impl Visit<'_> {
         let accept = websocket::check(&request)?;
         let about = self.arrival(&request);
         // Taken before the 101, which cannot be taken back.
-        let place = self.door.clone().try_reserve_owned().map_err(|_| Refusal::Busy)?;
+        let place = self.door.try_reserve().map_err(|Busy| Refusal::Busy)?;
         Ok(websocket::switch(request, accept, about, wire, place))
     }
 
@@ -104,7 +106,11 @@ impl Visit<'_> {
             return Err(Refusal::NoUpgrade);
         }
         let about = self.arrival(&request);
-        self.ask(|reply| Request::Get { about, reply }).await
+        let sid = Query::parse(&about.query).ok().and_then(|query| query.sid).map(Box::from);
+        let mut watch = PollWatch { door: self.door, sid };
+        let answered = self.ask(|reply| Request::Get { about, reply }).await;
+        watch.sid = None;
+        answered
     }
 
     async fn post(self, request: HttpRequest) -> Result<Response, Refusal> {
@@ -124,7 +130,7 @@ impl Visit<'_> {
         request: impl FnOnce(oneshot::Sender<Answer>) -> Request,
     ) -> Result<Response, Refusal> {
         let (reply, answer) = oneshot::channel();
-        self.door.try_send(request(reply)).map_err(|_| Refusal::Busy)?;
+        self.door.try_send(request(reply)).map_err(|Busy| Refusal::Busy)?;
         let answered = timeout(ANSWERED_WITHIN, answer).await.ok().and_then(Result::ok);
         answered.map(written).ok_or(Refusal::Busy)
     }
@@ -142,6 +148,21 @@ impl Visit<'_> {
             },
             query: query.into(),
             token: token::find(headers, query, &self.rules.tokens, cookies),
+        }
+    }
+}
+
+/// Tells the signaling thread when the connection of a client that polls is gone before the answer: this is dropped
+/// with it.
+struct PollWatch<'v> {
+    door: &'v Door,
+    sid: Option<Box<str>>,
+}
+
+impl Drop for PollWatch<'_> {
+    fn drop(&mut self) {
+        if let Some(sid) = &self.sid {
+            self.door.poll_lost(sid);
         }
     }
 }

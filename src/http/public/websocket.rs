@@ -1,7 +1,7 @@
 //! From an HTTP request to a bare WebSocket connection (RFC 6455 section 4.2).
 
 use super::refusal::Refusal;
-use crate::http::signaling::{Arrival, Request, Wire};
+use crate::http::signaling::{Arrival, Place as Seat, Request, Wire};
 use crate::net::tls::{HandedOver, TlsStream};
 use crate::wire::websocket::{VERSION, accept_key, has_token, tokens};
 use axum::body::{Body, HttpBody};
@@ -9,7 +9,6 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header
 use axum::response::Response;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use tokio::sync::mpsc::OwnedPermit;
 
 /// What is spoken at `/ws`.
 pub(super) const SUBPROTOCOL: &str = "turnstone.v1.json";
@@ -47,7 +46,7 @@ pub(super) fn switch(
     accept: HeaderValue,
     about: Arrival,
     wire: Wire,
-    place: OwnedPermit<Request>,
+    place: Seat,
 ) -> Response {
     let upgrade = hyper::upgrade::on(&mut request);
     // It ends with the connection's task, which resolves it one way or the other.

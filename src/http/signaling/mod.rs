@@ -1,6 +1,115 @@
-//! The way to the thread that owns the signaling hub and its sockets.
+//! The signaling thread: it owns the hub and the sockets of its clients.
+//!
+//! One thread with a poller of its own, like a relay shard, so that an event costs one read and one write and wakes
+//! nobody. HTTP runs elsewhere and hands over what it has let in ([`Door`]): WebSockets as bare connections, polls with
+//! a way to answer them. Reads go into a buffer that all share, and a connection keeps only what is not whole yet.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "read by the thread that is not there yet"))]
+mod answer;
 mod arrival;
+mod arrivals;
+mod backend;
+mod connection;
+mod driver;
+mod engine_io;
+mod gate;
+mod link;
+mod mailbox;
+mod plain;
+mod seats;
+mod settings;
 
 pub(crate) use arrival::{Answer, Arrival, Request, Wire};
+pub use backend::Backend;
+pub use gate::Gate;
+pub use mailbox::Door;
+#[cfg(test)]
+pub(crate) use mailbox::Inbox;
+pub(crate) use mailbox::{Busy, Letter, Place};
+pub use settings::DriverSettings;
+
+use crate::base::Random;
+use crate::metrics::Published;
+use crate::net::{Clock, Poller};
+use crate::signaling;
+use driver::{Driver, Parts};
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+/// What the thread is made of.
+pub struct Setup {
+    /// How clients are spoken to.
+    pub settings: DriverSettings,
+    /// What it drives.
+    pub backend: Box<dyn Backend>,
+    /// Who may come in.
+    pub gate: Gate,
+    /// For transport ids and keyed hashes.
+    pub random: Random,
+    /// The common clock.
+    pub clock: Clock,
+}
+
+/// The running thread.
+#[derive(Debug)]
+pub struct Signaling {
+    door: Door,
+    published: Arc<Published>,
+    thread: JoinHandle<()>,
+}
+
+impl Signaling {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// Out of file descriptors, memory or threads.
+    pub fn start(setup: Setup) -> io::Result<Self> {
+        let poller = Poller::new()?;
+        let (door, inbox) = Door::new(poller.waker());
+        let published = Arc::<Published>::default();
+        let Setup { settings, backend, gate, random, clock } = setup;
+        let (to_self, counters) = (door.clone(), Arc::clone(&published));
+        let parts = Parts {
+            settings,
+            backend,
+            gate,
+            poller,
+            door: to_self,
+            inbox,
+            random,
+            clock,
+            published: counters,
+        };
+        let thread = std::thread::Builder::new()
+            .name("signaling".to_owned())
+            .spawn(move || Driver::new(parts).run())?;
+        Ok(Self { door, published, thread })
+    }
+
+    /// Where HTTP hands clients over.
+    pub fn door(&self) -> Door {
+        self.door.clone()
+    }
+
+    /// Its published counters.
+    pub fn published(&self) -> &Arc<Published> {
+        &self.published
+    }
+
+    /// Takes over changed settings. `false`: the thread is too busy, and goes on with those before.
+    pub fn reload(&self, settings: DriverSettings, hub: signaling::Settings) -> bool {
+        self.door.post(Letter::Reload(Box::new(settings), Box::new(hub))).is_ok()
+    }
+
+    /// Whether the thread has ended.
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Ends all calls and connections, and then the thread; returns when it has ended, some seconds at most.
+    pub fn stop(self) {
+        if self.door.post(Letter::Stop).is_ok() {
+            let _panicked_and_said_so = self.thread.join();
+        }
+    }
+}

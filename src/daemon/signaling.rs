@@ -1,0 +1,87 @@
+//! The signaling side: its thread, and the keys that judge its clients.
+
+use crate::auth::Variant;
+use crate::base::Random;
+use crate::config::Plan;
+use crate::http::signaling::{Door, DriverSettings, Gate, Setup, Signaling};
+use crate::http::{KeySets, Pace, SignalingRules, WebClient};
+use crate::metrics::Published;
+use crate::net::Clock;
+use crate::signaling::{Hub, RelayOffer, Settings};
+use std::io;
+use std::sync::Arc;
+use tokio::runtime::Handle;
+
+/// The running signaling side.
+#[derive(Debug)]
+pub(super) struct SignalingSide {
+    thread: Signaling,
+    tokens: Option<KeySets>,
+}
+
+impl SignalingSide {
+    /// Starts what the plan asks for. Needs the control runtime around it.
+    ///
+    /// # Errors
+    /// Out of file descriptors, memory or threads; or the TLS library offers nothing.
+    pub(super) fn start(plan: &Plan, mut random: Random) -> io::Result<Option<Self>> {
+        let Some(rules) = &plan.public.signaling else { return Ok(None) };
+        let tokens = match &plan.tokens {
+            Some(settings) => {
+                let client = WebClient::new().map_err(io::Error::other)?;
+                Some(KeySets::start(settings.clone(), client, Pace::default(), random.fork()))
+            }
+            None => None,
+        };
+        let gate = match &tokens {
+            Some(tokens) => Gate::keys(tokens.clone(), Handle::current()),
+            None => {
+                tracing::warn!("signaling lets nobody in: `[auth.jwt]` names no key to judge tokens by");
+                Gate::Closed
+            }
+        };
+        let clock = Clock::start();
+        let hub = Hub::new(hub_settings(plan), random.fork(), clock.now());
+        let settings = driver_settings(rules);
+        let thread = Signaling::start(Setup { settings, backend: Box::new(hub), gate, random, clock })?;
+        Ok(Some(Self { thread, tokens }))
+    }
+
+    pub(super) fn door(&self) -> Door {
+        self.thread.door()
+    }
+
+    pub(super) fn published(&self) -> &Arc<Published> {
+        self.thread.published()
+    }
+
+    /// Takes over what can change while sessions live. `false`: the thread is too busy to be told.
+    pub(super) fn reload(&self, plan: &Plan) -> bool {
+        if let (Some(tokens), Some(settings)) = (&self.tokens, &plan.tokens) {
+            tokens.reload(settings.clone());
+        }
+        let Some(rules) = &plan.public.signaling else { return true };
+        self.thread.reload(driver_settings(rules), hub_settings(plan))
+    }
+
+    /// Ends calls and connections, and then the thread.
+    pub(super) fn stop(self) {
+        self.thread.stop();
+    }
+}
+
+fn driver_settings(rules: &SignalingRules) -> DriverSettings {
+    DriverSettings {
+        message_bytes_max: u32::try_from(rules.message_bytes_max).unwrap_or(u32::MAX),
+        ..DriverSettings::default()
+    }
+}
+
+fn hub_settings(plan: &Plan) -> Settings {
+    let relay = plan.auth.secrets.first().map(|secret| RelayOffer {
+        doors: plan.advertised_servers(),
+        secret: secret.clone(),
+        variant: Variant::Sha1,
+    });
+    Settings { relay, ..Settings::default() }
+}
