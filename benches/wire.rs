@@ -7,6 +7,9 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
 use std::net::SocketAddr;
 use turnstone::wire::channel_data::{self, ChannelData, ChannelNumber};
+use turnstone::wire::json::{DEPTH_MAX, check_depth};
+use turnstone::wire::plain::Request;
+use turnstone::wire::socket_io::{Content, Decoder, Event};
 use turnstone::wire::stun::{
     AttributeType, Class, IntegrityAlgorithm, IntegrityKey, Message, MessageWriter, Method, TransactionId,
 };
@@ -15,7 +18,7 @@ const ID: TransactionId =
     TransactionId([0xB7, 0xE7, 0xA7, 1, 0xBC, 0x34, 0xD6, 0x86, 0xFA, 0x87, 0xDF, 0xAE]);
 const USERNAME: &[u8] = b"1900000000:alice;t=1899990000;c=call-4711";
 
-criterion_group!(benches, stun, channels);
+criterion_group!(benches, stun, channels, signaling);
 criterion_main!(benches);
 
 fn stun(criterion: &mut Criterion) {
@@ -56,6 +59,43 @@ fn channels(criterion: &mut Criterion) {
         b.iter(|| {
             let data = ChannelData::parse(black_box(&datagram)).unwrap();
             (data.number, data.payload.len())
+        });
+    });
+}
+
+/// 220 bytes, the message of which a call has most.
+const CANDIDATE: &str = r#"["webrtc:ice-candidate",{"to":"01J9ZK3W8Q","call_id":"01J9ZK3W8QX2M4N5P6R7S8T9V0","candidate":{"candidate":"candidate:842163049 1 udp 1677729535 203.0.113.7 46154 typ srflx raddr 0.0.0.0","sdpMid":"0","sdpMLineIndex":0}}]"#;
+
+fn signaling(criterion: &mut Criterion) {
+    criterion.bench_function("how long does it take to see that an ICE candidate is not too deep", |b| {
+        b.iter(|| check_depth(black_box(CANDIDATE), DEPTH_MAX));
+    });
+    let event = format!("2{CANDIDATE}");
+    criterion.bench_function("how long does it take to read an ICE candidate from Socket.IO", |b| {
+        b.iter(|| {
+            let packet = Decoder::default().on_text(black_box(&event), 65_536).unwrap().unwrap();
+            assert!(matches!(packet.content, Content::Event { .. }));
+        });
+    });
+    let data = &CANDIDATE[24..CANDIDATE.len() - 1];
+    let request = format!(r#"{{"id":7,"ev":"webrtc:ice-candidate","data":{data}}}"#);
+    criterion.bench_function("how long does it take to read an ICE candidate from the plain wire", |b| {
+        b.iter(|| Request::decode(black_box(&request)).unwrap().data.len());
+    });
+    let mut out = Vec::with_capacity(512);
+    criterion.bench_function("how long does it take to write an ICE candidate for Socket.IO", |b| {
+        let arguments = &[data];
+        let event = Event {
+            namespace: "/",
+            id: None,
+            name: "webrtc:ice-candidate",
+            arguments,
+            offset: Some("5kx.90071"),
+            attachments: 0,
+        };
+        b.iter(|| {
+            out.clear();
+            black_box(event).encode(black_box(&mut out));
         });
     });
 }

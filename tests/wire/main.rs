@@ -7,6 +7,7 @@ mod channel_data;
 mod differential;
 mod proxy_protocol;
 mod published;
+mod signaling;
 mod values;
 #[path = "../vectors/mod.rs"]
 mod vectors;
