@@ -11,12 +11,19 @@ mod channel_data;
 mod core_seeds;
 #[path = "bodies/dtls_hello.rs"]
 mod dtls_hello;
+#[path = "bodies/engine_io.rs"]
+mod engine_io;
 #[path = "bodies/peer_policy.rs"]
 mod peer_policy;
+#[path = "bodies/plain.rs"]
+mod plain;
 #[path = "bodies/proxy_protocol.rs"]
 mod proxy_protocol;
 #[path = "seeds.rs"]
 mod seeds;
+mod signaling_seeds;
+#[path = "bodies/socket_io.rs"]
+mod socket_io;
 #[path = "bodies/state_machine.rs"]
 mod state_machine;
 #[path = "bodies/stun_decode.rs"]
@@ -40,8 +47,11 @@ const TARGETS: &[(&str, Body)] = &[
     ("calls", calls::run),
     ("channel_data", channel_data::run),
     ("dtls_hello", dtls_hello::run),
+    ("engine_io", engine_io::run),
     ("peer_policy", peer_policy::run),
+    ("plain", plain::run),
     ("proxy_protocol", proxy_protocol::run),
+    ("socket_io", socket_io::run),
     ("state_machine", state_machine::run),
     ("stun_decode", stun_decode::run),
     ("token", token::run),
@@ -86,8 +96,11 @@ fn the_handmade_seeds_are_in_the_corpus() {
         ("calls", calls::seeds()),
         ("channel_data", seeds::channel_data()),
         ("dtls_hello", seeds::dtls_hello()),
+        ("engine_io", signaling_seeds::engine_io()),
         ("peer_policy", core_seeds::peer_policy()),
+        ("plain", signaling_seeds::plain()),
         ("proxy_protocol", seeds::proxy_protocol()),
+        ("socket_io", signaling_seeds::socket_io()),
         ("state_machine", core_seeds::state_machine()),
         ("stun_decode", seeds::stun_decode()),
         ("token", token_seeds::token()),
