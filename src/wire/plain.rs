@@ -20,9 +20,6 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
-/// What a client asks for in `Sec-WebSocket-Protocol`.
-pub const SUBPROTOCOL: &str = "turnstone.v1.json";
-
 /// The longest token that is read.
 pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
 

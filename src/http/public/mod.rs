@@ -159,7 +159,7 @@ pub(crate) async fn serve_public(
 /// Serves one signaling thread on `listener` and nothing else, at one path, to everybody: for the public test suites.
 ///
 /// # Errors
-/// As [`serve_public`].
+/// As those of a listener that is handed to the runtime.
 pub async fn serve_fixture(listener: TcpListener, path: &str, door: Door) -> io::Result<()> {
     let rules = SignalingRules {
         socketio_paths: vec![path.to_owned()],

@@ -1,6 +1,6 @@
 //! What a client is told that does not get in: a status, and the error object of Engine.IO.
 
-use super::query::BadQuery;
+use crate::wire::engine_io::Reject;
 use crate::wire::websocket;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -21,8 +21,6 @@ pub(super) enum Refusal {
     Origin(Vec<u8>),
     /// Neither GET, nor POST, nor OPTIONS; or no GET at `/ws`.
     Method,
-    /// The same where Engine.IO is spoken, whose clients know a code for it and no status.
-    EngineMethod,
     /// `transport=websocket`, or `/ws`, in a request that asks for no upgrade.
     NoUpgrade,
     /// An upgrade that no client of WebSocket asks for (RFC 6455 section 4.2.1).
@@ -31,8 +29,8 @@ pub(super) enum Refusal {
     WebSocketVersion,
     /// No subprotocol that we speak.
     Subprotocol,
-    /// An upgrade to what Engine.IO has not, or to a session that cannot be.
-    Query(BadQuery),
+    /// What Engine.IO has a code for.
+    Engine(Reject),
     /// Not the text that Engine.IO sends.
     ContentType,
     /// The body is longer than this many bytes.
@@ -51,19 +49,15 @@ impl Refusal {
         match self {
             Self::Origin(_) => (StatusCode::FORBIDDEN, 4),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, 2),
-            Self::EngineMethod => (StatusCode::BAD_REQUEST, 2),
-            Self::Query(BadQuery::Version) => (StatusCode::BAD_REQUEST, 5),
-            Self::Query(BadQuery::Sid) => (StatusCode::BAD_REQUEST, 1),
+            Self::Engine(reject) => (StatusCode::BAD_REQUEST, reject.code()),
             Self::WebSocketVersion => (StatusCode::UPGRADE_REQUIRED, 3),
             Self::ContentType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, 3),
             Self::TooLong(_) => (StatusCode::PAYLOAD_TOO_LARGE, 3),
             Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, 3),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, 3),
-            Self::NoUpgrade
-            | Self::Handshake
-            | Self::Subprotocol
-            | Self::Query(BadQuery::Transport)
-            | Self::Broken => (StatusCode::BAD_REQUEST, 3),
+            Self::NoUpgrade | Self::Handshake | Self::Subprotocol | Self::Broken => {
+                (StatusCode::BAD_REQUEST, 3)
+            }
         }
     }
 
@@ -73,7 +67,7 @@ impl Refusal {
             Self::TooLong(max) => {
                 return format!("the body is longer than {max} bytes: see signaling.max_message");
             }
-            Self::EngineMethod => "Bad handshake method",
+            Self::Engine(reject) => reject.message(),
             Self::Method => "this path takes GET, and POST where it is polled",
             Self::NoUpgrade => {
                 "a WebSocket asks for `Upgrade: websocket` over HTTP/1.1: does a proxy in front drop that?"
@@ -81,11 +75,6 @@ impl Refusal {
             Self::Handshake => "this is no WebSocket handshake as of RFC 6455",
             Self::WebSocketVersion => "the version of WebSocket here is 13",
             Self::Subprotocol => "offer the subprotocol turnstone.v1.json; Socket.IO has a path of its own",
-            Self::Query(BadQuery::Transport) => "an upgrade needs transport=websocket",
-            Self::Query(BadQuery::Sid) => "Session ID unknown",
-            Self::Query(BadQuery::Version) => {
-                "Unsupported protocol version: EIO=4 is spoken here, by socket.io-client 3 and newer"
-            }
             Self::ContentType => "the payload of a POST is text/plain",
             Self::TooSlow => "the body did not arrive in time",
             Self::Broken => "the body is not whole",

@@ -3,12 +3,11 @@
 use super::body::{self, ARRIVES_WITHIN};
 use super::origin::Judged;
 use super::proxies::{Client, Peer};
-use super::query::{self, check_websocket};
 use super::refusal::Refusal;
 use super::{PublicSettings, Shared, SignalingRules, token, websocket};
 use crate::http::admin::Problem;
 use crate::http::signaling::{Answer, Arrival, Busy, Door, Request, Wire};
-use crate::wire::engine_io::Query;
+use crate::wire::engine_io::{Query, Reject, Transport};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -23,6 +22,9 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
 
 /// How long one request can take.
 pub(super) const REQUEST_MAX: Duration = ARRIVES_WITHIN.saturating_add(ANSWERED_WITHIN);
+
+/// The longest `sid` that can be one of ours, and some.
+const SID_BYTES_MAX: usize = 64;
 
 /// How long a browser may remember what it may send, in seconds.
 const PREFLIGHT_AGE_S: &str = "600";
@@ -79,7 +81,7 @@ impl Visit<'_> {
             (&Method::GET, Place::EngineIo(_)) => self.poll(request).await,
             (&Method::GET, Place::Plain) => Err(Refusal::NoUpgrade),
             (&Method::POST, Place::EngineIo(_)) => self.post(request).await,
-            (_, Place::EngineIo(_)) => Err(Refusal::EngineMethod),
+            (_, Place::EngineIo(_)) => Err(Refusal::Engine(Reject::BadHandshakeMethod)),
             _ => Err(Refusal::Method),
         }
     }
@@ -89,10 +91,10 @@ impl Visit<'_> {
             Place::EngineIo(_) => Wire::EngineIo,
             Place::Plain => Wire::Plain,
         };
-        match wire {
-            Wire::EngineIo => check_websocket(query_of(&request)).map_err(Refusal::Query)?,
-            Wire::Plain if !websocket::offers_plain(request.headers()) => return Err(Refusal::Subprotocol),
-            Wire::Plain => {}
+        if wire == Wire::EngineIo {
+            engine_query(&request, Transport::WebSocket)?;
+        } else if !websocket::offers_plain(request.headers()) {
+            return Err(Refusal::Subprotocol);
         }
         let accept = websocket::check(&request)?;
         let about = self.arrival(&request);
@@ -102,11 +104,8 @@ impl Visit<'_> {
     }
 
     async fn poll(self, request: HttpRequest) -> Result<Response, Refusal> {
-        if query::means_websocket(query_of(&request)) {
-            return Err(Refusal::NoUpgrade);
-        }
+        let sid = engine_query(&request, Transport::Polling)?.map(Box::from);
         let about = self.arrival(&request);
-        let sid = Query::parse(&about.query).ok().and_then(|query| query.sid).map(Box::from);
         let mut watch = PollWatch { door: self.door, sid };
         let answered = self.ask(|reply| Request::Get { about, reply }).await;
         watch.sid = None;
@@ -169,6 +168,23 @@ impl Drop for PollWatch<'_> {
 
 fn query_of(request: &HttpRequest) -> &str {
     request.uri().query().unwrap_or_default()
+}
+
+/// The transport id in the query of a request that does what its query says.
+fn engine_query(request: &HttpRequest, does: Transport) -> Result<Option<&str>, Refusal> {
+    let query = Query::parse(query_of(request)).map_err(Refusal::Engine)?;
+    match (query.transport, does) {
+        (Transport::WebSocket, Transport::Polling) => Err(Refusal::NoUpgrade),
+        (Transport::Polling, Transport::WebSocket) => Err(Refusal::Engine(Reject::BadRequest)),
+        _ if query.sid.is_some_and(|sid| !is_sid(sid)) => Err(Refusal::Engine(Reject::UnknownSid)),
+        _ => Ok(query.sid),
+    }
+}
+
+/// Whether it could be one of ours.
+fn is_sid(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    text.len() <= SID_BYTES_MAX && text.bytes().all(is_plain)
 }
 
 /// Whether a body is the text that Engine.IO sends, as far as its header says.

@@ -149,7 +149,8 @@ impl Engine {
         }
     }
 
-    /// A WebSocket with this `sid` would like to take over. To be asked before its handshake is answered.
+    /// A WebSocket with this `sid` would like to take over. One that is refused the driver closes, and reports nothing
+    /// of it.
     ///
     /// # Errors
     /// `BadRequest` when there is one already, candidate or carrier, which goes on unharmed; `UnknownSid` when the

@@ -122,6 +122,16 @@ mod tests {
         assert_eq!(decoder.on_binary(&[1], MAX), Err(Malformed::Unannounced));
     }
 
+    #[test] // security S6
+    fn a_number_may_come_again_since_nothing_is_kept_of_it() {
+        let mut decoder = Decoder::default();
+        for _ in 0..3 {
+            let packet = decoder.on_text("27[\"x\"]", MAX).unwrap().unwrap();
+            assert!(matches!(packet.content, Content::Event { id: Some(7), .. }));
+        }
+        assert!(!decoder.is_waiting());
+    }
+
     #[test] // security S8
     fn a_text_in_the_place_of_an_attachment_is_refused() {
         let mut decoder = Decoder::default();

@@ -52,7 +52,8 @@ async fn packets_come_whole_however_they_are_cut() {
 async fn each_mount_answers_with_and_without_its_last_slash_and_nothing_else_does() {
     let mut server = Running::start();
     for (path, mount) in [("/socket.io/", 0), ("/socket.io", 0), ("/api/socket", 1), ("/api/socket/", 1)] {
-        let mut client = server.sent(server.head(&format!("GET {path}?EIO=4 HTTP/1.1"))).await;
+        let mut client =
+            server.sent(server.head(&format!("GET {path}?EIO=4&transport=polling HTTP/1.1"))).await;
         let (about, reply) = server.next_get().await;
         assert_eq!(about.mount, mount, "{path}");
         drop(reply);
