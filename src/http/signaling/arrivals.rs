@@ -7,6 +7,7 @@ use super::engine_io::EngineIo;
 use super::link::Link;
 use super::mailbox::{Letter, Ticket};
 use super::plain::Plain;
+use super::settings::DriverSettings;
 use crate::auth::token::TokenRefused;
 use crate::base::{Now, Rate, subscriber};
 use crate::net::tls::HandedOver;
@@ -54,7 +55,9 @@ impl Driver {
             }),
             Letter::Judged(ticket, judged) => self.on_judged(now, ticket, judged),
             Letter::Reload(settings, hub) => {
-                self.common.settings = *settings;
+                // Sessions know their namespaces by number.
+                let namespaces = std::mem::take(&mut self.common.settings.namespaces);
+                self.common.settings = DriverSettings { namespaces, ..*settings };
                 self.common.backend.reload(*hub);
             }
             Letter::Stop => self.stop(now),
@@ -124,6 +127,14 @@ impl Driver {
 
     fn on_websocket(&mut self, now: Now, about: Arrival, wire: WireKind, handed: HandedOver) {
         let (mut link, mut plain) = Link::new(handed);
+        if self.is_stopping || self.connections.len() >= self.common.settings.connections_max {
+            return refuse(
+                link,
+                &mut self.out,
+                CloseCode::TRY_AGAIN,
+                "too many connections; try again later",
+            );
+        }
         if link.take_handed_over(&mut plain).is_err() {
             return;
         }
@@ -139,7 +150,7 @@ impl Driver {
             None => Some(self.vacant()),
         };
         let Some(key) = key.filter(|key| self.poller.add(link.fd(), key.0).is_ok()) else {
-            return refuse(link, &mut self.out, "the session is unknown");
+            return refuse(link, &mut self.out, CloseCode::POLICY, "the session is unknown");
         };
         let socket = Socket::new(link, self.common.settings.message_bytes_max);
         match (wire, sid) {
@@ -147,7 +158,12 @@ impl Driver {
                 let Some(connection) = at(&mut self.connections, key) else { return };
                 let Wire::EngineIo(wire) = &mut connection.wire else { return };
                 if wire.on_socket(&self.common, now).is_err() {
-                    return refuse(socket.link, &mut self.out, "the session has a WebSocket already");
+                    return refuse(
+                        socket.link,
+                        &mut self.out,
+                        CloseCode::POLICY,
+                        "the session has a WebSocket already",
+                    );
                 }
                 connection.socket = Some(socket);
             }
@@ -200,9 +216,9 @@ impl Driver {
 }
 
 /// Closes a WebSocket that has no session.
-fn refuse(mut link: Link, out: &mut Vec<u8>, why: &'static str) {
+fn refuse(mut link: Link, out: &mut Vec<u8>, code: CloseCode, why: &'static str) {
     out.clear();
-    write_close(out, CloseCode::POLICY, why);
+    write_close(out, code, why);
     if link.send(out).is_ok() {
         link.finish();
     }

@@ -88,9 +88,11 @@ impl Socket {
         Self { link, reader: Reader::new(message_bytes_max), ping: None, watches_writable: false }
     }
 
-    /// The answer to a ping, if one waits.
+    /// The answer to a ping, if one waits and the client reads.
     pub(super) fn write_pong(&mut self, out: &mut Vec<u8>) {
-        if let Some(payload) = self.ping.take() {
+        if !self.link.is_blocked()
+            && let Some(payload) = self.ping.take()
+        {
             write_frame(out, Opcode::Pong, &payload);
         }
     }

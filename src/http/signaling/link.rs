@@ -83,12 +83,14 @@ impl Link {
         };
         scratch.plain.clear();
         let raw = &mut scratch.raw[..kept + count];
-        let Ok(received) = tls.receive(raw, &mut scratch.plain, &mut self.unsent) else {
-            let _an_alert_at_best = self.flush();
-            return Received::Ended;
-        };
-        // Most of the time nothing is left, and then nothing is kept.
-        self.incoming = raw[received.consumed..].to_vec();
+        let received = tls.receive(raw, &mut scratch.plain, &mut self.unsent);
+        if let Ok(received) = &received {
+            // Most of the time nothing is left, and then nothing is kept.
+            self.incoming = raw[received.consumed..].to_vec();
+        }
+        // An alert, or new keys: what is left in the queue means that the socket is full.
+        let flushed = self.flush();
+        let (Ok(received), Ok(())) = (received, flushed) else { return Received::Ended };
         match (scratch.plain.is_empty(), received.closed) {
             (false, _) => Received::Bytes(&mut scratch.plain),
             (true, true) => Received::Ended,
