@@ -5,7 +5,7 @@ use super::descriptors;
 use super::error::StartError;
 use super::relays::Relays;
 use super::signaling::SignalingSide;
-use super::state::State;
+use super::state::{MISSED_BEATS_MAX, State};
 use crate::base::Random;
 use crate::config::Plan;
 use crate::http::{self, AdminSettings, PublicSettings};
@@ -203,6 +203,12 @@ impl Daemon {
     fn look_around(&mut self) {
         self.relays.beat();
         self.state.look(&self.relays);
+        if let Some(signaling) = &self.signaling {
+            let stalls = signaling.beat() > MISSED_BEATS_MAX;
+            if self.state.signaling_stalls(stalls) {
+                tracing::error!("the signaling thread makes no progress; relaying goes on");
+            }
+        }
         let Ok(addresses) = interfaces::all() else { return };
         if addresses.iter().any(|address| !self.plan.hosts.contains(address)) {
             self.plan.hosts.extend(addresses);

@@ -55,6 +55,11 @@ impl SignalingSide {
         self.thread.published()
     }
 
+    /// Asks for a sign of life. Gives how many of them are missing.
+    pub(super) fn beat(&self) -> u64 {
+        self.thread.beat()
+    }
+
     /// Takes over what can change while sessions live. `false`: the thread is too busy to be told.
     pub(super) fn reload(&self, plan: &Plan) -> bool {
         if let (Some(tokens), Some(settings)) = (&self.tokens, &plan.tokens) {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 /// Beats that a shard may miss before it counts as stalled: ten seconds.
-const MISSED_BEATS_MAX: u64 = 5;
+pub(super) const MISSED_BEATS_MAX: u64 = 5;
 
 /// Shared between the control loop, which writes, and HTTP, which reads.
 #[derive(Debug)]
@@ -19,6 +19,7 @@ pub(super) struct State {
     registry: Arc<Registry>,
     draining: AtomicBool,
     stalled: Mutex<Vec<usize>>,
+    stalled_signaling: AtomicBool,
     reload_successful: AtomicBool,
     reload_success_unix: AtomicU64,
     certificates: Mutex<Option<CertificateState>>,
@@ -32,6 +33,7 @@ impl State {
             registry: relays.registry_handle(),
             draining: AtomicBool::new(false),
             stalled: Mutex::default(),
+            stalled_signaling: AtomicBool::new(false),
             reload_successful: AtomicBool::new(true),
             reload_success_unix: AtomicU64::new(unix_now()),
             certificates: Mutex::default(),
@@ -46,6 +48,11 @@ impl State {
     /// Notes which shards show no life.
     pub(super) fn look(&self, relays: &Relays) {
         *self.stalled.lock().unwrap_or_else(PoisonError::into_inner) = relays.stalled(MISSED_BEATS_MAX);
+    }
+
+    /// Notes whether the signaling thread shows no life; `true` when that is news.
+    pub(super) fn signaling_stalls(&self, stalls: bool) -> bool {
+        !self.stalled_signaling.swap(stalls, Ordering::Relaxed) && stalls
     }
 
     pub(super) fn drain(&self, draining: bool) {
@@ -83,6 +90,7 @@ impl Sources for State {
         Readiness {
             starting: false,
             draining: self.draining.load(Ordering::Relaxed),
+            stalled_signaling: self.stalled_signaling.load(Ordering::Relaxed),
             stalled_workers: self.stalled.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }

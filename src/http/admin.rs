@@ -125,6 +125,10 @@ fn reasons(readiness: &Readiness) -> Vec<serde_json::Value> {
         let workers = &readiness.stalled_workers;
         reasons.push(json!({ "code": "worker_stalled", "message": message, "workers": workers }));
     }
+    if readiness.stalled_signaling {
+        let message = "the signaling thread made no progress; relaying goes on";
+        reasons.push(json!({ "code": "signaling_stalled", "message": message }));
+    }
     reasons
 }
 
@@ -209,15 +213,16 @@ mod tests {
         let ready = server.request("GET", "/readyz").await;
         assert_eq!((ready.status, ready.json()), (200, json!({ "ready": true, "reasons": [] })));
 
-        let bad = Readiness { starting: true, draining: true, stalled_workers: vec![1] };
+        let bad =
+            Readiness { starting: true, draining: true, stalled_workers: vec![1], stalled_signaling: true };
         *server.sources.readiness.lock().expect("free") = bad;
         let answer = server.request("GET", "/readyz").await;
         assert_eq!(answer.status, 503);
         assert!(answer.head.contains("content-type: application/json"), "{}", answer.head);
         let body = answer.json();
         assert_eq!(body["ready"], json!(false));
-        let codes: Vec<_> = (0..3).map(|n| body["reasons"][n]["code"].clone()).collect();
-        assert_eq!(codes, ["starting", "draining", "worker_stalled"]);
+        let codes: Vec<_> = (0..4).map(|n| body["reasons"][n]["code"].clone()).collect();
+        assert_eq!(codes, ["starting", "draining", "worker_stalled", "signaling_stalled"]);
         assert_eq!(body["reasons"][2]["workers"], json!([1]));
         assert!(server.request("GET", "/metrics").await.body.contains("\nturnstone_draining 1\n"));
 

@@ -87,12 +87,14 @@ pub struct Readiness {
     pub draining: bool,
     /// Indices of workers that made no progress lately.
     pub stalled_workers: Vec<usize>,
+    /// The signaling thread made no progress lately, or has ended.
+    pub stalled_signaling: bool,
 }
 
 impl Readiness {
     /// Nothing stands against new sessions.
     pub fn is_ready(&self) -> bool {
-        !self.starting && !self.draining && self.stalled_workers.is_empty()
+        !self.starting && !self.draining && self.stalled_workers.is_empty() && !self.stalled_signaling
     }
 }
 

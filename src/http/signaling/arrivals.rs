@@ -17,6 +17,7 @@ use crate::wire::websocket::{CloseCode, write_close};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bytes::Bytes;
+use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;
 
 /// Letters taken in one turn.
@@ -60,6 +61,7 @@ impl Driver {
                 self.common.settings = DriverSettings { namespaces, ..*settings };
                 self.common.backend.reload(*hub);
             }
+            Letter::Beat(asked) => self.given.store(asked, Ordering::Relaxed),
             Letter::Stop => self.stop(now),
         }
     }

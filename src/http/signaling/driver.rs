@@ -18,6 +18,7 @@ use crate::wire::websocket::write_close;
 use slab::Slab;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 /// Buckets for sources.
@@ -97,6 +98,8 @@ pub(super) struct Driver {
     pub(super) clock: Clock,
     pub(super) published: Arc<Published>,
     pub(super) publish_at: Timestamp,
+    /// The last sign of life that was asked for.
+    pub(super) given: Arc<AtomicU64>,
     pub(super) is_stopping: bool,
 }
 
@@ -111,11 +114,13 @@ pub(super) struct Parts {
     pub(super) random: Random,
     pub(super) clock: Clock,
     pub(super) published: Arc<Published>,
+    pub(super) given: Arc<AtomicU64>,
 }
 
 impl Driver {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { settings, backend, gate, poller, door, inbox, mut random, clock, published } = parts;
+        let Parts { settings, backend, gate, poller, door, inbox, mut random, clock, published, given } =
+            parts;
         let mut hasher = || {
             let [a, b, c, d] = std::array::from_fn(|_| random.next_u64());
             ahash::RandomState::with_seeds(a, b, c, d)
@@ -147,6 +152,7 @@ impl Driver {
             clock,
             published,
             publish_at: now,
+            given,
             is_stopping: false,
         }
     }

@@ -21,6 +21,8 @@ pub(crate) enum Letter {
     Judged(Ticket, Result<Identity, TokenRefused>),
     /// Settings that may change while sessions live.
     Reload(Box<DriverSettings>, Box<signaling::Settings>),
+    /// Show that the loop turns: this is the number of the question.
+    Beat(u64),
     /// Calls end, sessions are told, then the thread ends.
     Stop,
 }

@@ -34,6 +34,7 @@ use crate::signaling;
 use driver::{Driver, Parts};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 /// What the thread is made of.
@@ -55,7 +56,15 @@ pub struct Setup {
 pub struct Signaling {
     door: Door,
     published: Arc<Published>,
+    beats: Beats,
     thread: JoinHandle<()>,
+}
+
+/// Signs of life: how many were asked for, and how many were given.
+#[derive(Clone, Debug, Default)]
+struct Beats {
+    asked: Arc<AtomicU64>,
+    given: Arc<AtomicU64>,
 }
 
 impl Signaling {
@@ -68,6 +77,8 @@ impl Signaling {
         let (door, inbox) = Door::new(poller.waker());
         let published = Arc::<Published>::default();
         let Setup { settings, backend, gate, random, clock } = setup;
+        let beats = Beats::default();
+        let given = Arc::clone(&beats.given);
         let (to_self, counters) = (door.clone(), Arc::clone(&published));
         let parts = Parts {
             settings,
@@ -79,11 +90,12 @@ impl Signaling {
             random,
             clock,
             published: counters,
+            given,
         };
         let thread = std::thread::Builder::new()
             .name("signaling".to_owned())
             .spawn(move || Driver::new(parts).run())?;
-        Ok(Self { door, published, thread })
+        Ok(Self { door, published, beats, thread })
     }
 
     /// Where HTTP hands clients over.
@@ -101,9 +113,13 @@ impl Signaling {
         self.door.post(Letter::Reload(Box::new(settings), Box::new(hub))).is_ok()
     }
 
-    /// Whether the thread has ended.
-    pub fn is_finished(&self) -> bool {
-        self.thread.is_finished()
+    /// Asks for a sign of life. Gives how many are missing; a thread that has ended misses all.
+    pub fn beat(&self) -> u64 {
+        let asked = self.beats.asked.fetch_add(1, Ordering::Relaxed) + 1;
+        let given = self.beats.given.load(Ordering::Relaxed);
+        // A full inbox: it has something to do, and the next turn counts as well.
+        let _full = self.door.post(Letter::Beat(asked));
+        if self.thread.is_finished() { u64::MAX } else { asked - 1 - given }
     }
 
     /// Ends all calls and connections, and then the thread; returns when it has ended, some seconds at most.
