@@ -54,10 +54,11 @@ fn print_warnings(warnings: &[Finding], color: bool) {
 fn print_summary(path: &Path, config: &Config) {
     let memory = config.worst_case_memory();
     println!("worst-case memory:");
-    for MemoryRow { name, count, bytes_each, in_kernel } in &memory.rows {
+    for MemoryRow { name, count, bytes_each, bounded_by, in_kernel } in &memory.rows {
         let whose = if *in_kernel { "kernel" } else { "process" };
         let bytes = count.saturating_mul(*bytes_each);
-        println!("  {name:<18} {count:>8} x {:>10} = {:>10}  {whose}", size(*bytes_each), size(bytes));
+        let (each, bytes) = (size(*bytes_each), size(bytes));
+        println!("  {name:<18} {count:>8} x {each:>10} = {bytes:>10}  {whose:<8} {bounded_by}");
     }
     println!("  {:<42} {:>10}  process", "sum", size(memory.process_bytes()));
     println!("  {:<42} {:>10}  kernel, as buffers fill", "", size(memory.kernel_bytes()));
@@ -77,7 +78,22 @@ fn print_summary(path: &Path, config: &Config) {
             answer.factor()
         );
     }
+    print_signaling(config);
     println!("{}: ok", path.display());
+}
+
+fn print_signaling(config: &Config) {
+    match config.signaling_urls() {
+        None => println!("signaling: off"),
+        Some(_) if !config.auth.jwt.names_a_key() => {
+            println!("signaling: nobody gets in, since [auth.jwt] names no key to judge tokens by");
+        }
+        Some(urls) => {
+            println!("signaling:");
+            urls.socket_io.iter().for_each(|url| println!("  Socket.IO        {url}"));
+            urls.plain.iter().for_each(|url| println!("  plain WebSocket  {url}"));
+        }
+    }
 }
 
 /// The stable form for scripts.
@@ -94,10 +110,22 @@ fn report(result: &Result<Loaded, config::ConfigErrors>) -> Value {
                 "warnings": list(&loaded.warnings),
                 "memory": memory(&loaded.config.worst_case_memory()),
                 "challenge": answer(&loaded.config.challenge()),
+                "signaling": signaling(&loaded.config),
                 "nat_discovery": loaded.config.discovery_answer().as_ref().map(answer),
             })
         }
     }
+}
+
+fn signaling(config: &Config) -> Value {
+    let urls = config.signaling_urls();
+    let of = |urls: Option<Vec<String>>| urls.unwrap_or_default();
+    json!({
+        "enabled": urls.is_some(),
+        "lets_clients_in": urls.is_some() && config.auth.jwt.names_a_key(),
+        "socket_io": of(urls.as_ref().map(|urls| urls.socket_io.clone())),
+        "plain": of(urls.map(|urls| urls.plain)),
+    })
 }
 
 fn answer(answer: &Challenge) -> Value {
@@ -126,6 +154,7 @@ fn memory(sum: &MemorySum) -> Value {
             "count": row.count,
             "bytes_each": row.bytes_each,
             "bytes": row.bytes(),
+            "bounded_by": row.bounded_by,
             "kernel": row.in_kernel,
         })
     };

@@ -1,6 +1,7 @@
 //! Every section of the file: its keys, their types, their defaults. This list is the file format.
 
 use super::addresses::{DenyRule, HttpDoor, PortRange, RelayAddress, Workers};
+use super::hub::NamespaceName;
 use super::public_address::PublicAddress;
 use super::secrets::SecretsFile;
 use super::section::section;
@@ -278,10 +279,112 @@ section! {
         origins: Vec<WebOrigin> = Vec::new();
         /// Longest message.
         max_message: ByteSize = ByteSize(64 << 10);
+        /// Namespaces of Socket.IO that there are; plain clients are in the first.
+        namespaces: Vec<NamespaceName> = vec![NamespaceName::default()];
+        /// Those of them whose Socket.IO clients get events without an offset, and no recovery.
+        namespaces_without_recovery: Vec<NamespaceName> = Vec::new();
+        /// Who is told about the presence of a user without asking.
+        presence: PresenceScope = PresenceScope::Rooms;
+        /// Tokens without a claim `rooms` open every room.
+        open_rooms: bool = true;
+        /// How long a session waits for its client to come back.
+        recovery_window: Duration = Duration::from_secs(120);
+        /// How often a client is asked whether it is there.
+        ping_interval: Duration = Duration::from_secs(25);
+        /// How long it may take to answer.
+        ping_timeout: Duration = Duration::from_secs(20);
         /// Sets of event names.
         profiles: Vec<String> = Vec::new();
         /// `[[signaling.rule]]`: event relay rules.
         rule: Vec<FreeTable> = Vec::new();
+        /// `[signaling.calls]`
+        calls: Calls = Calls::default();
+        /// `[signaling.limits]`
+        limits: SessionLimits = SessionLimits::default();
+    }
+}
+
+words! {
+    /// Who is told about the presence of a user without asking.
+    PresenceScope("a scope of presence") {
+        /// Those who share a room with the user.
+        Rooms = "rooms",
+        /// Everybody.
+        All = "all",
+    }
+}
+
+section! {
+    /// `[signaling.calls]`: how long calls take, and who decides.
+    Calls {
+        /// How long a call rings when its caller does not say.
+        ring: Duration = Duration::from_secs(45);
+        /// From accept to the first answer.
+        connect: Duration = Duration::from_secs(30);
+        /// How long a side may be away from an accepted call.
+        grace: Duration = Duration::from_secs(60);
+        /// Longest time from accept to end.
+        max_duration: Limit<Duration> = Limit(None);
+        /// What a caller meets when the callee is in another call.
+        busy: Busy = Busy::Reject;
+        /// What accepts a call.
+        accept: Accept = Accept::Implicit;
+        /// What one device's "no" means for the others.
+        reject_scope: RejectScope = RejectScope::Call;
+        /// Members of a group call.
+        group_max: u32 = 6;
+    }
+}
+
+words! {
+    /// What a caller meets when the callee is in another call.
+    Busy("an answer to a second call") {
+        /// The callee is busy.
+        Reject = "reject",
+        /// Devices without a call ring.
+        Device = "device",
+        /// All devices ring, and are told that it is a second call.
+        Waiting = "waiting",
+    }
+}
+
+words! {
+    /// What accepts a call.
+    Accept("a way to accept") {
+        /// `call:accepted`, or the first answer to an offer, which ringing devices get.
+        Implicit = "implicit",
+        /// `call:accepted` alone; only the device that sent it gets the offer.
+        Explicit = "explicit",
+    }
+}
+
+words! {
+    /// What one device's "no" means for the others.
+    RejectScope("a scope of a refusal") {
+        /// The call is over.
+        Call = "call",
+        /// The others go on ringing.
+        Device = "device",
+    }
+}
+
+section! {
+    /// `[signaling.limits]`: what one client, one user and all of them may use of signaling.
+    SessionLimits {
+        /// Sessions of all, those that wait for their client included.
+        sessions_total: u32 = 100_000;
+        /// Sessions of one user.
+        sessions_per_user: u32 = 64;
+        /// Sessions of one IPv4 address or IPv6 /64.
+        sessions_per_source: u32 = 1_000;
+        /// Events of one session that have no rate of their own.
+        events_per_session: EventRate = EventRate { per_s: 50 };
+        /// Events of calls of one session: descriptions, candidates.
+        candidates_per_session: EventRate = EventRate { per_s: 200 };
+        /// Messages of one user.
+        messages_per_user: EventRate = EventRate { per_s: 10 };
+        /// Live calls of one user, ringing ones included.
+        calls_per_user: u32 = 16;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::addresses::RelayAddress;
 use super::checked::{Config, Listen, TlsMode, Transport};
-use super::dtls;
+use super::{dtls, hub};
 use crate::http;
 use crate::net::tcp;
 use crate::relay::PEER_CONNECTIONS_MAX;
@@ -18,6 +18,8 @@ pub struct MemoryRow {
     pub count: u64,
     /// Bytes of each.
     pub bytes_each: u64,
+    /// The keys that bound the number; empty for what is fixed or follows from the machine.
+    pub bounded_by: &'static str,
     /// Whether the bytes are the kernel's (socket buffers, allocated only as they fill) or the process's.
     pub in_kernel: bool,
 }
@@ -115,28 +117,75 @@ impl Config {
         let shards = shards as u64;
         let ports = self.ports_max();
         let allocations = self.allocations_max();
-        let row = |name, count, bytes_each| MemoryRow { name, count, bytes_each, in_kernel: false };
-        let sockets = |name, count, bytes_each| MemoryRow { name, count, bytes_each, in_kernel: true };
-        MemorySum {
-            rows: vec![
-                row("allocations", allocations, sizes.allocation),
-                row("peers of those", allocations.saturating_mul(Settings::PEERS_MAX as u64), sizes.peer),
-                row("subjects", allocations, sizes.subject),
-                row("ports of the pool", ports, sizes.port),
-                // A stream runtime beside each shard has the same.
-                row("shard buffers", 2 * shards, sizes.shard_buffers),
-                row("shard budgets", 2 * shards, sizes.shard_budgets),
-                row("connections", self.connections_max(), sizes.connection.max(self.request_bytes_max())),
-                row("peer connections", self.peer_connections_max(), sizes.peer_connection),
-                row("DTLS sessions", self.dtls_sessions_max() * shards, sizes.dtls_session),
-                row("fixed", 1, sizes.fixed),
-                // A dual allocation has two ports, so the pool bounds the sockets and not the allocations.
-                sockets("relay sockets", self.relay_sockets_max(), self.relay_socket_bytes()),
-                sockets("connections", self.connections_max(), sizes.connection_sockets),
-                sockets("peer connections", self.peer_connections_max(), sizes.connection_sockets),
-                sockets("UDP listeners", self.udp_listeners() * shards, self.listener_bytes()),
-            ],
-        }
+        let row = |name, count, bytes_each, bounded_by| MemoryRow {
+            name,
+            count,
+            bytes_each,
+            bounded_by,
+            in_kernel: false,
+        };
+        let sockets = |name, count, bytes_each, bounded_by| MemoryRow {
+            in_kernel: true,
+            ..row(name, count, bytes_each, bounded_by)
+        };
+        let open = self.connections_max();
+        let own = [
+            row("allocations", allocations, sizes.allocation, ALLOCATIONS),
+            row(
+                "peers of those",
+                allocations.saturating_mul(Settings::PEERS_MAX as u64),
+                sizes.peer,
+                ALLOCATIONS,
+            ),
+            row("subjects", allocations, sizes.subject, ALLOCATIONS),
+            row("ports of the pool", ports, sizes.port, "relay.ports"),
+            // A stream runtime beside each shard has the same.
+            row("shard buffers", 2 * shards, sizes.shard_buffers, "relay.workers"),
+            row("shard budgets", 2 * shards, sizes.shard_budgets, "relay.workers"),
+            row("connections", open, sizes.connection.max(self.request_bytes_max()), CONNECTIONS),
+            row("peer connections", self.peer_connections_max(), sizes.peer_connection, "relay.tcp"),
+            row("DTLS sessions", self.dtls_sessions_max() * shards, sizes.dtls_session, "relay.workers"),
+        ];
+        let kernel = [
+            // A dual allocation has two ports, so the pool bounds the sockets and not the allocations.
+            sockets("relay sockets", self.relay_sockets_max(), self.relay_socket_bytes(), ALLOCATIONS),
+            sockets("connections", open, sizes.connection_sockets, CONNECTIONS),
+            sockets("peer connections", self.peer_connections_max(), sizes.connection_sockets, "relay.tcp"),
+            sockets("UDP listeners", self.udp_listeners() * shards, self.listener_bytes(), "listen"),
+        ];
+        let fixed = row("fixed", 1, sizes.fixed, "");
+        let rows = own.into_iter().chain(self.signaling_rows()).chain([fixed]).chain(kernel);
+        MemorySum { rows: rows.collect() }
+    }
+
+    /// What clients of signaling can fill: nothing where nobody gets in.
+    fn signaling_rows(&self) -> [MemoryRow; 6] {
+        let (hub, driver) = (hub::settings(&self.signaling), hub::driver(&self.signaling));
+        let message = self.signaling.max_message.0;
+        let is_open = self.signaling.enabled && self.connections_max() > 0;
+        let lets_in = is_open && self.auth.jwt.names_a_key();
+        let row = |name, count: usize, bytes_each, bounded_by| {
+            let count = if lets_in { count as u64 } else { 0 };
+            MemoryRow { name, count, bytes_each, bounded_by, in_kernel: false }
+        };
+        let polling = driver.connections_max as u64;
+        [
+            // An Engine.IO session is there before its client shows a token.
+            MemoryRow {
+                count: if is_open { polling } else { 0 },
+                ..row("long-polling", 0, 2 * message + POLLING_BYTES, "signaling.max_message")
+            },
+            row(
+                "sessions",
+                hub.sessions_total,
+                hub.session_bytes_max(message),
+                "signaling.limits.sessions_total",
+            ),
+            row("rooms", hub.rooms.total, hub.place_bytes_max(), ""),
+            row("pairs of users", hub.messages.pairs_total, hub.place_bytes_max(), ""),
+            row("message history", 1, hub.messages.history_bytes_total as u64, ""),
+            row("calls", hub.calls.calls_total, hub.calls.call_bytes_max(), "signaling.calls.group_max"),
+        ]
     }
 
     /// Live allocations at most: each has a port of its own on one of the relay addresses.
@@ -158,9 +207,12 @@ impl Config {
         }
     }
 
-    /// What a connection holds while it brings a request, instead of what it holds for TURN.
+    /// What a connection holds while it brings a request or is a WebSocket, instead of what it holds for TURN.
     fn request_bytes_max(&self) -> u64 {
-        http::request_bytes_max(self.signaling.max_message.0)
+        let message = self.signaling.max_message.0;
+        let websocket =
+            if self.signaling.enabled { http::signaling::connection_bytes_max(message) } else { 0 };
+        http::request_bytes_max(message).max(websocket)
     }
 
     /// Connections of relayed addresses to peers at most.
@@ -210,6 +262,12 @@ impl Config {
     }
 }
 
+const ALLOCATIONS: &str = "limits.allocations_total, relay.ports";
+const CONNECTIONS: &str = "limits.connections_total";
+
+/// A client that polls: its session, its requests and what it was answered.
+const POLLING_BYTES: u64 = 72 << 10;
+
 /// Descriptors of the service, which bound connections when nothing else does.
 const DESCRIPTORS: u64 = 1 << 20;
 
@@ -231,12 +289,15 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_holds_what_turn_needs_or_one_request_whichever_is_more() {
+    fn a_connection_holds_what_turn_needs_or_a_request_or_a_websocket_whichever_is_most() {
         let mut config = Config::default();
         let of_each = |config: &Config| {
             let sum = config.worst_case_memory_of(2, &ItemSizes::default());
             sum.rows.iter().find(|row| row.name == "connections").map(|row| (row.count, row.bytes_each))
         };
+        let websocket = |message: u64| 3 * message + (64 << 10) + (40 << 10);
+        assert_eq!(of_each(&config), Some((16_384, websocket(64 << 10))));
+        config.signaling.enabled = false;
         assert_eq!(of_each(&config), Some((16_384, 128 << 10)));
         config.signaling.max_message = super::super::units::ByteSize(3 << 20);
         assert_eq!(of_each(&config), Some((16_384, (32 << 10) + (4 << 20) + 256)));
@@ -248,9 +309,31 @@ mod tests {
     }
 
     #[test]
+    fn signaling_adds_its_part_where_somebody_gets_in() {
+        let rows = |config: &Config, name: &str| {
+            let sum = config.worst_case_memory_of(2, &ItemSizes::default());
+            let found: Vec<_> = sum.rows.into_iter().filter(|row| row.name == name).collect();
+            <[MemoryRow; 1]>::try_from(found).map(|[row]| row).expect("one row")
+        };
+        let mut config = Config::default();
+        assert_eq!(rows(&config, "sessions").count, 0, "nobody signs tokens");
+        assert_eq!(rows(&config, "long-polling").count, 65_536, "they come before their token");
+        config.auth.jwt.secret = Some(crate::auth::Secret::new("0123456789abcdef0123456789abcdef"));
+        config.signaling.limits.sessions_total = 1_000;
+        let sessions = rows(&config, "sessions");
+        assert_eq!((sessions.count, sessions.bounded_by), (1_000, "signaling.limits.sessions_total"));
+        // 512 KiB of events, 32 streams of 64 KiB, 128 rooms of some 4 KiB.
+        assert!((3 << 20..4 << 20).contains(&sessions.bytes_each), "{sessions:?}");
+        assert_eq!(rows(&config, "calls").count, 100_000);
+        config.signaling.enabled = false;
+        assert_eq!((rows(&config, "sessions").count, rows(&config, "long-polling").count), (0, 0));
+    }
+
+    #[test]
     fn the_sum_is_the_sum_of_its_rows() {
         let mut config = Config::default();
         config.limits.allocations_total = 100;
+        config.signaling.enabled = false;
         let sum = config.worst_case_memory_of(2, &ItemSizes::default());
         let shards = 4 * (2 << 20) + 4 * (1 << 20);
         let process = 100 * 3_072 + 100 * 1_024 + 32_768 * 16 + shards + 16_384 * (128 << 10) + (32 << 20);

@@ -22,6 +22,7 @@ mod env;
 mod files;
 mod finding;
 mod host;
+mod hub;
 mod memory;
 mod plan;
 mod public_address;
@@ -40,17 +41,20 @@ mod tokens;
 mod tree;
 mod unbuilt;
 mod units;
+mod urls;
 
 pub use addresses::{DenyRule, HttpDoor, PortRange, RelayAddress, Workers};
 pub use certificates::{FirstCertificate, PairFiles, TlsPlan, Unservable};
 pub use challenge::Challenge;
 pub use checked::{
-    Acme, Admin, Auth, Cluster, Config, Hooks, Http, Jwt, Limits, Listen, Log, LogFormat, LogLevel,
-    OverTotal, Peers, Relay, Server, Signaling, Storage, Tls, TlsExtra, TlsMode, Transport, Usage,
+    Accept, Acme, Admin, Auth, Busy, Calls, Cluster, Config, Hooks, Http, Jwt, Limits, Listen, Log,
+    LogFormat, LogLevel, OverTotal, Peers, PresenceScope, RejectScope, Relay, Server, SessionLimits,
+    Signaling, Storage, Tls, TlsExtra, TlsMode, Transport, Usage,
 };
 pub use env::environment;
 pub use finding::{ConfigErrors, Finding};
 pub use host::Host;
+pub use hub::NamespaceName;
 pub use memory::{ItemSizes, MemoryRow, MemorySum};
 pub use plan::{DtlsPlan, Plan, Unfit};
 pub use public_address::{PublicAddress, PublicMapping};
@@ -61,6 +65,7 @@ pub use source::Position;
 pub use text::{FreeTable, WebUrl};
 pub use tokens::{CookieName, PublicKeyFile};
 pub use units::{BitRate, ByteSize, EventRate, Limit};
+pub use urls::SignalingUrls;
 
 use report::Report;
 use section::Setting;

@@ -3,11 +3,12 @@
 use super::certificates::TlsPlan;
 use crate::auth;
 use crate::base::Transport;
+use crate::http::signaling::DriverSettings;
 use crate::http::{PublicSettings, TokenSettings};
 use crate::net::Buffers;
 use crate::relay::ConnectionLimits;
 use crate::relay::stream::StreamDoorSettings;
-use crate::signaling::Advertised;
+use crate::signaling::{self, Advertised, RelayOffer};
 use crate::turn::{LedgerSettings, PeerRules, Settings};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -33,6 +34,10 @@ pub struct Plan {
     pub admin_hosts: Vec<String>,
     /// Public HTTP.
     pub public: PublicSettings,
+    /// How clients of signaling are spoken to.
+    pub driver: DriverSettings,
+    /// What they may do; without the relay, which [`Plan::hub_settings`] adds.
+    pub hub: signaling::Settings,
     /// Relay shards, at least one.
     pub workers: usize,
     /// Kernel buffers of listeners.
@@ -98,6 +103,16 @@ impl Plan {
         servers
     }
 
+    /// What the hub goes by, with the doors of the relay that calls hand out and the newest secret for them.
+    pub fn hub_settings(&self) -> signaling::Settings {
+        let relay = self.auth.secrets.first().map(|secret| RelayOffer {
+            doors: self.advertised_servers(),
+            secret: secret.clone(),
+            variant: auth::Variant::Sha1,
+        });
+        signaling::Settings { relay, ..self.hub.clone() }
+    }
+
     /// Whether there may be connections at all.
     pub fn takes_connections(&self) -> bool {
         !self.streams.is_empty() || self.public.address.is_some()
@@ -149,6 +164,13 @@ impl Plan {
             },
             admin: bound.admin,
             public: self.public.within(&bound.public),
+            // Live sessions are in a namespace by its place, and were told whether it recovers and when to expect a ping.
+            driver: DriverSettings {
+                namespaces: bound.driver.namespaces.clone(),
+                ping_interval: bound.driver.ping_interval,
+                ping_timeout: bound.driver.ping_timeout,
+                ..self.driver
+            },
             workers: bound.workers,
             listener_buffers: bound.listener_buffers,
             relay_buffers: bound.relay_buffers,
@@ -188,6 +210,10 @@ impl Plan {
         differ("http.public", self.public.address == other.public.address);
         differ("signaling.enabled", self.public.signaling.is_some() == other.public.signaling.is_some());
         differ("signaling.socketio_paths", self.public.paths() == other.public.paths());
+        let namespaces = self.driver.namespaces == other.driver.namespaces;
+        differ("signaling.namespaces or signaling.namespaces_without_recovery", namespaces);
+        let pings = |plan: &Self| (plan.driver.ping_interval, plan.driver.ping_timeout);
+        differ("signaling.ping_interval or signaling.ping_timeout", pings(self) == pings(other));
         differ("relay.workers", self.workers == other.workers);
         differ("relay.addresses or server.public_address", self.ledger.addresses == other.ledger.addresses);
         differ("relay.ports", self.ledger.ports == other.ledger.ports);

@@ -3,7 +3,7 @@
 use super::host::Host;
 use super::plan::{Plan, Unfit};
 use super::{ByteSize, Config, EventRate, Limits, PublicAddress, PublicMapping, RelayAddress};
-use super::{certificates, discovery, doors, signaling};
+use super::{certificates, discovery, doors, hub, signaling};
 use crate::base::{Family, Rate};
 use crate::net::Buffers;
 use crate::relay::ConnectionLimits;
@@ -29,6 +29,8 @@ pub fn resolve(config: &Config, host: &Host) -> Result<Plan, Unfit> {
     Ok(Plan {
         admin,
         public: signaling::resolve(config),
+        driver: hub::driver(&config.signaling),
+        hub: hub::settings(&config.signaling),
         admin_hosts: config.server.name.iter().cloned().collect(),
         workers,
         listener_buffers: buffers(config.relay.listener_buffer, config.relay.listener_buffer),

@@ -5,7 +5,7 @@ use super::checked::{Config, Listen, Tls, TlsMode, Transport};
 use super::public_address::{PublicAddress, PublicMapping};
 use super::report::Report;
 use super::units::ByteSize;
-use super::{discovery, dtls, signaling};
+use super::{discovery, dtls, hub, signaling};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -24,6 +24,7 @@ pub(super) fn check(config: &Config, report: &mut Report) {
     durations(config, report);
     buffers(config, report);
     signaling::check(config, report);
+    hub::check(config, report);
 }
 
 fn listeners(config: &Config, report: &mut Report) {

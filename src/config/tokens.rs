@@ -179,6 +179,11 @@ fn without_a_key(report: &mut Report) {
 }
 
 impl Jwt {
+    /// Whether there is a key to judge tokens by, be it one that is fetched later.
+    pub fn names_a_key(&self) -> bool {
+        self.secret.is_some() || self.public_key_file.is_some() || self.jwks_url.is_some()
+    }
+
     /// What the judge of tokens needs to know; `None` when nobody signs them.
     pub(super) fn settings(&self) -> Option<TokenSettings> {
         let secret = || KeySet::from_secret(self.secret.as_ref()?).ok();

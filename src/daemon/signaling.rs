@@ -1,13 +1,12 @@
 //! The signaling side: its thread, and the keys that judge its clients.
 
-use crate::auth::Variant;
 use crate::base::Random;
 use crate::config::Plan;
-use crate::http::signaling::{Door, DriverSettings, Gate, Setup, Signaling};
-use crate::http::{KeySets, Pace, SignalingRules, WebClient};
+use crate::http::signaling::{Door, Gate, Setup, Signaling};
+use crate::http::{KeySets, Pace, WebClient};
 use crate::metrics::Published;
 use crate::net::Clock;
-use crate::signaling::{Hub, RelayOffer, Settings};
+use crate::signaling::Hub;
 use std::io;
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -25,7 +24,9 @@ impl SignalingSide {
     /// # Errors
     /// Out of file descriptors, memory or threads; or the TLS library offers nothing.
     pub(super) fn start(plan: &Plan, mut random: Random) -> io::Result<Option<Self>> {
-        let Some(rules) = &plan.public.signaling else { return Ok(None) };
+        if plan.public.signaling.is_none() {
+            return Ok(None);
+        }
         let tokens = match &plan.tokens {
             Some(settings) => {
                 let client = WebClient::new().map_err(io::Error::other)?;
@@ -41,8 +42,8 @@ impl SignalingSide {
             }
         };
         let clock = Clock::start();
-        let hub = Hub::new(hub_settings(plan), random.fork(), clock.now());
-        let settings = driver_settings(rules);
+        let hub = Hub::new(plan.hub_settings(), random.fork(), clock.now());
+        let settings = plan.driver.clone();
         let thread = Signaling::start(Setup { settings, backend: Box::new(hub), gate, random, clock })?;
         Ok(Some(Self { thread, tokens }))
     }
@@ -65,28 +66,11 @@ impl SignalingSide {
         if let (Some(tokens), Some(settings)) = (&self.tokens, &plan.tokens) {
             tokens.reload(settings.clone());
         }
-        let Some(rules) = &plan.public.signaling else { return true };
-        self.thread.reload(driver_settings(rules), hub_settings(plan))
+        self.thread.reload(plan.driver.clone(), plan.hub_settings())
     }
 
     /// Ends calls and connections, and then the thread.
     pub(super) fn stop(self) {
         self.thread.stop();
     }
-}
-
-fn driver_settings(rules: &SignalingRules) -> DriverSettings {
-    DriverSettings {
-        message_bytes_max: u32::try_from(rules.message_bytes_max).unwrap_or(u32::MAX),
-        ..DriverSettings::default()
-    }
-}
-
-fn hub_settings(plan: &Plan) -> Settings {
-    let relay = plan.auth.secrets.first().map(|secret| RelayOffer {
-        doors: plan.advertised_servers(),
-        secret: secret.clone(),
-        variant: Variant::Sha1,
-    });
-    Settings { relay, ..Settings::default() }
 }

@@ -42,6 +42,7 @@ mod settings;
 mod talk;
 mod town;
 mod typing;
+mod worst_case;
 
 pub use call::{
     Abilities, BusyPolicy, CallRecord, CallSettings, Callee, Calls, Census, Command, DeviceChange,

@@ -4,6 +4,7 @@ mod certificates;
 mod credentials;
 mod mutations;
 mod refusals;
+mod sessions;
 mod shipped;
 mod tokens;
 mod whole;

@@ -5,6 +5,7 @@ use super::connection::{Ended, Socket};
 use super::driver::{Common, Key, WRITE_BYTES};
 use super::mailbox::Ticket;
 use super::seats::{Auth, Entered, Seats};
+use super::settings::Namespace;
 use crate::auth::token::TokenRefused;
 use crate::base::{Now, Timestamp};
 use crate::metrics::{
@@ -351,13 +352,13 @@ impl EngineIo {
     }
 
     fn on_entered(&mut self, common: &Common, namespace: u16, entered: &Entered) -> Result<(), Ended> {
-        let name = &common.settings.namespaces[usize::from(namespace)];
+        let Namespace { name, recovers } = &common.settings.namespaces[usize::from(namespace)];
         let mut packet = Vec::new();
         engine_io::begin_message(&mut packet);
         match entered {
             Entered::Welcome(welcome) => {
                 self.hello_by = None;
-                let pid = Some(&*welcome.pid).filter(|pid| !pid.is_empty());
+                let pid = Some(&*welcome.pid).filter(|pid| *recovers && !pid.is_empty());
                 socket_io::connect(&mut packet, name, &welcome.public_id, pid);
             }
             Entered::Refused(refusal) => {
@@ -549,10 +550,11 @@ impl From<Malformed> for Ended {
 }
 
 /// Appends the packet of Socket.IO; attachments are messages of their own.
-fn encode(common: &Common, namespace: &str, outgoing: &Outgoing, out: &mut Vec<u8>) {
+fn encode(common: &Common, namespace: &Namespace, outgoing: &Outgoing, out: &mut Vec<u8>) {
+    let Namespace { name: namespace, recovers } = namespace;
     match outgoing {
         Outgoing::Push(push) => {
-            let offset = common.backend.offset(push);
+            let offset = if *recovers { common.backend.offset(push) } else { None };
             let event = socket_io::Event {
                 namespace,
                 id: None,

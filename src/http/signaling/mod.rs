@@ -25,7 +25,7 @@ pub use mailbox::Door;
 #[cfg(test)]
 pub(crate) use mailbox::Inbox;
 pub(crate) use mailbox::{Busy, Letter, Place};
-pub use settings::DriverSettings;
+pub use settings::{DriverSettings, Namespace};
 
 use crate::base::Random;
 use crate::metrics::Published;
@@ -49,6 +49,13 @@ pub struct Setup {
     pub random: Random,
     /// The common clock.
     pub clock: Clock,
+}
+
+/// The most that one WebSocket can make the thread keep, in bytes, when messages have up to `message_bytes_max`: one that
+/// is not whole, the attachments of another, and what the socket does not take. Of a client that polls it is less.
+pub fn connection_bytes_max(message_bytes_max: u64) -> u64 {
+    const RECORDS: u64 = 40 << 10;
+    2 * message_bytes_max + (driver::WRITE_BYTES as u64 + message_bytes_max) + RECORDS
 }
 
 /// The running thread.

@@ -18,8 +18,9 @@ pub struct DriverSettings {
     pub attachments_timeout: Duration,
     /// Longest message in bytes, its attachments included.
     pub message_bytes_max: u32,
-    /// The namespaces of Socket.IO that there are; the first is the one of plain clients.
-    pub namespaces: Vec<Box<str>>,
+    /// The namespaces of Socket.IO that there are; the first is the one of plain clients. They are the same as long as
+    /// the thread runs.
+    pub namespaces: Vec<Namespace>,
     /// Namespaces of one connection.
     pub namespaces_per_connection: usize,
     /// Connections at once, long-polling clients included.
@@ -27,6 +28,24 @@ pub struct DriverSettings {
     /// Answers each Engine.IO message with itself and knows no Socket.IO: what the public test suite of Engine.IO
     /// expects of a server.
     pub echo: bool,
+}
+
+/// A namespace of Socket.IO.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Namespace {
+    /// Its name, with the slash that it begins with.
+    pub name: Box<str>,
+    /// Its clients get a private id, and an offset with each event, by which they recover. Handlers of events then see
+    /// that offset as one more argument, which not every application is ready for. On the plain wire it is a member of
+    /// its own and stays.
+    pub recovers: bool,
+}
+
+impl From<&str> for Namespace {
+    /// One that recovers.
+    fn from(name: &str) -> Self {
+        Self { name: name.into(), recovers: true }
+    }
 }
 
 impl Default for DriverSettings {
@@ -59,7 +78,7 @@ impl DriverSettings {
 
     /// The number of a namespace, if there is such a one.
     pub(super) fn namespace(&self, name: &str) -> Option<u16> {
-        let at = self.namespaces.iter().position(|known| **known == *name)?;
+        let at = self.namespaces.iter().position(|known| *known.name == *name)?;
         u16::try_from(at).ok()
     }
 }

@@ -30,6 +30,9 @@ pub use command::{Command, Media};
 pub use output::{CallRecord, Callee, Output, Recipients};
 pub use settings::{BusyPolicy, CallSettings, GROUP_MEMBERS_HARD_MAX, RejectScope};
 
+/// Bytes that one sender may have waiting in a call.
+pub(super) const SENDER_KEPT_BYTES_MAX: u64 = hold::KEPT_BYTES_MAX as u64;
+
 use super::{Party, Refusal};
 use crate::base::{Now, Random, Timestamp, Wheel};
 use crate::metrics::SignalingError;

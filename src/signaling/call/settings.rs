@@ -107,7 +107,7 @@ impl CallSettings {
     }
 
     /// How many members a group call takes.
-    pub(super) fn group_limit(&self) -> usize {
+    pub(in crate::signaling) fn group_limit(&self) -> usize {
         self.group_members.clamp(2, GROUP_MEMBERS_HARD_MAX)
     }
 }
