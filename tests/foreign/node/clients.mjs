@@ -1,0 +1,131 @@
+// Clients that others wrote, driven by a test: one JSON object a line tells them what to do (standard input), and one
+// JSON object a line says what they saw (standard output). Nothing here knows what is right.
+//
+//   {"as":"alice","do":"open","wire":"socket.io"|"plain","url":..,"auth":{..},"options":{..}}
+//   {"as":"alice","do":"emit","event":..,"data":..,"ack":7,"timeout_ms":..}       without `ack` no answer is asked for
+//   {"as":"alice","do":"auth","auth":{..}}       what its `auth` function answers from now on
+//   {"as":"alice","do":"reconnect","offset":..}  the plain client, with its resume; `offset` instead of the last seen
+//   {"as":"alice","do":"close"}                  the client leaves
+//   {"as":"alice","do":"break"}                  the client closes its transport, as if the line was lost
+import { createInterface } from "node:readline";
+import { io } from "socket.io-client";
+import WebSocket from "ws";
+
+const clients = new Map();
+const report = (seen) => process.stdout.write(`${JSON.stringify(seen)}\n`);
+
+class SocketIo {
+  constructor(name, { url, auth, options }) {
+    this.auth = auth;
+    const tell = (what, body) => report({ as: name, what, body });
+    const ask = (answer) => {
+      tell("auth", { recovers: this.socket._pid !== undefined });
+      answer(this.auth);
+    };
+    const defaults = { forceNew: true, reconnectionDelay: 5, reconnectionDelayMax: 20, autoConnect: false };
+    this.socket = io(url, { ...defaults, auth: ask, ...options });
+    const manager = this.socket.io;
+    manager.on("open", () => {
+      const engine = manager.engine;
+      tell("open", engine.transport.name);
+      engine.on("upgrade", (transport) => tell("upgrade", transport.name));
+    });
+    manager.on("error", (error) => tell("error", error.message));
+    this.socket.on("connect", () => {
+      tell("connect", { recovered: this.socket.recovered, id: this.socket.id, transport: manager.engine.transport.name });
+    });
+    this.socket.on("disconnect", (reason) => tell("disconnect", { reason, active: this.socket.active }));
+    this.socket.on("connect_error", ({ message, data }) => {
+      tell("connect_error", { message, data, active: this.socket.active });
+    });
+    this.socket.onAny((event, ...args) => report({ as: name, what: "event", event, args, transport: manager.engine.transport.name }));
+    this.socket.connect();
+    this.name = name;
+  }
+
+  emit({ event, data, ack, timeout_ms }) {
+    const args = data === undefined ? [] : [data];
+    if (ack === undefined) return void this.socket.emit(event, ...args);
+    const retries = this.socket._opts.retries !== undefined;
+    if (timeout_ms !== undefined || retries) {
+      const socket = timeout_ms === undefined ? this.socket : this.socket.timeout(timeout_ms);
+      socket.emit(event, ...args, (error, answer) => {
+        report({ as: this.name, what: "ack", ack, body: error ? { timeout: error.message } : answer });
+      });
+      return;
+    }
+    this.socket.emit(event, ...args, (...answer) => report({ as: this.name, what: "ack", ack, body: answer[0], more: answer.length - 1 }));
+  }
+
+  close() {
+    this.socket.disconnect();
+  }
+
+  break() {
+    this.socket.io.engine.close();
+  }
+}
+
+class Plain {
+  constructor(name, { url, auth, options }) {
+    Object.assign(this, { name, url, auth, options });
+    this.open();
+  }
+
+  open(offset) {
+    const tell = (what, body) => report({ as: this.name, what, body });
+    const socket = new WebSocket(this.url, ["turnstone.v1.json"], this.options);
+    this.socket = socket;
+    socket.on("open", () => {
+      tell("open", { protocol: socket.protocol, extensions: socket.extensions });
+      const resume = this.pid && { resume: { pid: this.pid, offset: offset ?? this.seq } };
+      socket.send(JSON.stringify({ hello: { ...this.auth, ...resume } }));
+    });
+    socket.on("message", (text) => {
+      const message = JSON.parse(text);
+      if (message.welcome) {
+        this.pid = message.welcome.pid;
+        tell("welcome", message.welcome);
+      } else if (message.error) {
+        tell("refused", message.error);
+      } else if (message.re !== undefined) {
+        report({ as: this.name, what: "ack", ack: message.re, body: message });
+      } else {
+        this.seq = message.seq ?? this.seq;
+        report({ as: this.name, what: "event", event: message.ev, args: [message.data] });
+      }
+    });
+    socket.on("unexpected-response", (_request, { statusCode }) => tell("status", statusCode));
+    socket.on("error", (error) => tell("error", error.message));
+    socket.on("close", (code, reason) => tell("close", { code, reason: String(reason) }));
+  }
+
+  emit({ event, data, ack }) {
+    this.socket.send(JSON.stringify({ id: ack, ev: event, data }));
+  }
+
+  reconnect({ offset }) {
+    this.open(offset);
+  }
+
+  close() {
+    this.socket.close(1000);
+  }
+
+  break() {
+    this.socket.terminate();
+  }
+}
+
+const lines = createInterface({ input: process.stdin });
+lines.on("line", (line) => {
+  const { as: name, do: verb, ...rest } = JSON.parse(line);
+  if (verb === "open") {
+    clients.set(name, rest.wire === "plain" ? new Plain(name, rest) : new SocketIo(name, rest));
+  } else if (verb === "auth") {
+    clients.get(name).auth = rest.auth;
+  } else {
+    clients.get(name)[verb](rest);
+  }
+});
+lines.on("close", () => process.exit(0));
