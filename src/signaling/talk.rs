@@ -42,7 +42,7 @@ impl Talk {
 
     /// The latest messages below `before`, oldest first: at most `limit` of at most `bytes_max` bytes in all; and
     /// whether there are older ones.
-    pub(super) fn history(&self, before: u64, limit: usize, bytes_max: usize) -> (String, bool) {
+    pub(super) fn history(&self, before: u64, limit: usize, bytes_max: usize) -> (Box<str>, bool) {
         let end = self.kept.partition_point(|kept| kept.seq < before);
         let (mut start, mut bytes) = (end, 0);
         while start > 0 && end - start < limit {
@@ -95,9 +95,9 @@ mod tests {
         let (settings, mut total) = (MessageSettings::default(), 0);
         let talk = talk_of(&settings, &mut total, 120);
         let (page, more) = talk.history(u64::MAX, 2, 1 << 16);
-        assert_eq!((page.as_str(), more), (r#"["message 119","message 120"]"#, true));
+        assert_eq!((&*page, more), (r#"["message 119","message 120"]"#, true));
         let (page, more) = talk.history(23, 200, 1 << 16);
-        assert_eq!((page.as_str(), more), (r#"["message 21","message 22"]"#, false));
+        assert_eq!((&*page, more), (r#"["message 21","message 22"]"#, false));
         assert_eq!(talk.history(21, 200, 1 << 16), ("[]".into(), false));
         assert_eq!(talk.history(u64::MAX, 200, 30), (r#"["message 119","message 120"]"#.into(), true));
     }

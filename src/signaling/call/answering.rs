@@ -1,10 +1,10 @@
 //! From ringing to talking: accept, reject, devices that come late, and the way to `active`.
 
+use super::super::json::{Object, done};
 use super::super::{Party, Refusal};
 use super::calling::device_of;
 use super::command::{Decline, Target};
 use super::endpoint::{Ringer, Side, Signal, millis};
-use super::json::Object;
 use super::output::Outbox;
 use super::pair::{Connecting, Pair, Place, Ringing, State, Step, Talk};
 use super::phase::{IllegalTransition, Phase};
@@ -79,7 +79,7 @@ impl Calls {
             }
             _ => return Err(wrong_state("it is for the callee to reject")),
         }
-        Ok(Object::empty())
+        Ok(done())
     }
 
     /// A device that rings says no: for its user, or only for itself while others ring.
@@ -119,7 +119,7 @@ impl Calls {
     /// `call:connected`: the client has media.
     pub(super) fn on_connected(&mut self, from: &Party, target: &Target) -> Reply {
         let key = self.locate(from, target)?;
-        let Some((_, pair)) = self.table.pair_mut(key) else { return Ok(Object::empty()) };
+        let Some((_, pair)) = self.table.pair_mut(key) else { return Ok(done()) };
         match &mut pair.state {
             State::Active(active) => active.confirm_until = None,
             State::Connecting(Connecting { step: Step::AwaitingMedia { .. }, .. }) => {
@@ -127,7 +127,7 @@ impl Calls {
             }
             other => return Err(IllegalTransition { from: other.phase(), to: Phase::Active }.into()),
         }
-        Ok(Object::empty())
+        Ok(done())
     }
 
     /// Media is assumed to flow; a report is due until `confirm_until`.

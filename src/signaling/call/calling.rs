@@ -1,10 +1,10 @@
 //! `call:start` between two users: who rings, and what else a caller may meet.
 
+use super::super::json::Object;
 use super::super::{Party, Refusal};
 use super::command::{Goal, Start};
 use super::endpoint::{Ringer, Side};
 use super::hold::Kept;
-use super::json::Object;
 use super::output::{CallRecord, Callee, rejection_text};
 use super::pair::{Pair, Place, Ringing, State};
 use super::past::{Started, Tombstone};

@@ -1,10 +1,10 @@
 //! The end of a call: once, and then nothing more of it.
 
+use super::super::json::Object;
 use super::super::{Party, Refusal};
 use super::command::Target;
 use super::endpoint::millis;
 use super::group::Group;
-use super::json::Object;
 use super::output::{CallRecord, Callee, reason_text, rejection_text};
 use super::pair::{Pair, Place, State};
 use super::past::Tombstone;

@@ -1,8 +1,8 @@
 //! One device in a call.
 
 use super::super::Party;
+use super::super::json::Object;
 use super::hold::Outlet;
-use super::json::Object;
 use crate::base::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,9 +1,9 @@
 //! A call of the members of a room, each with each (reference: group calls as a mesh).
 
 use super::super::Party;
+use super::super::json::{Object, array};
 use super::endpoint::{Endpoint, earliest};
 use super::hold::Outlet;
-use super::json::{Object, array};
 use super::settings::GROUP_MEMBERS_HARD_MAX;
 use crate::base::Timestamp;
 use std::sync::Arc;

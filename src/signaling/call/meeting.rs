@@ -1,9 +1,9 @@
 //! Group calls: open, join, leave.
 
+use super::super::json::Object;
 use super::super::{Party, Refusal};
 use super::command::{Media, Target};
 use super::group::Group;
-use super::json::Object;
 use super::table::{Call, CallKey, Form};
 use super::{Calls, Reply, World, ended, no_call, wrong_state};
 use crate::base::Now;

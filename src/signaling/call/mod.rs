@@ -14,7 +14,6 @@ mod endpoint;
 mod fields;
 mod group;
 mod hold;
-mod json;
 mod meeting;
 mod output;
 mod pair;
@@ -33,11 +32,11 @@ pub use settings::{BusyPolicy, CallSettings, GROUP_MEMBERS_HARD_MAX, RejectScope
 /// Bytes that one sender may have waiting in a call.
 pub(super) const SENDER_KEPT_BYTES_MAX: u64 = hold::KEPT_BYTES_MAX as u64;
 
+use super::json::Object;
 use super::{Party, Refusal};
 use crate::base::{Now, Random, Timestamp, Wheel};
 use crate::metrics::SignalingError;
 use command::{Target, Verb};
-use json::Object;
 use output::Outbox;
 use past::Past;
 use std::sync::Arc;

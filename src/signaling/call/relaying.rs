@@ -1,11 +1,11 @@
 //! Descriptions and candidates on their way from one device to another.
 
+use super::super::json::done;
 use super::super::{Party, Refusal};
 use super::calling::device_of;
 use super::command::{Batch, Candidates, Describe, Description};
 use super::endpoint::Signal;
 use super::hold::{KEPT_BYTES_MAX, KEPT_MAX, RINGER_KEPT_BYTES_MAX, RINGER_KEPT_MAX};
-use super::json::Object;
 use super::pair::{Connecting, Pair, Place, Ringing, State, Step};
 use super::table::{CallKey, Form, Scope};
 use super::{Calls, Reply, World, ended, no_call, wrong_state};
@@ -42,7 +42,7 @@ impl Calls {
             _ => self.describe_to_peer(now, key, place, &description)?,
         }
         self.rearm(now.at, key);
-        Ok(Object::empty())
+        Ok(done())
     }
 
     /// `webrtc:ice-candidate`.
@@ -59,7 +59,7 @@ impl Calls {
             }
         }
         self.rearm(now.at, key);
-        Ok(Object::empty())
+        Ok(done())
     }
 
     fn candidate(
@@ -183,7 +183,7 @@ impl Calls {
             self.out.emit(&to, Signal::Candidate.event(), data);
         }
         self.rearm(now.at, key);
-        Ok(Object::empty())
+        Ok(done())
     }
 
     fn candidates_to_member(&mut self, now: Now, key: CallKey, from: &Party, said: Candidates) -> Reply {
@@ -208,7 +208,7 @@ impl Calls {
             }
         }
         self.rearm(now.at, key);
-        Ok(Object::empty())
+        Ok(done())
     }
 }
 

@@ -1,9 +1,9 @@
 //! What a client asks about its calls, and what it tells: `call:sync`, `call:stats`, `call:restart`.
 
+use super::super::json::{Object, array, done};
 use super::super::{Party, Refusal};
 use super::command::Target;
 use super::endpoint::Endpoint;
-use super::json::{Object, array};
 use super::pair::{Place, State};
 use super::table::{Call, Form};
 use super::{Calls, Reply, World, ended, wrong_state};
@@ -20,7 +20,7 @@ impl Calls {
     pub(super) fn on_stats(&mut self, from: &Party, target: &Target, digest: Box<str>) -> Reply {
         let key = self.locate(from, target)?;
         self.own_end(key, from)?.stats = Some(digest);
-        Ok(Object::empty())
+        Ok(done())
     }
 
     /// `call:restart`: fresh credentials for everybody, for an ICE restart.

@@ -1,9 +1,9 @@
 //! What happens when nobody does anything.
 
+use super::super::json::Object;
 use super::Calls;
 use super::World;
 use super::endpoint::Endpoint;
-use super::json::Object;
 use super::pair::{Connecting, Pair, State, Step};
 use super::table::{CallKey, Form};
 use crate::base::{Now, Timestamp};
