@@ -80,13 +80,17 @@ impl Driver {
             Err(reject) => return answer(reply, Answer::reject(reject)),
         };
         if let Some(sid) = sid {
-            return match self.common.key_by_sid.contains_key(&sid) {
-                true => self.with_engine(now, &sid, |wire, common, _| {
-                    wire.on_poll(common, now, reply);
-                    Ok(())
-                }),
-                false => answer(reply, Answer::reject(Reject::UnknownSid)),
+            let Some(key) = self.common.key_by_sid.get(&sid).copied() else {
+                return answer(reply, Answer::reject(Reject::UnknownSid));
             };
+            if matches!(at(&mut self.connections, key), Some(Connection { wire: Wire::Leaving(..), .. })) {
+                self.remove(key);
+                return answer(reply, Answer::text(Bytes::from_static(b"1")));
+            }
+            return self.with_engine(now, &sid, |wire, common, _| {
+                wire.on_poll(common, now, reply);
+                Ok(())
+            });
         }
         if !self.may_open(now, &about) {
             return answer(reply, Answer::busy());

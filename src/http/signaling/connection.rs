@@ -41,7 +41,9 @@ pub(super) enum Wire {
     /// `turnstone.v1.json`.
     Plain(Box<Plain>),
     /// We have closed it; what still comes is dropped, until the client has closed too or this time.
-    Leaving(Timestamp),
+    ///
+    /// The name is that of a client which polls and had no poll under way: its next one is told.
+    Leaving(Timestamp, Option<Box<str>>),
 }
 
 /// Why a connection is over.
@@ -103,7 +105,7 @@ impl Connection {
         match &self.wire {
             Wire::EngineIo(wire) => wire.next_deadline(),
             Wire::Plain(wire) => Some(wire.next_deadline()),
-            Wire::Leaving(until) => Some(*until),
+            Wire::Leaving(until, _) => Some(*until),
         }
     }
 
@@ -111,7 +113,7 @@ impl Connection {
         match &mut self.wire {
             Wire::EngineIo(wire) => wire.on_deadline(common, now),
             Wire::Plain(wire) => wire.on_deadline(common, now),
-            Wire::Leaving(_) => Ok(()),
+            Wire::Leaving(..) => Ok(()),
         }
     }
 
@@ -121,8 +123,8 @@ impl Connection {
         loop {
             let Some(incoming) = socket.reader.read(&mut bytes)? else { return Ok(()) };
             match (&mut *wire, incoming) {
-                (Wire::Leaving(_), Incoming::Close { .. }) => return Err(Ended::Broken),
-                (Wire::Leaving(_), _) => {}
+                (Wire::Leaving(..), Incoming::Close { .. }) => return Err(Ended::Broken),
+                (Wire::Leaving(..), _) => {}
                 (_, Incoming::Ping(payload)) => socket.ping = Some(payload.into()),
                 (Wire::EngineIo(_), Incoming::Close { .. }) => return Err(Ended::Closed),
                 (Wire::EngineIo(_), Incoming::Pong(_)) => {}
@@ -149,7 +151,7 @@ impl Connection {
                 wire.on_judged(common, now, &self.about, ticket, judged);
                 Ok(())
             }
-            Wire::Leaving(_) => Ok(()),
+            Wire::Leaving(..) => Ok(()),
         }
     }
 
@@ -157,7 +159,7 @@ impl Connection {
         match &mut self.wire {
             Wire::EngineIo(wire) => Some(&mut wire.seats),
             Wire::Plain(wire) => Some(&mut wire.seats),
-            Wire::Leaving(_) => None,
+            Wire::Leaving(..) => None,
         }
     }
 
@@ -176,7 +178,7 @@ impl Connection {
                 // Its engine may have an answer to what came.
                 Wire::EngineIo(_) => true,
                 Wire::Plain(wire) => wire.has_replies(),
-                Wire::Leaving(_) => false,
+                Wire::Leaving(..) => false,
             }
     }
 
@@ -200,7 +202,7 @@ impl Connection {
                 socket.link.send(out).map_err(|_| Ended::Broken)?;
                 filled
             }
-            Wire::Leaving(_) => Ok(()),
+            Wire::Leaving(..) => Ok(()),
         }
     }
 }

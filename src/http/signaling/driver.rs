@@ -331,10 +331,17 @@ impl Driver {
     fn end(&mut self, now: Now, key: Key, ended: Ended) {
         let Some(connection) = at(&mut self.connections, key) else { return };
         let until = now.at.after(LEAVE_WITHIN);
-        match std::mem::replace(&mut connection.wire, Wire::Leaving(until)) {
-            Wire::EngineIo(wire) => wire.end(&mut self.common, now, ended),
+        match std::mem::replace(&mut connection.wire, Wire::Leaving(until, None)) {
+            Wire::EngineIo(wire) => {
+                let sid = wire.end(&mut self.common, now, ended);
+                if let Some(sid) = sid.filter(|_| connection.socket.is_none()) {
+                    self.common.key_by_sid.insert(sid.clone(), key);
+                    connection.wire = Wire::Leaving(until, Some(sid));
+                    return self.watch(key);
+                }
+            }
             Wire::Plain(wire) => wire.end(&mut self.common, now, ended),
-            Wire::Leaving(_) => return self.remove(key),
+            Wire::Leaving(..) => return self.remove(key),
         }
         if let (Some((code, reason)), Some(socket)) = (ended.close_frame(), &mut connection.socket) {
             self.out.clear();
@@ -347,8 +354,11 @@ impl Driver {
         self.remove(key);
     }
 
-    fn remove(&mut self, key: Key) {
+    pub(super) fn remove(&mut self, key: Key) {
         let connection = self.connections.remove(key.place());
+        if let Wire::Leaving(_, Some(sid)) = &connection.wire {
+            self.common.key_by_sid.remove(sid);
+        }
         if let Some((_, timer)) = connection.timer {
             self.wheel.cancel(timer);
         }
@@ -358,7 +368,7 @@ impl Driver {
         while let Some(key) = self.wheel.pop(now.at) {
             let Some(connection) = at(&mut self.connections, key) else { continue };
             connection.timer = None;
-            if matches!(connection.wire, Wire::Leaving(until) if until <= now.at) {
+            if matches!(connection.wire, Wire::Leaving(until, _) if until <= now.at) {
                 self.remove(key);
                 continue;
             }

@@ -514,8 +514,9 @@ impl EngineIo {
         }
     }
 
-    /// The connection is over.
-    pub(super) fn end(mut self, common: &mut Common, now: Now, ended: Ended) {
+    /// The connection is over. Gives its name when the hub wanted that and no poll was there to be told.
+    pub(super) fn end(mut self, common: &mut Common, now: Now, ended: Ended) -> Option<Box<str>> {
+        let is_untold = self.poll.is_none() && matches!(ended, Ended::Hub(_));
         common.backend.counters().increment(signaling_closed(self.label));
         common.key_by_sid.remove(&self.sid);
         if let Some(reply) = self.poll.take() {
@@ -527,6 +528,7 @@ impl EngineIo {
             let _gone_anyway = Answer::text(body).give(reply);
         }
         self.seats.end(common, now, ended == Ended::Left);
+        is_untold.then_some(self.sid)
     }
 }
 
