@@ -99,6 +99,8 @@ impl Hub {
     }
 
     /// The wall clock decides, and it may have been set since: so each step asks it anew.
+    ///
+    /// What is said of a token is not kept: a client that comes back has another one.
     pub(super) fn on_token_timer(&mut self, now: Now, id: SessionId) {
         let expiry = self.settings.expiry;
         let Some(session) = self.town.sessions.get_mut(id) else { return };
@@ -115,13 +117,13 @@ impl Hub {
                     id,
                     "auth:expiring",
                     Object::new().number("exp", end.0).finish(),
-                    Class::Reliable,
+                    Class::Droppable,
                 );
             }
             (left + expiry.leeway).saturating_sub(over)
         } else {
             session.has_expired = true;
-            self.tell(now, id, "auth:expired", super::json::done(), Class::Reliable);
+            self.tell(now, id, "auth:expired", super::json::done(), Class::Droppable);
             return self.close(id, Closing::TokenExpired);
         };
         let timer = self.timers.schedule(now.at.after(next), Timer::Token(id));

@@ -30,6 +30,7 @@ fn a_token_that_is_not_renewed_costs_the_transport_and_not_the_session() {
     assert_eq!(place.closed, [(alice.session, Closing::TokenExpired)]);
     let back = place.connect(&Coming::of("alice").resuming(&alice.pid, None)).unwrap();
     assert!(back.recovered, "with a fresh token");
+    assert_eq!(place.events(&back), ["connection:established"], "what was said of the old token is over");
 }
 
 #[test]
