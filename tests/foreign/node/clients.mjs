@@ -2,7 +2,7 @@
 // JSON object a line says what they saw (standard output). Nothing here knows what is right.
 //
 //   {"as":"alice","do":"open","wire":"socket.io"|"plain","url":..,"auth":{..},"options":{..}}
-//   {"as":"alice","do":"emit","event":..,"data":..,"ack":7,"timeout_ms":..}       without `ack` no answer is asked for
+//   {"as":"alice","do":"emit","event":..,"data":..,"ack":7}       without `ack` no answer is asked for
 //   {"as":"alice","do":"auth","auth":{..}}       what its `auth` function answers from now on
 //   {"as":"alice","do":"reconnect","offset":..}  the plain client, with its resume; `offset` instead of the last seen
 //   {"as":"alice","do":"close"}                  the client leaves
@@ -12,7 +12,17 @@ import { io } from "socket.io-client";
 import WebSocket from "ws";
 
 const clients = new Map();
-const report = (seen) => process.stdout.write(`${JSON.stringify(seen)}\n`);
+
+// Bytes go through JSON lines as {"$bytes":".."}.
+const isBytes = (value) => value instanceof Uint8Array || value instanceof ArrayBuffer;
+const toLine = (value) => {
+  if (isBytes(value)) return { $bytes: Buffer.from(value).toString() };
+  if (Array.isArray(value)) return value.map(toLine);
+  if (value === null || typeof value !== "object") return value;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, toLine(inner)]));
+};
+const fromLine = (_key, value) => (value?.$bytes === undefined ? value : Buffer.from(value.$bytes));
+const report = (seen) => process.stdout.write(`${JSON.stringify(toLine(seen))}\n`);
 
 class SocketIo {
   constructor(name, { url, auth, options }) {
@@ -43,18 +53,13 @@ class SocketIo {
     this.name = name;
   }
 
-  emit({ event, data, ack, timeout_ms }) {
-    const args = data === undefined ? [] : [data];
-    if (ack === undefined) return void this.socket.emit(event, ...args);
-    const retries = this.socket._opts.retries !== undefined;
-    if (timeout_ms !== undefined || retries) {
-      const socket = timeout_ms === undefined ? this.socket : this.socket.timeout(timeout_ms);
-      socket.emit(event, ...args, (error, answer) => {
-        report({ as: this.name, what: "ack", ack, body: error ? { timeout: error.message } : answer });
-      });
-      return;
+  emit({ event, data, ack }) {
+    if (ack === undefined) return void this.socket.emit(event, data);
+    const tell = (body, more) => report({ as: this.name, what: "ack", ack, body, more });
+    if (this.socket._opts.retries === undefined) {
+      return void this.socket.emit(event, data, (answer, ...more) => tell(answer, more.length));
     }
-    this.socket.emit(event, ...args, (...answer) => report({ as: this.name, what: "ack", ack, body: answer[0], more: answer.length - 1 }));
+    this.socket.emit(event, data, (error, answer) => tell(error ? { timeout: error.message } : answer));
   }
 
   close() {
@@ -119,7 +124,7 @@ class Plain {
 
 const lines = createInterface({ input: process.stdin });
 lines.on("line", (line) => {
-  const { as: name, do: verb, ...rest } = JSON.parse(line);
+  const { as: name, do: verb, ...rest } = JSON.parse(line, fromLine);
   if (verb === "open") {
     clients.set(name, rest.wire === "plain" ? new Plain(name, rest) : new SocketIo(name, rest));
   } else if (verb === "auth") {
