@@ -3,6 +3,8 @@
 
 #[path = "../support/daemon.rs"]
 mod daemon;
+#[path = "../conformance/fixture.rs"]
+mod fixture;
 #[path = "../support/skip.rs"]
 mod skip;
 #[path = "../support/token.rs"]
@@ -11,10 +13,13 @@ mod token;
 mod call;
 mod connect;
 mod cutter;
+mod engine;
 mod expiry;
 mod flow;
 mod node;
 mod people;
+mod raw;
 mod recovery;
+mod socket;
 mod stage;
 mod traps;
