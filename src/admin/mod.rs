@@ -3,6 +3,7 @@
 
 mod check_config;
 mod credentials;
+mod token;
 mod version;
 
 use crate::base::Exit;
@@ -12,6 +13,7 @@ use clap::{Parser, Subcommand};
 use credentials::CredentialsArgs;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
+use token::TokenArgs;
 use version::VersionArgs;
 
 /// TURN relay, STUN responder and call signaling in one hardened daemon.
@@ -46,6 +48,9 @@ pub enum AdminVerb {
     /// Mint and check credentials.
     #[command(subcommand)]
     Credentials(CredentialsArgs),
+    /// Sign tokens for clients of signaling.
+    #[command(subcommand)]
+    Token(TokenArgs),
     /// Print the version.
     Version(VersionArgs),
 }
@@ -55,6 +60,7 @@ pub fn obey(path: &Path, verb: &AdminVerb) -> Exit {
     match verb {
         AdminVerb::CheckConfig(args) => check_config::check_config(path, args),
         AdminVerb::Credentials(args) => credentials::credentials(path, args),
+        AdminVerb::Token(args) => token::token(path, args),
         AdminVerb::Version(args) => version::version(args),
     }
 }

@@ -184,15 +184,19 @@ impl Jwt {
         self.secret.is_some() || self.public_key_file.is_some() || self.jwks_url.is_some()
     }
 
+    /// What a token must say besides being signed.
+    pub fn rules(&self) -> TokenRules {
+        let text = |text: &Option<String>| text.as_deref().map(Box::from);
+        TokenRules { issuer: text(&self.issuer), audience: text(&self.audience) }
+    }
+
     /// What the judge of tokens needs to know; `None` when nobody signs them.
     pub(super) fn settings(&self) -> Option<TokenSettings> {
         let secret = || KeySet::from_secret(self.secret.as_ref()?).ok();
         let file = || self.public_key_file.as_ref().map(|file| file.key.clone());
         let fixed = secret().or_else(file).map(KeySource::Fixed);
         let keys = fixed.or_else(|| self.jwks_url.clone().map(KeySource::Url))?;
-        let text = |text: &Option<String>| text.as_deref().map(Box::from);
-        let rules = TokenRules { issuer: text(&self.issuer), audience: text(&self.audience) };
-        Some(TokenSettings { keys, rules, query: self.query, cookie: self.cookie.0.clone() })
+        Some(TokenSettings { keys, rules: self.rules(), query: self.query, cookie: self.cookie.0.clone() })
     }
 }
 

@@ -4,11 +4,13 @@
 //!   own type which algorithms it takes; what the token says chooses among these only.
 //! - [`Verifier`] judges a token by a key set and by the wanted issuer and audience, and answers with [`Claims`].
 //! - [`TokenRefused`] says why not, in words that the client may read.
+//! - [`issue`] signs one, for people who have no issuer.
 //!
 //! A token is judged outside in: size, form, header, key, signature, and only then what it claims.
 
 mod claims;
 mod header;
+mod issue;
 mod key;
 mod key_set;
 mod members;
@@ -18,6 +20,7 @@ mod rooms;
 mod verifier;
 
 pub use claims::Claims;
+pub use issue::{NotIssued, TokenRequest, issue};
 pub use key_set::{BadKeySet, BadSecret, KeySet};
 pub use pem::BadPem;
 pub use refused::TokenRefused;
