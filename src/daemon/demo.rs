@@ -3,9 +3,10 @@
 use super::life::Daemon;
 use super::log::{self, LogSettings};
 use super::{StartError, entropy, run, runtime};
+use crate::auth::token::{TokenRequest, TokenRules, issue};
 use crate::auth::{MintRequest, Variant, mint};
 use crate::base::{Exit, Family, Random, Transport, UnixTime};
-use crate::config;
+use crate::config::{self, Config};
 use crate::net::interfaces;
 use crate::probe::check_relay;
 use crate::signaling::{Advertised, ice_servers};
@@ -19,6 +20,7 @@ const TURN_PORT: u16 = 3478;
 const ADMIN_PORT: u16 = 9640;
 const PUBLIC_PORT: u16 = 8080;
 const CREDENTIAL_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+const TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
 
 /// Runs until Ctrl-C.
 pub fn demo() -> Exit {
@@ -46,6 +48,8 @@ fn start() -> Result<Exit, StartError> {
     let request = MintRequest::new(unix_now(), CREDENTIAL_LIFETIME, "demo");
     let credential = mint(secret, Variant::Sha1, &request)
         .map_err(|error| StartError::new("demo", error.to_string(), "a defect"))?;
+    let first_call = first_call(&loaded.config)
+        .ok_or_else(|| StartError::new("demo", "no token for signaling", "a defect"))?;
 
     let runtime = runtime().map_err(|error| StartError::system("cannot start", &error))?;
     runtime.block_on(async {
@@ -68,6 +72,7 @@ fn start() -> Result<Exit, StartError> {
             );
         }
         print_welcome(&doors, &credential.username, password, admin);
+        println!("\n{first_call}\nCtrl-C ends it.");
         // Ctrl-C and SIGTERM end a demo alike; there is no file to read again.
         let ending = daemon.serve(&mut || None).await;
         ending.map_err(|error| StartError::system("cannot watch signals", &error))
@@ -89,12 +94,43 @@ fn print_welcome(
     if let Some(admin) = admin {
         println!("\nmetrics: http://{admin}/metrics");
     }
-    println!("Ctrl-C ends it.");
+}
+
+/// Signaling: its URLs, tokens of two users, and a program by which one calls the other.
+fn first_call(config: &Config) -> Option<String> {
+    let urls = config.signaling_urls()?;
+    let (socket_io, plain) = (urls.socket_io.first()?, urls.plain.first()?);
+    let secret = config.auth.jwt.secret.as_ref()?;
+    let issued_unix_s = unix_now().0;
+    let token = |subject| {
+        let expires_unix_s = issued_unix_s + TOKEN_LIFETIME.as_secs();
+        let (device, name, rooms) = (None, None, &[][..]);
+        issue(
+            secret,
+            &TokenRules::default(),
+            TokenRequest { subject, device, name, rooms, issued_unix_s, expires_unix_s },
+        )
+        .ok()
+    };
+    let (alice, bob) = (token("alice")?, token("bob")?);
+    let (origin, hours) = (socket_io.strip_suffix("/socket.io/")?, TOKEN_LIFETIME.as_secs() / 3600);
+    Some(format!(
+        "signaling for Socket.IO: {socket_io}\n\
+         signaling for a plain WebSocket, subprotocol turnstone.v1.json: {plain}\n\
+         a first call (tokens valid for {hours} h): npm install socket.io-client, put these lines into call.mjs,\n\
+         run `node call.mjs bob`, and beside it `node call.mjs alice`:\n\n\
+         import {{ io }} from \"socket.io-client\";\n\
+         const me = process.argv[2];\n\
+         const token = {{\n  alice: \"{alice}\",\n  bob: \"{bob}\" }}[me];\n\
+         const socket = io(\"{origin}\", {{ auth: {{ token }} }}).onAny(console.log).on(\"connect_error\", console.log);\n\
+         socket.on(\"call:incoming\", ({{ call_id }}) => socket.emit(\"call:accepted\", {{ call_id }}, console.log));\n\
+         if (me === \"alice\") socket.emit(\"call:start\", {{ to: \"bob\" }}, console.log);\n"
+    ))
 }
 
 /// Loopback and the primary address, the usual ports where they are free.
 fn config_text(random: &mut Random) -> String {
-    let secret = URL_SAFE_NO_PAD.encode(random.bytes::<32>());
+    let [secret, jwt] = std::array::from_fn(|_| URL_SAFE_NO_PAD.encode(random.bytes::<32>()));
     let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let primary = interfaces::primary(Family::V4).filter(|ip| *ip != loopback);
     let addresses: Vec<IpAddr> = std::iter::once(loopback).chain(primary).collect();
@@ -113,7 +149,7 @@ fn config_text(random: &mut Random) -> String {
         .collect();
     let relay = addresses.iter().map(quoted).collect::<Vec<_>>().join(", ");
     format!(
-        "{listen}[relay]\naddresses = [{relay}]\n[auth]\nsecrets = [\"{secret}\"]\n\
+        "{listen}[relay]\naddresses = [{relay}]\n[auth]\nsecrets = [\"{secret}\"]\n[auth.jwt]\nsecret = \"{jwt}\"\n\
          [http]\nadmin = \"127.0.0.1:{admin}\"\npublic = \"127.0.0.1:{public}\"\n[limits]\nallocations_per_user = 256\nallocations_total = 256\n"
     )
 }

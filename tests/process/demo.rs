@@ -1,9 +1,11 @@
 //! `turnstone demo`, as a user without privileges runs it.
 
-use crate::daemon::{Lines, PATIENCE, eventually, http_get, send_signal, wait};
+use crate::daemon::{Folder, Lines, PATIENCE, eventually, http_get, send_signal, wait};
+use crate::polling::Polling;
 use crate::skip::skip;
 use crate::start::{NO_OTHER_USER, without_root};
-use std::process::{Child, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::UdpSocket;
@@ -37,6 +39,17 @@ fn demo_relays_prints_ice_servers_that_work_and_ends_on_ctrl_c() {
         let address = url.as_str().unwrap().strip_prefix("turn:").unwrap();
         allocate(address.split('?').next().unwrap(), name, password);
     }
+    let token = |user: &str| {
+        let found = text.lines().find_map(|line| line.trim().strip_prefix(&format!("{user}: \"")));
+        found.unwrap().split('"').next().unwrap().to_owned()
+    };
+    let signaling =
+        text.lines().find_map(|line| line.strip_prefix("signaling for Socket.IO: http://")).unwrap();
+    let public = signaling.split('/').next().unwrap().parse().unwrap();
+    let mut bob = Polling::open(public, "/socket.io/");
+    assert!(bob.connect("/", &token("bob"))["pid"].is_string());
+    bob.await_event("connection:established");
+    call_by_the_printed_program(NAME, &text);
     let metrics = text.lines().find_map(|line| line.strip_prefix("metrics: http://")).unwrap();
     let (host, path) = metrics.split_once('/').unwrap();
     assert_eq!(http_get(host.parse().unwrap(), &format!("/{path}")).unwrap().0, 200);
@@ -44,6 +57,34 @@ fn demo_relays_prints_ice_servers_that_work_and_ends_on_ctrl_c() {
     send_signal(&demo.0, libc::SIGINT);
     let status = wait(&mut demo.0, Duration::from_secs(5)).expect("Ctrl-C ends it");
     assert_eq!(status.code(), Some(0), "{:#?}", stderr.so_far());
+}
+
+/// Pastes the printed program and runs it as both users, as the text says.
+fn call_by_the_printed_program(test: &str, text: &str) {
+    let packages = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/foreign/node/node_modules");
+    if !Path::new(packages).join("socket.io-client").exists() {
+        return skip(test, "socket.io-client is not installed: npm ci in tests/foreign/node");
+    }
+    let start = text.find("import {").unwrap();
+    let program = &text[start..start + text[start..].find("\n\n").unwrap()];
+    let folder = Folder::new();
+    let path = folder.write("call.mjs", program);
+    std::os::unix::fs::symlink(packages, folder.path().join("node_modules")).unwrap();
+    let run = |user: &str| {
+        let mut command = Command::new("node");
+        let child = command.arg(&path).arg(user).stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        let mut child = child.expect("node runs");
+        let lines = Lines::of(child.stdout.take().unwrap());
+        (Demo(child), lines)
+    };
+    let said =
+        |lines: &Lines, word: &str| lines.so_far().iter().any(|line| line.contains(word)).then_some(());
+    let (_bob, bob) = run("bob");
+    eventually(PATIENCE, "bob is in", || said(&bob, "connection:established"));
+    let (_alice, alice) = run("alice");
+    eventually(PATIENCE, "bob rings", || said(&bob, "call:incoming"));
+    eventually(PATIENCE, "alice hears that bob accepted", || said(&alice, "call:accepted"));
+    assert!(alice.so_far().iter().any(|line| line.contains("credential:")), "{:#?}", alice.so_far());
 }
 
 /// What a stranger's client does with the printed block.
