@@ -1,7 +1,7 @@
 //! What the daemon tells about itself: the sources of `/readyz` and `/metrics`.
 
 use super::relays::Relays;
-use crate::http::{CertificateState, PortCounts, Readiness, Reload, Sources};
+use crate::http::{CertificateState, PortCounts, PublicRefusals, Readiness, Reload, Sources};
 use crate::metrics::Published;
 use crate::relay::Registry;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -23,6 +23,7 @@ pub(super) struct State {
     reload_successful: AtomicBool,
     reload_success_unix: AtomicU64,
     certificates: Mutex<Option<CertificateState>>,
+    refusals: PublicRefusals,
 }
 
 impl State {
@@ -37,6 +38,7 @@ impl State {
             reload_successful: AtomicBool::new(true),
             reload_success_unix: AtomicU64::new(unix_now()),
             certificates: Mutex::default(),
+            refusals: PublicRefusals::default(),
         }
     }
 
@@ -104,6 +106,10 @@ impl Sources for State {
             successful: self.reload_successful.load(Ordering::Relaxed),
             success_unix: self.reload_success_unix.load(Ordering::Relaxed),
         }
+    }
+
+    fn public_refusals(&self) -> &PublicRefusals {
+        &self.refusals
     }
 }
 

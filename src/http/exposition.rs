@@ -2,7 +2,7 @@
 
 use super::process::Process;
 use super::requests::Requests;
-use super::{CertificateState, PortCounts, Sources};
+use super::{CertificateState, PortCounts, PublicRefusals, Sources};
 use crate::base::{Family as AddressFamily, Transport};
 use crate::metrics::{
     CallState, Carrier, Closed, CounterId, Family, Histogram, Kind, Label, Series, Snapshot,
@@ -79,6 +79,7 @@ impl Collector for DaemonCollector {
         all.extend([build_info(), allocations(&sum), connections(&sum)]);
         all.extend(signaling(&sum));
         all.push(relay_ports(self.sources.relay_ports()));
+        all.push(public_refusals(self.sources.public_refusals()));
         all.extend(state(&*self.sources));
         all.extend(self.sources.certificates().into_iter().flat_map(certificates));
         all.extend(self.process.families());
@@ -211,6 +212,14 @@ fn relay_ports(ports: PortCounts) -> MetricFamily {
         |(state, count): (&str, u64)| with_labels(gauge_value(count as f64), [("state", state.to_owned())]);
     let metrics = states.into_iter().map(metric).collect();
     family_of("turnstone_relay_ports", "Relay ports of the pool, by state.", MetricType::GAUGE, metrics)
+}
+
+fn public_refusals(refusals: &PublicRefusals) -> MetricFamily {
+    let metric =
+        |(reason, count)| with_labels(counter_value(count as f64), [("reason", str::to_owned(reason))]);
+    let help = "Connections and requests that public HTTP refused, by reason.";
+    let metrics = refusals.counts().map(metric).collect();
+    family_of("turnstone_public_refusals_total", help, MetricType::COUNTER, metrics)
 }
 
 fn certificates(state: CertificateState) -> [MetricFamily; 2] {

@@ -21,7 +21,8 @@ mod web_client;
 pub use admin::serve_admin;
 pub use key_sets::{BadUrl, KeySetUrl, KeySets, KeySource, Pace, TokenSettings};
 pub use public::{
-    Origins, PublicSettings, ROUTES, SignalingRules, TokenPlaces, request_bytes_max, serve_fixture,
+    Origins, PublicRefusals, PublicSettings, ROUTES, SignalingRules, TokenPlaces, request_bytes_max,
+    serve_fixture,
 };
 pub(crate) use public::{Public, serve_public};
 pub use web_client::{WebClient, WebError};
@@ -65,6 +66,8 @@ pub trait Sources: Send + Sync + 'static {
     fn certificates(&self) -> Option<CertificateState>;
     /// Outcome of the last reading of the config.
     fn last_reload(&self) -> Reload;
+    /// What the public side has refused; it counts there itself.
+    fn public_refusals(&self) -> &PublicRefusals;
 }
 
 /// Relay ports by state.

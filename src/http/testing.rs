@@ -2,7 +2,7 @@
 
 use super::admin::serve_bounded;
 use super::server::Bounds;
-use super::{AdminSettings, CertificateState, PortCounts, Readiness, Reload, Sources};
+use super::{AdminSettings, CertificateState, PortCounts, PublicRefusals, Readiness, Reload, Sources};
 use crate::metrics::Published;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -15,11 +15,16 @@ use tokio::task::JoinHandle;
 pub(super) struct FakeSources {
     shards: Vec<Arc<Published>>,
     pub(super) readiness: Mutex<Readiness>,
+    refusals: PublicRefusals,
 }
 
 impl FakeSources {
     pub(super) fn with_workers(count: usize) -> Self {
-        Self { shards: (0..count).map(|_| Arc::default()).collect(), readiness: Mutex::default() }
+        Self {
+            shards: (0..count).map(|_| Arc::default()).collect(),
+            readiness: Mutex::default(),
+            refusals: PublicRefusals::default(),
+        }
     }
 }
 
@@ -47,6 +52,10 @@ impl Sources for FakeSources {
 
     fn last_reload(&self) -> Reload {
         Reload { successful: true, success_unix: 1_700_000_000 }
+    }
+
+    fn public_refusals(&self) -> &PublicRefusals {
+        &self.refusals
     }
 }
 

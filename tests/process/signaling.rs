@@ -3,6 +3,8 @@
 use crate::daemon::{Config, Daemon, verb};
 use crate::polling::Polling;
 use crate::token::{JWT, public, token};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 
 #[test]
 fn a_namespace_without_recovery_has_no_private_id_and_no_argument_more() {
@@ -47,6 +49,41 @@ fn pings_come_as_often_as_the_config_says_and_a_reload_changes_rooms() {
     client.await_ping();
     client.post("42[\"heartbeat\",{}]");
     client.await_event("heartbeat:ack");
+}
+
+#[test]
+fn what_the_public_side_refuses_is_counted_by_reason() {
+    let config = public().limits("connections_total = 8\nconnections_per_source = 0");
+    let daemon = Daemon::start(&config);
+    let server = config.public.unwrap();
+    let refused = |reason: &str| format!("turnstone_public_refusals_total{{reason=\"{reason}\"}}");
+    let metrics = daemon.metrics();
+    assert_eq!(metrics.sum("turnstone_public_refusals_total{"), 0.0);
+    assert_eq!(metrics.get(&refused("too_slow")), 0.0, "each has its series from the start");
+    let poll = "/socket.io/?EIO=4&transport=polling";
+    for (request, status, reason) in [
+        (format!("GET {poll} HTTP/1.1\r\nOrigin: https://evil.example"), "403", "origin"),
+        (format!("PUT {poll} HTTP/1.1"), "400", "method"),
+        ("GET /ws HTTP/1.1".to_owned(), "400", "handshake"),
+        (format!("POST {poll}&sid=a HTTP/1.1\r\nContent-Length: 99999999"), "413", "too_large"),
+        (
+            format!("POST {poll}&sid=a HTTP/1.1\r\nContent-Type: image/png\r\nContent-Length: 1"),
+            "415",
+            "content_type",
+        ),
+    ] {
+        let mut stream = TcpStream::connect(server).unwrap();
+        stream
+            .write_all(format!("{request}\r\nHost: {server}\r\nConnection: close\r\n\r\n").as_bytes())
+            .unwrap();
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).unwrap();
+        assert_eq!(&head[9..], status.as_bytes(), "{request}");
+        daemon.await_metric(&refused(reason), |count| count == 1.0);
+    }
+    let held: Vec<_> = (0..9).map(|_| TcpStream::connect(server).unwrap()).collect();
+    daemon.await_metric(&refused("no_place"), |count| count >= 1.0);
+    drop(held);
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod origin;
 mod proxies;
 mod query;
 mod refusal;
+mod refusals;
 mod token;
 mod visit;
 mod websocket;
@@ -19,6 +20,7 @@ mod testing;
 mod tests;
 
 pub use origin::Origins;
+pub use refusals::PublicRefusals;
 pub use token::TokenPlaces;
 
 use super::admin::{Problem, healthz, protect, told};
@@ -42,6 +44,7 @@ use hyper_util::service::TowerToHyperService;
 use ipnet::IpNet;
 use proxies::Peer;
 use refusal::RefusedOrigins;
+use refusals::Reason;
 use std::any::Any;
 use std::convert::Infallible;
 use std::future::Future;
@@ -172,14 +175,17 @@ pub async fn serve_fixture(listener: TcpListener, path: &str, door: Door) -> io:
         settings: Arc::new(ArcSwap::from_pointee(settings)),
         door: Some(door),
         admit: Box::new(|_| Some(Box::new(()))),
-        sources: Arc::new(NoSources),
+        sources: Arc::new(NoSources::default()),
     };
     let (_nobody, handed_over) = mpsc::channel(1);
     serve_public(Some(listener), handed_over, public, std::future::pending()).await
 }
 
 /// A process that has signaling and nothing else.
-struct NoSources;
+#[derive(Default)]
+struct NoSources {
+    refusals: PublicRefusals,
+}
 
 impl Sources for NoSources {
     fn shards(&self) -> &[Arc<Published>] {
@@ -205,6 +211,10 @@ impl Sources for NoSources {
     fn last_reload(&self) -> Reload {
         Reload { successful: true, success_unix: 0 }
     }
+
+    fn public_refusals(&self) -> &PublicRefusals {
+        &self.refusals
+    }
 }
 
 /// [`serve_public`] with other bounds.
@@ -220,7 +230,7 @@ async fn serve_bounded(
     let mut connections = Connections::new(bounds);
     let Public { settings, door, admit, sources } = public;
     let mounts = settings.load().signaling.as_ref().map(|rules| rules.socketio_paths.clone());
-    let doorkeeper = Doorkeeper { settings: Arc::clone(&settings), admit };
+    let doorkeeper = Doorkeeper { settings: Arc::clone(&settings), admit, sources: Arc::clone(&sources) };
     let router = router(Shared { settings, door, sources, refused: RefusedOrigins::new() }, mounts);
     let mut shutdown = pin!(shutdown);
     loop {
@@ -258,6 +268,7 @@ fn bounds() -> Bounds {
 struct Doorkeeper {
     settings: Arc<ArcSwap<PublicSettings>>,
     admit: Box<Admit>,
+    sources: Arc<dyn Sources>,
 }
 
 impl Doorkeeper {
@@ -267,6 +278,7 @@ impl Doorkeeper {
         let source = Some(peer.address).filter(|_| !is_proxy);
         let held = has_room.then(|| (self.admit)(source)).flatten();
         let Some(held) = held else {
+            self.sources.public_refusals().count(Reason::NoPlace);
             tcp::reset_on_close(&stream);
             return None;
         };

@@ -4,6 +4,7 @@ use super::body::{self, ARRIVES_WITHIN};
 use super::origin::Judged;
 use super::proxies::{Client, Peer};
 use super::refusal::Refusal;
+use super::refusals::Reason;
 use super::{PublicSettings, Shared, SignalingRules, token, websocket};
 use crate::http::admin::Problem;
 use crate::http::signaling::{Answer, Arrival, Busy, Door, Request, Wire};
@@ -58,7 +59,10 @@ pub(super) async fn visit(State(shared): State<Arc<Shared>>, place: Place, reque
             Visit { place, rules, door, client, judged: &judged }.answer(request).await
         }
     };
-    let mut response = answered.unwrap_or_else(Refusal::into_response);
+    let mut response = answered.unwrap_or_else(|refusal| {
+        shared.sources.public_refusals().count(Reason::from(&refusal));
+        refusal.into_response()
+    });
     judged.share(response.headers_mut());
     response
 }
