@@ -158,6 +158,7 @@ fn an_offer_to_compress_is_declined_to_a_socket_io_client_that_would() {
     };
     let options = json!({ "transports": ["websocket"], "perMessageDeflate": { "threshold": 0 } });
     let alice = stage.opening("alice", &stage.url(), json!({ "token": token("alice") }), options);
-    in_by_socketio(&alice);
+    assert_eq!(alice.await_seen("connect")["body"]["extensions"], "");
+    alice.hear("connection:established");
     greet_oneself(&alice);
 }

@@ -2,6 +2,8 @@
 
 use crate::daemon::{PATIENCE, eventually};
 use crate::raw::{Server, calm, lively, of, sid_of};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use turnstone::http::signaling::DriverSettings;
 
@@ -85,21 +87,26 @@ fn a_body_that_is_no_packet_ends_its_session_and_no_other() {
 
 #[test]
 fn a_message_may_have_as_many_bytes_as_was_said_and_not_one_more() {
-    // What the fixture lets a request have.
-    let server = Server::echo(DriverSettings { message_bytes_max: 1_000_000, ..calm() });
-    let longest = format!("4{}", "x".repeat(999_999));
-    let longer = format!("{longest}x");
-    let sid = server.open();
-    server.push(&sid, &longest);
-    assert_eq!(server.poll(&sid), longest);
-    assert_eq!(server.post(&sid, &longer).0, 413);
-
+    let server = Server::echo(calm());
     let mut socket = server.websocket(None);
     socket.hear();
+    let longest = format!("4{}", "x".repeat(9_999));
     socket.say(&longest);
     assert_eq!(socket.hear(), longest);
-    socket.say(&longer);
+    socket.say(&format!("{longest}x"));
     assert_eq!(socket.expect_end(&[]), Some(1009));
+}
+
+#[test]
+fn a_body_may_have_what_a_message_in_base64_takes_and_not_more() {
+    // As many as the fixture's HTTP goes by.
+    let server = Server::echo(DriverSettings { message_bytes_max: 1_000_000, ..calm() });
+    let sid = server.open();
+    let longest = format!("b{}", STANDARD.encode(vec![7; 1_000_000]));
+    server.push(&sid, &longest);
+    assert_eq!(server.poll(&sid), longest);
+    let (status, _) = server.post(&sid, &longest.repeat(2));
+    assert_eq!(status, 413);
 }
 
 #[test]

@@ -42,13 +42,16 @@ class SocketIo {
     });
     manager.on("error", (error) => tell("error", error.message));
     this.socket.on("connect", () => {
-      tell("connect", { recovered: this.socket.recovered, id: this.socket.id, transport: manager.engine.transport.name });
+      const { name, ws } = manager.engine.transport;
+      tell("connect", { recovered: this.socket.recovered, id: this.socket.id, transport: name, extensions: ws?.extensions });
     });
     this.socket.on("disconnect", (reason) => tell("disconnect", { reason, active: this.socket.active }));
     this.socket.on("connect_error", ({ message, data }) => {
       tell("connect_error", { message, data, active: this.socket.active });
     });
-    this.socket.onAny((event, ...args) => report({ as: name, what: "event", event, args, transport: manager.engine.transport.name }));
+    this.socket.onAny((event, ...args) => {
+      report({ as: name, what: "event", event, args, transport: manager.engine.transport.name });
+    });
     this.socket.connect();
     this.name = name;
   }
