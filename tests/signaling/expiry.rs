@@ -5,7 +5,7 @@ use serde_json::json;
 
 /// A token that is over, and good for some seconds of leeway more.
 fn ending_token() -> String {
-    token_until("alice", now_s() - 26)
+    token_until("alice", now_s() - 23)
 }
 
 #[test]

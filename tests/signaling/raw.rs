@@ -214,7 +214,7 @@ pub(crate) fn calm() -> DriverSettings {
 pub(crate) fn lively() -> DriverSettings {
     DriverSettings {
         ping_interval: Duration::from_millis(300),
-        ping_timeout: Duration::from_millis(500),
+        ping_timeout: Duration::from_millis(1_500),
         ..calm()
     }
 }

@@ -75,7 +75,7 @@ fn a_namespace_that_is_not_there_is_refused() {
 
 #[test]
 fn a_client_that_asks_for_no_namespace_is_not_kept() {
-    let server = Server::socketio(DriverSettings { hello_timeout: Duration::from_millis(200), ..calm() });
+    let server = Server::socketio(DriverSettings { hello_timeout: Duration::from_secs(1), ..calm() });
     let mut idle = server.websocket(None);
     idle.hear();
     let mut inside = inside(&server);
