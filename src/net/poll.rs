@@ -17,7 +17,11 @@ const EVENTS_MAX: usize = 256;
 /// Longest single wait in milliseconds: what every kernel takes (`c_int`), about 24 days.
 const WAIT_MS_MAX: u128 = i32::MAX as u128;
 
-/// One level-triggered epoll set with its waker.
+/// What a stream is watched for that is reported once for each arrival.
+const EDGE: epoll::EventFlags =
+    epoll::EventFlags::IN.union(epoll::EventFlags::RDHUP).union(epoll::EventFlags::ET);
+
+/// One epoll set, level-triggered unless said otherwise, with its waker.
 #[derive(Debug)]
 pub struct Poller {
     epoll: OwnedFd,
@@ -32,11 +36,14 @@ pub struct Event {
     pub token: u64,
     /// A receive would return something: data, end of stream or an error.
     pub readable: bool,
-    /// A send would take something. Told only while [`Poller::watch_writable`] asks for it.
+    /// A send would take something. Told only while [`Poller::rearm`] asks for it.
     pub writable: bool,
     /// An error is pending. It is reported by every wait until the socket's error queue is drained and
     /// its `SO_ERROR` was read, so a caller that ignores it spins.
     pub error: bool,
+    /// The peer of a stream sends no more, which a read finds out behind the last data. Told only after
+    /// [`Poller::add_edge`].
+    pub ended: bool,
 }
 
 impl Poller {
@@ -65,13 +72,28 @@ impl Poller {
         Ok(epoll::add(&self.epoll, fd, epoll::EventData::new_u64(token), epoll::EventFlags::IN)?)
     }
 
-    /// Reports `fd` also, or no more, when it is writable.
+    /// Reports `fd`, a stream, under `token` once for each time that something comes, which spares the kernel a second
+    /// look at every one that was read.
+    ///
+    /// So whoever reads less than there is has it reported again by [`Self::rearm`]. There is no more than was read
+    /// when a read returned less than it had room for and [`Event::ended`] is not set.
+    ///
+    /// # Errors
+    /// As for [`Self::add`].
+    pub fn add_edge(&self, fd: BorrowedFd<'_>, token: u64) -> io::Result<()> {
+        if token == WAKER_TOKEN {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        Ok(epoll::add(&self.epoll, fd, epoll::EventData::new_u64(token), EDGE)?)
+    }
+
+    /// Reports `fd`, added by [`Self::add_edge`], once more if there is something left; `writable`: also when it can
+    /// be written to.
     ///
     /// # Errors
     /// `NotFound` when `fd` is not in the set.
-    pub fn watch_writable(&self, fd: BorrowedFd<'_>, token: u64, wanted: bool) -> io::Result<()> {
-        let writable = if wanted { epoll::EventFlags::OUT } else { epoll::EventFlags::empty() };
-        let flags = epoll::EventFlags::IN | writable;
+    pub fn rearm(&self, fd: BorrowedFd<'_>, token: u64, writable: bool) -> io::Result<()> {
+        let flags = if writable { EDGE | epoll::EventFlags::OUT } else { EDGE };
         Ok(epoll::modify(&self.epoll, fd, epoll::EventData::new_u64(token), flags)?)
     }
 
@@ -108,6 +130,7 @@ impl Poller {
                     readable: { event.flags }.contains(epoll::EventFlags::IN),
                     writable: { event.flags }.contains(epoll::EventFlags::OUT),
                     error: { event.flags }.intersects(epoll::EventFlags::ERR | epoll::EventFlags::HUP),
+                    ended: { event.flags }.contains(epoll::EventFlags::RDHUP),
                 }),
             }
         }
@@ -164,7 +187,8 @@ fn whole_milliseconds(timeout: Duration) -> Timespec {
 
 #[cfg(test)]
 mod tests {
-    use std::net::UdpSocket;
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream, UdpSocket};
     use std::sync::mpsc;
     use std::thread;
     use std::time::Instant;
@@ -208,7 +232,7 @@ mod tests {
         poller.add(socket.as_fd(), 7).unwrap();
         socket.send_to(b"a", socket.local_addr().unwrap()).unwrap();
         socket.send_to(b"b", socket.local_addr().unwrap()).unwrap();
-        let ready = [Event { token: 7, readable: true, writable: false, error: false }];
+        let ready = [Event { token: 7, readable: true, writable: false, error: false, ended: false }];
         for _ in 0..2 {
             poller.wait(LONG).unwrap();
             assert_eq!(poller.events().collect::<Vec<_>>(), ready);
@@ -234,9 +258,9 @@ mod tests {
     fn a_socket_is_reported_writable_only_while_that_is_asked_for() {
         let mut poller = Poller::new().unwrap();
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        poller.add(socket.as_fd(), 5).unwrap();
+        poller.add_edge(socket.as_fd(), 5).unwrap();
         for (wanted, events) in [(true, 1), (false, 0), (true, 1)] {
-            poller.watch_writable(socket.as_fd(), 5, wanted).unwrap();
+            poller.rearm(socket.as_fd(), 5, wanted).unwrap();
             poller.wait(Some(Duration::ZERO)).unwrap();
             assert_eq!(poller.events().filter(|event| event.writable && !event.readable).count(), events);
         }
@@ -246,8 +270,33 @@ mod tests {
     fn the_token_of_the_waker_is_refused() {
         let poller = Poller::new().unwrap();
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let error = poller.add(socket.as_fd(), u64::MAX).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        for result in [poller.add(socket.as_fd(), u64::MAX), poller.add_edge(socket.as_fd(), u64::MAX)] {
+            assert_eq!(result.unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        }
+    }
+
+    #[test]
+    fn an_edge_is_reported_once_unless_somebody_asks_again() {
+        let mut poller = Poller::new().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        client.write_all(b"ab").unwrap();
+        poller.add_edge(server.as_fd(), 3).unwrap();
+        let flags = |poller: &mut Poller, wait| {
+            poller.wait(wait).unwrap();
+            poller.events().map(|event| (event.readable, event.writable, event.ended)).collect::<Vec<_>>()
+        };
+        let none = Some(Duration::from_millis(20));
+        assert_eq!(flags(&mut poller, LONG), [(true, false, false)], "what was there before");
+        assert_eq!(flags(&mut poller, none), []);
+        poller.rearm(server.as_fd(), 3, false).unwrap();
+        assert_eq!(flags(&mut poller, LONG), [(true, false, false)]);
+        server.read_exact(&mut [0; 2]).unwrap();
+        poller.rearm(server.as_fd(), 3, true).unwrap();
+        assert_eq!(flags(&mut poller, LONG), [(false, true, false)]);
+        drop(client);
+        assert_eq!(flags(&mut poller, LONG), [(true, true, true)], "the end is an arrival too");
     }
 
     #[test]

@@ -155,7 +155,7 @@ impl Driver {
             Some(sid) => self.common.key_by_sid.get(sid).copied(),
             None => Some(self.vacant()),
         };
-        let Some(key) = key.filter(|key| self.poller.add(link.fd(), key.0).is_ok()) else {
+        let Some(key) = key.filter(|key| self.poller.add_edge(link.fd(), key.0).is_ok()) else {
             return refuse(link, &mut self.out, CloseCode::POLICY, "the session is unknown");
         };
         let socket = Socket::new(link, self.common.settings.message_bytes_max);

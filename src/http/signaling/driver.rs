@@ -197,8 +197,20 @@ impl Driver {
             }
             self.common.touch(key);
         }
-        if event.readable || event.error {
+        if event.readable || event.error || event.ended {
             self.read(now, key);
+            if self.scratch.was_filled || event.error || event.ended {
+                self.look_again(key);
+            }
+        }
+    }
+
+    /// There may be more to read, after others had their turn.
+    fn look_again(&mut self, key: Key) {
+        if let Some(socket) = at(&mut self.connections, key).and_then(|connection| connection.socket.as_ref())
+        {
+            let asked = self.poller.rearm(socket.link.fd(), key.0, socket.watches_writable);
+            debug_assert!(asked.is_ok(), "a socket that is watched");
         }
     }
 
@@ -310,7 +322,7 @@ impl Driver {
             let is_blocked = socket.link.is_blocked();
             if is_blocked != socket.watches_writable {
                 socket.watches_writable = is_blocked;
-                let asked = self.poller.watch_writable(socket.link.fd(), key.0, is_blocked);
+                let asked = self.poller.rearm(socket.link.fd(), key.0, is_blocked);
                 debug_assert!(asked.is_ok(), "a socket that is watched");
             }
         }

@@ -15,11 +15,22 @@ pub(super) struct Scratch {
     raw: Box<[u8]>,
     /// Decrypted.
     plain: Vec<u8>,
+    /// The last read took all that there was room for: perhaps there is more.
+    pub(super) was_filled: bool,
 }
 
 impl Default for Scratch {
     fn default() -> Self {
-        Self { raw: vec![0; INCOMING_BYTES_MAX + READ_BYTES].into(), plain: Vec::new() }
+        Self { raw: vec![0; INCOMING_BYTES_MAX + READ_BYTES].into(), plain: Vec::new(), was_filled: false }
+    }
+}
+
+impl Scratch {
+    /// Reads once, behind `kept` bytes.
+    fn fill(&mut self, mut socket: &TcpStream, kept: usize) -> io::Result<usize> {
+        let count = socket.read(&mut self.raw[kept..kept + READ_BYTES]);
+        self.was_filled = matches!(count, Ok(READ_BYTES));
+        count
     }
 }
 
@@ -65,7 +76,7 @@ impl Link {
         if self.tls.is_some() {
             return self.read_tls(scratch);
         }
-        match self.socket.read(&mut scratch.raw[..READ_BYTES]) {
+        match scratch.fill(&self.socket, 0) {
             Ok(0) => Received::Ended,
             Ok(count) => Received::Bytes(&mut scratch.raw[..count]),
             Err(error) => nothing_or_ended(&error),
@@ -76,7 +87,7 @@ impl Link {
         let Some(tls) = &mut self.tls else { return Received::Nothing };
         let kept = self.incoming.len();
         scratch.raw[..kept].copy_from_slice(&self.incoming);
-        let count = match self.socket.read(&mut scratch.raw[kept..kept + READ_BYTES]) {
+        let count = match scratch.fill(&self.socket, kept) {
             Ok(0) => return Received::Ended,
             Ok(count) => count,
             Err(error) => return nothing_or_ended(&error),
