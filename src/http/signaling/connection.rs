@@ -172,11 +172,11 @@ impl Connection {
 
     /// Whether it has something to send that no session has.
     pub(super) fn has_replies(&self) -> bool {
-        let pings = self.socket.as_ref().is_some_and(|socket| socket.ping.is_some());
-        pings
+        // A read under TLS may have filled the socket, which is then to be watched.
+        let of_socket = |socket: &Socket| socket.ping.is_some() || socket.link.is_blocked();
+        self.socket.as_ref().is_some_and(of_socket)
             || match &self.wire {
-                // Its engine may have an answer to what came.
-                Wire::EngineIo(_) => true,
+                Wire::EngineIo(wire) => wire.has_replies(),
                 Wire::Plain(wire) => wire.has_replies(),
                 Wire::Leaving(..) => false,
             }

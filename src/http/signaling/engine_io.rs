@@ -384,6 +384,12 @@ impl EngineIo {
         }
     }
 
+    /// Whether it may have something to send that no session has: what came has led to an answer, or to the WebSocket
+    /// as a new carrier.
+    pub(super) fn has_replies(&self) -> bool {
+        !self.replies.is_empty() || !self.engine.is_settled() || self.label == Label::Polling
+    }
+
     // --- what goes -------------------------------------------------------------------------------------------------
 
     /// Sends what the engine and the sessions have. `out` is scratch, and empty.

@@ -262,6 +262,13 @@ impl Engine {
         }
     }
 
+    /// Whether a WebSocket carries the session and there is no output: so it is nearly always.
+    pub fn is_settled(&self) -> bool {
+        let Owed { open, ping, probe_answer, close_socket } = self.owed;
+        let owes = open || ping || probe_answer || close_socket;
+        self.life == Life::Open && self.socket == Socket::Carrier && !self.poll_waits && !owes
+    }
+
     /// The next thing to do; drained by the driver after each input, since a carrier has room for one thing at a time.
     pub fn next_output(&mut self) -> Option<Output> {
         if std::mem::take(&mut self.owed.close_socket) {

@@ -46,7 +46,10 @@ impl World {
     }
 
     fn drain(&mut self) -> Vec<Output> {
-        std::iter::from_fn(|| self.engine.next_output()).collect()
+        let was_settled = self.engine.is_settled();
+        let outputs: Vec<_> = std::iter::from_fn(|| self.engine.next_output()).collect();
+        assert!(outputs.is_empty() || !was_settled, "it said that there was nothing: {outputs:?}");
+        outputs
     }
 
     fn poll(&mut self) -> Result<(), Reject> {
