@@ -45,8 +45,10 @@ impl Endpoint {
     pub(super) fn signal(&mut self, call: Ulid, kind: Signal, body: &str, neg: Option<u64>) -> Box<str> {
         self.seq += 1;
         let Party { user, device } = &self.party;
-        // Names, quotes and numbers around the body and the ids take less than 130 bytes.
-        Object::sized(130 + user.len() + device.len() + body.len())
+        // Names, quotes and numbers around the body and the ids, so near that nothing is given back of it: `seq` has
+        // 9 digits here.
+        let around = if neg.is_some() { 96 + 27 } else { 96 };
+        Object::sized(around + user.len() + device.len() + body.len())
             .text("from", user)
             .text("from_device", device)
             .id("call_id", call)
