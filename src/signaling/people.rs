@@ -5,6 +5,7 @@ use super::{Party, SessionId};
 use crate::base::{TimerId, Timestamp, TokenBucket, UnixTime};
 use ahash::RandomState;
 use slab::Slab;
+use smallvec::{SmallVec, smallvec};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,8 @@ pub(super) struct People {
 #[derive(Debug)]
 pub(super) struct User {
     pub(super) name: Arc<str>,
-    pub(super) devices: Vec<Device>,
+    /// Nearly always one, with one session, both of which are then found without one more hop.
+    pub(super) devices: SmallVec<[Device; 1]>,
     /// Sessions that have a transport.
     pub(super) attached: u32,
     pub(super) is_online: bool,
@@ -49,7 +51,7 @@ pub(super) struct User {
 #[derive(Debug)]
 pub(super) struct Device {
     pub(super) id: Arc<str>,
-    pub(super) sessions: Vec<SessionId>,
+    pub(super) sessions: SmallVec<[SessionId; 1]>,
     attached: u32,
 }
 
@@ -83,7 +85,7 @@ impl People {
         }
         let user = User {
             name: Arc::clone(name),
-            devices: Vec::new(),
+            devices: SmallVec::new(),
             attached: 0,
             is_online: false,
             told_online: false,
@@ -164,7 +166,7 @@ impl User {
     pub(super) fn attach(&mut self, device: &Arc<str>, session: SessionId) -> Option<DeviceChange> {
         self.attached += 1;
         let Some(known) = self.devices.iter_mut().find(|known| known.id == *device) else {
-            let sessions = vec![session];
+            let sessions = smallvec![session];
             self.devices.push(Device { id: Arc::clone(device), sessions, attached: 1 });
             return Some(DeviceChange::Online);
         };

@@ -24,7 +24,7 @@ impl Town {
     /// The sessions of one device, those with a transport last.
     fn sessions_of(&self, party: &Party) -> impl Iterator<Item = &Session> {
         let device = self.people.device(party);
-        let ids = device.map_or(&[][..], |device| &device.sessions).iter();
+        let ids = device.map_or(&[][..], |device| &device.sessions[..]).iter();
         ids.filter_map(|id| self.sessions.get(*id))
     }
 }

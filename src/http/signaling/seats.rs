@@ -10,12 +10,14 @@ use crate::metrics::SignalingError;
 use crate::signaling::{self, Abilities, Identity, Outgoing, Refusal, Resume, SessionId, Welcome};
 use crate::wire::plain::Hello;
 use serde::Deserialize;
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// The sessions of one connection.
 pub(super) struct Seats {
     key: Key,
-    seats: Vec<Seat>,
+    /// Nearly always one.
+    seats: SmallVec<[Seat; 1]>,
     /// Whose turn it is to send.
     next: usize,
     waiting: Vec<Waiting>,
@@ -104,7 +106,7 @@ pub(super) enum Entered {
 
 impl Seats {
     pub(super) fn new(key: Key) -> Self {
-        Self { key, seats: Vec::new(), next: 0, waiting: Vec::new(), tickets: 0, device: None }
+        Self { key, seats: SmallVec::new(), next: 0, waiting: Vec::new(), tickets: 0, device: None }
     }
 
     pub(super) fn key(&self) -> Key {
