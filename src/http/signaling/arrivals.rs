@@ -212,7 +212,8 @@ impl Driver {
     fn insert(&mut self, key: Key, about: Arrival, wire: Wire, socket: Option<Socket>) {
         let Arrival { client, secure, origin, mount, .. } = &about;
         tracing::debug!(%client, secure, origin, mount, socket = socket.is_some(), "a signaling client came");
-        let about = Box::new(about);
+        // Its query has had its say, and may have a token in it.
+        let about = Box::new(Arrival { query: Box::default(), ..about });
         let connection = Connection { generation: key.generation(), socket, wire, about, timer: None };
         let place = self.connections.insert(connection);
         debug_assert_eq!(place, key.place());
