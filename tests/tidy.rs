@@ -14,6 +14,8 @@ mod lexer;
 mod names;
 #[path = "tidy/paths.rs"]
 mod paths;
+#[path = "tidy/protocol.rs"]
+mod protocol;
 #[path = "tidy/purity.rs"]
 mod purity;
 #[path = "tidy/ranks.rs"]
@@ -74,6 +76,12 @@ fn metrics_named_in_pages_exist() {
     let pages: Vec<_> = tree.files_ending_with(".md").map(|path| (path.clone(), tree.text(path))).collect();
     assert!(!pages.is_empty(), "no page found");
     expect_none(names::check(&pages, &tree.sources("src/")));
+}
+
+#[test]
+fn the_page_of_the_protocol_names_all_that_clients_say_and_hear() {
+    let tree = Tree::read();
+    expect_none(protocol::check(&tree.text("src/signaling/PROTOCOL.md"), &tree.sources("src/")));
 }
 
 /// One source file with its lexed text.

@@ -8,6 +8,8 @@
 //! - A *session* is one namespace of a Socket.IO connection, or one plain WebSocket. It outlives its connection for as
 //!   long as it may be resumed.
 //! - A *device* is the same program of a user over any number of sessions, a *user* is the `sub` of a token.
+//!
+#![doc = include_str!("PROTOCOL.md")]
 #![forbid(unsafe_code)]
 
 mod answers;
