@@ -4,7 +4,7 @@
 //!   own type which algorithms it takes; what the token says chooses among these only.
 //! - [`Verifier`] judges a token by a key set and by the wanted issuer and audience, and answers with [`Claims`].
 //! - [`TokenRefused`] says why not, in words that the client may read.
-//! - [`issue`] signs one, for people who have no issuer.
+//! - [`issue()`] signs one, for people who have no issuer.
 //!
 //! A token is judged outside in: size, form, header, key, signature, and only then what it claims.
 
