@@ -58,10 +58,12 @@ fn print_summary(path: &Path, config: &Config) {
         let whose = if *in_kernel { "kernel" } else { "process" };
         let bytes = count.saturating_mul(*bytes_each);
         let (each, bytes) = (size(*bytes_each), size(bytes));
-        println!("  {name:<18} {count:>8} x {each:>10} = {bytes:>10}  {whose:<8} {bounded_by}");
+        let line = format!("  {name:<18} {count:>8} x {each:>10} = {bytes:>10}  {whose:<8} {bounded_by}");
+        println!("{}", line.trim_end());
     }
     println!("  {:<42} {:>10}  process", "sum", size(memory.process_bytes()));
     println!("  {:<42} {:>10}  kernel, as buffers fill", "", size(memory.kernel_bytes()));
+    println!("  (what clients could fill on purpose, all at once; the keys on the right bound it)");
     let challenge = config.challenge();
     println!(
         "challenge to a stranger: {} bytes for {}, {:.1} x (realm {:?})",
