@@ -115,13 +115,14 @@ impl Daemon {
         let admin = self.serve_admin(http_stopped.clone());
         let public = self.serve_public(http_stopped);
         let ending = self.obey(&mut signals, reread).await;
+        // While HTTP still answers: a client that polls hears by a poll why its call ends.
+        if let Some(signaling) = self.signaling.take() {
+            signaling.stop();
+        }
         // No request waits for anything of ours but the answer to a scrape.
         let _nobody_listens_any_more = stop_http.send(true);
         for http in admin.into_iter().chain([public]) {
             let _panicked_and_said_so = http.await;
-        }
-        if let Some(signaling) = self.signaling.take() {
-            signaling.stop();
         }
         self.relays.stop();
         Ok(ending)

@@ -86,6 +86,10 @@ impl Hub {
         let settings = &self.settings.presence;
         let Some(session) = self.town.sessions.get_mut(id) else { return Ok(done()) };
         let people = &mut self.town.people;
+        // Before each is looked up: one message holds very many short names.
+        if users.len() > settings.watched_per_session {
+            return Err(too_many_users());
+        }
         if users.is_empty() {
             for user in std::mem::take(&mut session.watched) {
                 people.unwatch(&user, id);

@@ -148,6 +148,9 @@ fn what_a_user_says_about_itself_is_bounded_and_of_the_right_shape() {
     let many: Vec<String> = (0..257).map(|n| format!("\"{n}\"")).collect();
     let many = format!(r#"{{"users":[{}]}}"#, many.join(","));
     assert_eq!(place.refused(&alice, "presence:subscribe", &many), "too_large");
+    let known = format!(r#"{{"users":[{}"u0"]}}"#, r#""u0","#.repeat(256));
+    place.ask(&alice, "presence:subscribe", r#"{"users":["u0"]}"#).unwrap();
+    assert_eq!(place.refused(&alice, "presence:subscribe", &known), "too_large", "known ones, many times");
     assert_eq!(place.refused(&alice, "presence:get", &many), "too_large");
     assert_eq!(place.refused(&alice, "presence:get", "{}"), "bad_request");
 }

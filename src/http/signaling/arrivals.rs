@@ -2,7 +2,7 @@
 
 use super::arrival::{Answer, Arrival, Request, Wire as WireKind};
 use super::connection::{Connection, Ended, Socket, Wire};
-use super::driver::{Common, Driver, Key, at};
+use super::driver::{Common, Driver, Key, PART_BYTES, at};
 use super::engine_io::EngineIo;
 use super::link::Link;
 use super::mailbox::{Letter, Ticket};
@@ -12,7 +12,7 @@ use crate::auth::token::TokenRefused;
 use crate::base::{Now, Rate, subscriber};
 use crate::net::tls::HandedOver;
 use crate::signaling::Identity;
-use crate::wire::engine_io::{Query, Reject};
+use crate::wire::engine_io::{self, Query, Reject};
 use crate::wire::websocket::{CloseCode, write_close};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -80,7 +80,7 @@ impl Driver {
             Err(reject) => return answer(reply, Answer::reject(reject)),
         };
         if let Some(sid) = sid {
-            let Some(key) = self.common.key_by_sid.get(&sid).copied() else {
+            let Some(key) = self.session_of(&about, &sid) else {
                 return answer(reply, Answer::reject(Reject::UnknownSid));
             };
             if matches!(at(&mut self.connections, key), Some(Connection { wire: Wire::Leaving(..), .. })) {
@@ -108,10 +108,46 @@ impl Driver {
             Ok(_) => return answer(reply, Answer::reject(Reject::BadHandshakeMethod)),
             Err(reject) => return answer(reply, Answer::reject(reject)),
         };
-        if !self.common.key_by_sid.contains_key(sid) {
+        let Some(key) = self.session_of(about, sid) else {
             return answer(reply, Answer::reject(Reject::UnknownSid));
+        };
+        let posted = self.post(now, key, body);
+        answer(reply, posted.map_or_else(Answer::reject, |()| Answer::text(Bytes::from_static(b"ok"))));
+    }
+
+    /// Handles a POST, a part at a time.
+    fn post(&mut self, now: Now, key: Key, body: &[u8]) -> Result<(), Reject> {
+        for part in parts(body) {
+            let Some(Connection { wire: Wire::EngineIo(wire), about, .. }) = at(&mut self.connections, key)
+            else {
+                // It ended by what was in a part before.
+                return Ok(());
+            };
+            let (answer, handled) = wire.on_post(&mut self.common, now, about, part);
+            self.settle(now, key, handled);
+            self.carry_out(now);
+            answer?;
+            self.send_in_time(now, part.len());
         }
-        self.with_engine(now, sid, |wire, common, about| wire.on_post(common, now, about, body, reply));
+        Ok(())
+    }
+
+    /// The session of a transport id, for whoever may know it. The id itself is the secret that its requests are bound
+    /// to, since addresses and tokens change while a session lasts. What cannot change is where it is mounted and the
+    /// page behind it: another page that got hold of an id is told that there is no such session. Browsers leave out
+    /// the origin of some requests.
+    fn session_of(&mut self, about: &Arrival, sid: &str) -> Option<Key> {
+        let key = self.common.key_by_sid.get(sid).copied()?;
+        let owner = &mut at(&mut self.connections, key)?.about;
+        let is_same_page = match (&owner.origin, &about.origin) {
+            (Some(known), Some(origin)) => known == origin,
+            (None, Some(origin)) => {
+                owner.origin = Some(origin.clone());
+                true
+            }
+            (_, None) => true,
+        };
+        (is_same_page && owner.mount == about.mount).then_some(key)
     }
 
     /// Lets `act` work on the session of a transport id, if there is one.
@@ -151,8 +187,12 @@ impl Driver {
                 Err(_) => return,
             },
         };
+        // Whoever came now would never be told to go, and the thread would wait for them.
+        if self.is_stopping {
+            return refuse(link, &mut self.out, CloseCode::GOING_AWAY, "the server stops");
+        }
         let key = match sid {
-            Some(sid) => self.common.key_by_sid.get(sid).copied(),
+            Some(sid) => self.session_of(&about, sid),
             None => Some(self.vacant()),
         };
         let Some(key) = key.filter(|key| self.poller.add_edge(link.fd(), key.0).is_ok()) else {
@@ -164,12 +204,8 @@ impl Driver {
                 let Some(connection) = at(&mut self.connections, key) else { return };
                 let Wire::EngineIo(wire) = &mut connection.wire else { return };
                 if wire.on_socket(&self.common, now).is_err() {
-                    return refuse(
-                        socket.link,
-                        &mut self.out,
-                        CloseCode::POLICY,
-                        "the session has a WebSocket already",
-                    );
+                    let why = "the session has a WebSocket already";
+                    return refuse(socket.link, &mut self.out, CloseCode::POLICY, why);
                 }
                 connection.socket = Some(socket);
             }
@@ -185,11 +221,11 @@ impl Driver {
             }
         }
         self.common.touch(key);
-        if !plain.is_empty()
-            && let Some(connection) = at(&mut self.connections, key)
-            && let Err(ended) = connection.hear(&mut self.common, now, &mut plain)
-        {
-            self.lose_socket(now, key, ended);
+        for part in plain.chunks_mut(PART_BYTES) {
+            let Some(connection) = at(&mut self.connections, key) else { return };
+            let result = connection.hear(&mut self.common, now, part);
+            self.heard(now, key, result);
+            self.send_in_time(now, part.len());
         }
     }
 
@@ -220,6 +256,22 @@ impl Driver {
         self.common.touch(key);
         self.watch(key);
     }
+}
+
+/// The parts of a payload, each of whole packets. What is none stays whole, and is found to be none as that.
+fn parts(mut body: &[u8]) -> Vec<&[u8]> {
+    let is_payload = std::str::from_utf8(body).is_ok_and(|body| engine_io::payload(body).is_ok());
+    let mut parts = Vec::new();
+    while is_payload
+        && let Some(behind) = body.get(PART_BYTES..)
+        && let Some(end) = behind.iter().position(|byte| *byte == engine_io::SEPARATOR)
+    {
+        let (part, rest) = body.split_at(PART_BYTES + end);
+        parts.push(part);
+        body = &rest[1..];
+    }
+    parts.push(body);
+    parts
 }
 
 /// Closes a WebSocket that has no session.

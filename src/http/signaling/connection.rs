@@ -90,7 +90,7 @@ impl Socket {
         Self { link, reader: Reader::new(message_bytes_max), ping: None, watches_writable: false }
     }
 
-    /// The answer to a ping, if one waits and the client reads.
+    /// The answer to a ping, if one waits. A client that does not read gets none: it could make us keep them for ever.
     pub(super) fn write_pong(&mut self, out: &mut Vec<u8>) {
         if !self.link.is_blocked()
             && let Some(payload) = self.ping.take()
@@ -170,7 +170,7 @@ impl Connection {
         }
     }
 
-    /// Whether it has something to send that no session has.
+    /// Whether it has something to send that no session has, or its socket has to be waited for.
     pub(super) fn has_replies(&self) -> bool {
         // A read under TLS may have filled the socket, which is then to be watched.
         let of_socket = |socket: &Socket| socket.ping.is_some() || socket.link.is_blocked();

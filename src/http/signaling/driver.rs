@@ -37,6 +37,9 @@ const READS_AT_ONCE: usize = 32;
 /// Bytes that are gathered for one write.
 pub(super) const WRITE_BYTES: usize = 64 << 10;
 
+/// Bytes that are handled before anything is sent: they hold fewer events than may wait for one session.
+pub(super) const PART_BYTES: usize = 2 << 10;
+
 /// How long a client that was told to go may take to go.
 const LEAVE_WITHIN: Duration = Duration::from_secs(3);
 
@@ -98,6 +101,8 @@ pub(super) struct Driver {
     pub(super) openings: BudgetTable,
     pub(super) random: Random,
     pub(super) scratch: Scratch,
+    /// What was heard since the last time that everything was sent.
+    heard_bytes: usize,
     pub(super) out: Vec<u8>,
     pub(super) clock: Clock,
     pub(super) published: Arc<Published>,
@@ -152,6 +157,7 @@ impl Driver {
             openings,
             random,
             scratch: Scratch::default(),
+            heard_bytes: 0,
             out: Vec::new(),
             clock,
             published,
@@ -222,18 +228,35 @@ impl Driver {
         }
     }
 
-    /// Reads once, and handles every message in it.
+    /// Reads once, and handles every message in that.
     fn read(&mut self, now: Now, key: Key) {
         let Some(connection) = at(&mut self.connections, key) else { return };
         let Some(socket) = &mut connection.socket else { return };
         let result = match socket.link.read(&mut self.scratch) {
             Received::Nothing => Ok(()),
             Received::Ended => Err(Ended::Broken),
-            Received::Bytes(bytes) => connection.hear(&mut self.common, now, bytes),
+            Received::Bytes(count) => return self.hear(now, key, count),
         };
+        self.heard(now, key, result);
+    }
+
+    /// Handles what was read, a part at a time.
+    fn hear(&mut self, now: Now, key: Key, count: usize) {
+        let mut from = 0;
+        while from < count {
+            let part = from..count.min(from + PART_BYTES);
+            from = part.end;
+            let Some(connection) = at(&mut self.connections, key) else { return };
+            let result = connection.hear(&mut self.common, now, self.scratch.part(part.clone()));
+            self.heard(now, key, result);
+            self.send_in_time(now, part.len());
+        }
+    }
+
+    pub(super) fn heard(&mut self, now: Now, key: Key, result: Result<(), Ended>) {
         match result {
             Ok(()) => {
-                if connection.has_replies() {
+                if at(&mut self.connections, key).is_some_and(|connection| connection.has_replies()) {
                     self.common.touch(key);
                 }
                 self.watch(key);
@@ -241,6 +264,15 @@ impl Driver {
             Err(ended) => self.lose_socket(now, key, ended),
         }
         self.carry_out(now);
+    }
+
+    /// What waits for one client is bounded: nobody shall overflow another one, or himself, by saying much in one go
+    /// to somebody who reads.
+    pub(super) fn send_in_time(&mut self, now: Now, heard_bytes: usize) {
+        self.heard_bytes += heard_bytes;
+        if self.heard_bytes >= PART_BYTES {
+            self.send_all(now);
+        }
     }
 
     // --- what follows ----------------------------------------------------------------------------------------------
@@ -307,6 +339,7 @@ impl Driver {
 
     /// Sends what connections have to send, those that were touched in this turn.
     fn send_all(&mut self, now: Now) {
+        self.heard_bytes = 0;
         let mut dirty = std::mem::take(&mut self.common.dirty);
         for key in dirty.drain(..) {
             self.send(now, key);

@@ -2,10 +2,11 @@
 
 use super::arrival::{Answer, Arrival};
 use super::connection::{Ended, Socket};
-use super::driver::{Common, Key, WRITE_BYTES};
+use super::driver::{Common, Key};
 use super::mailbox::Ticket;
 use super::seats::{Auth, Entered, Seats};
 use super::settings::Namespace;
+use super::sink::Sink;
 use crate::auth::token::TokenRefused;
 use crate::base::{Now, Timestamp};
 use crate::metrics::{
@@ -16,13 +17,16 @@ use crate::signaling::{Identity, Inbound, Outgoing};
 use crate::wire::engine_io::{self, Data, Packet, Reject};
 use crate::wire::json::Refused;
 use crate::wire::socket_io::{self, Content, Malformed};
-use crate::wire::websocket::{CloseCode, Opcode, write_frame};
+use crate::wire::websocket::CloseCode;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use tokio::sync::oneshot;
 
 /// Answers to CONNECT that may wait for a client that does not read them.
 const REPLIES_MAX: usize = 64;
+
+/// Refused CONNECTs of one connection; each may have cost the check of a signature.
+const REFUSALS_MAX: u8 = 32;
 
 /// One Engine.IO session.
 pub(super) struct EngineIo {
@@ -34,7 +38,9 @@ pub(super) struct EngineIo {
     pub(super) seats: Seats,
     /// Packets that are of no session: answers to CONNECT, echoes.
     replies: VecDeque<Reply>,
-    /// By when it must be in a namespace; `None` once it was.
+    /// How many of its CONNECTs were refused.
+    refusals: u8,
+    /// By when it must be in a namespace; `None` while it is.
     hello_by: Option<Timestamp>,
     /// By when the attachments that were announced must be there.
     attachments_by: Option<Timestamp>,
@@ -46,42 +52,6 @@ pub(super) struct EngineIo {
 enum Reply {
     Text(Box<[u8]>),
     Binary(Box<[u8]>),
-}
-
-/// Where packets go.
-enum Sink<'o> {
-    /// Frames of a WebSocket.
-    Socket(&'o mut Vec<u8>),
-    /// The body of an answer.
-    Poll(&'o mut Vec<u8>),
-}
-
-impl Sink<'_> {
-    /// `packet`: of Engine.IO, text.
-    fn text(&mut self, packet: &[u8]) {
-        match self {
-            Self::Socket(out) => write_frame(out, Opcode::Text, packet),
-            Self::Poll(body) => {
-                engine_io::separate(body);
-                body.extend_from_slice(packet);
-            }
-        }
-    }
-
-    fn binary(&mut self, bytes: &[u8]) {
-        match self {
-            Self::Socket(out) => write_frame(out, Opcode::Binary, bytes),
-            Self::Poll(body) => {
-                engine_io::separate(body);
-                Packet::from_binary(bytes).encode(body);
-            }
-        }
-    }
-
-    fn is_full(&self) -> bool {
-        let (Self::Socket(out) | Self::Poll(out)) = self;
-        out.len() >= WRITE_BYTES
-    }
 }
 
 impl EngineIo {
@@ -104,6 +74,7 @@ impl EngineIo {
             decoder: socket_io::Decoder::default(),
             seats: Seats::new(key),
             replies: VecDeque::new(),
+            refusals: 0,
             hello_by: (!common.settings.echo).then(|| now.at.after(common.settings.hello_timeout)),
             attachments_by: None,
             label,
@@ -152,27 +123,20 @@ impl EngineIo {
         }
     }
 
+    /// Handles a POST, or a part of one. Gives what it is to be answered, and whether the session goes on.
     pub(super) fn on_post(
         &mut self,
         common: &mut Common,
         now: Now,
         about: &Arrival,
-        body: &Bytes,
-        reply: oneshot::Sender<Answer>,
-    ) -> Result<(), Ended> {
+        body: &[u8],
+    ) -> (Result<(), Reject>, Result<(), Ended>) {
         self.notice_lost_poll();
         if let Err(reject) = self.engine.on_post(now.at, &common.settings.engine()) {
-            let _gone_anyway = Answer::reject(reject).give(reply);
-            return Ok(());
+            return (Err(reject), Ok(()));
         }
         let handled = self.on_body(common, now, about, body);
-        let answer = match (self.engine.on_post_end(), handled) {
-            (Ok(()), Ok(())) => Answer::text(Bytes::from_static(b"ok")),
-            (Err(reject), _) => Answer::reject(reject),
-            (_, Err(_)) => Answer::reject(Reject::BadRequest),
-        };
-        let _gone_anyway = answer.give(reply);
-        handled
+        (self.engine.on_post_end().and(handled.map_err(|_| Reject::BadRequest)), handled)
     }
 
     fn on_body(&mut self, common: &mut Common, now: Now, about: &Arrival, body: &[u8]) -> Result<(), Ended> {
@@ -315,6 +279,9 @@ impl EngineIo {
                 if let Some(namespace) = namespace {
                     self.seats.leave(common, now, namespace);
                 }
+                if self.seats.len() == 0 && self.hello_by.is_none() {
+                    self.hello_by = Some(now.at.after(common.settings.hello_timeout));
+                }
                 Ok(())
             }
             // The hub asks for no answers.
@@ -335,6 +302,7 @@ impl EngineIo {
             let mut packet = Vec::new();
             engine_io::begin_message(&mut packet);
             socket_io::connect_error(&mut packet, name, "Invalid namespace", None);
+            self.count_refusal()?;
             return self.reply(Reply::Text(packet.into()));
         };
         if self.seats.knows(namespace) {
@@ -351,6 +319,15 @@ impl EngineIo {
         self.on_entered(common, namespace, &entered)
     }
 
+    /// Honest clients show another token, or give up.
+    fn count_refusal(&mut self) -> Result<(), Ended> {
+        self.refusals += 1;
+        if self.refusals > REFUSALS_MAX {
+            return Err(Ended::Violation(CloseCode::POLICY, "too many refused connects"));
+        }
+        Ok(())
+    }
+
     fn on_entered(&mut self, common: &Common, namespace: u16, entered: &Entered) -> Result<(), Ended> {
         let Namespace { name, recovers } = &common.settings.namespaces[usize::from(namespace)];
         let mut packet = Vec::new();
@@ -363,6 +340,7 @@ impl EngineIo {
             }
             Entered::Refused(refusal) => {
                 socket_io::connect_error(&mut packet, name, &refusal.message, Some(refusal.code_text()));
+                self.count_refusal()?;
             }
             Entered::Later => return Ok(()),
         }

@@ -4,6 +4,7 @@ use crate::net::tls::{HandedOver, INCOMING_BYTES_MAX, TlsSession};
 use std::any::Any;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 
 /// Bytes of one read: more stay in the kernel until the others had their turn.
@@ -17,11 +18,18 @@ pub(super) struct Scratch {
     plain: Vec<u8>,
     /// The last read took all that there was room for: perhaps there is more.
     pub(super) was_filled: bool,
+    /// Which of the two has what the last read brought.
+    is_plain: bool,
 }
 
 impl Default for Scratch {
     fn default() -> Self {
-        Self { raw: vec![0; INCOMING_BYTES_MAX + READ_BYTES].into(), plain: Vec::new(), was_filled: false }
+        Self {
+            raw: vec![0; INCOMING_BYTES_MAX + READ_BYTES].into(),
+            plain: Vec::new(),
+            was_filled: false,
+            is_plain: false,
+        }
     }
 }
 
@@ -31,6 +39,12 @@ impl Scratch {
         let count = socket.read(&mut self.raw[kept..kept + READ_BYTES]);
         self.was_filled = matches!(count, Ok(READ_BYTES));
         count
+    }
+
+    /// A part of what the last read brought.
+    pub(super) fn part(&mut self, part: Range<usize>) -> &mut [u8] {
+        let all = if self.is_plain { &mut self.plain[..] } else { &mut self.raw[..] };
+        &mut all[part]
     }
 }
 
@@ -48,9 +62,9 @@ pub(super) struct Link {
 }
 
 /// What a read brought.
-pub(super) enum Received<'s> {
-    /// Application data, never empty.
-    Bytes(&'s mut [u8]),
+pub(super) enum Received {
+    /// So many bytes of application data, at least one; see [`Scratch::part`].
+    Bytes(usize),
     /// Nothing for now.
     Nothing,
     /// The client sends no more, or the connection is broken.
@@ -72,18 +86,19 @@ impl Link {
     }
 
     /// Reads once.
-    pub(super) fn read<'s>(&mut self, scratch: &'s mut Scratch) -> Received<'s> {
-        if self.tls.is_some() {
+    pub(super) fn read(&mut self, scratch: &mut Scratch) -> Received {
+        scratch.is_plain = self.tls.is_some();
+        if scratch.is_plain {
             return self.read_tls(scratch);
         }
         match scratch.fill(&self.socket, 0) {
             Ok(0) => Received::Ended,
-            Ok(count) => Received::Bytes(&mut scratch.raw[..count]),
+            Ok(count) => Received::Bytes(count),
             Err(error) => nothing_or_ended(&error),
         }
     }
 
-    fn read_tls<'s>(&mut self, scratch: &'s mut Scratch) -> Received<'s> {
+    fn read_tls(&mut self, scratch: &mut Scratch) -> Received {
         let Some(tls) = &mut self.tls else { return Received::Nothing };
         let kept = self.incoming.len();
         scratch.raw[..kept].copy_from_slice(&self.incoming);
@@ -103,7 +118,7 @@ impl Link {
         let flushed = self.flush();
         let (Ok(received), Ok(())) = (received, flushed) else { return Received::Ended };
         match (scratch.plain.is_empty(), received.closed) {
-            (false, _) => Received::Bytes(&mut scratch.plain),
+            (false, _) => Received::Bytes(scratch.plain.len()),
             (true, true) => Received::Ended,
             (true, false) => Received::Nothing,
         }
@@ -187,7 +202,7 @@ impl Link {
     }
 }
 
-fn nothing_or_ended(error: &io::Error) -> Received<'static> {
+fn nothing_or_ended(error: &io::Error) -> Received {
     match error.kind() {
         ErrorKind::WouldBlock | ErrorKind::Interrupted => Received::Nothing,
         _ => Received::Ended,

@@ -84,6 +84,13 @@ impl Door {
         let _busy = self.post(Letter::PollLost(sid.into()));
     }
 
+    /// Posts a letter once there is a place.
+    pub(super) async fn deliver(&self, letter: Letter) {
+        if self.sender.send(letter).await.is_ok() {
+            self.waker.wake();
+        }
+    }
+
     pub(super) fn post(&self, letter: Letter) -> Result<(), Busy> {
         self.sender.try_send(letter).map_err(|_| Busy)?;
         self.waker.wake();
@@ -92,6 +99,7 @@ impl Door {
 }
 
 /// A place in the queue.
+#[derive(Debug)]
 pub(crate) struct Place {
     permit: OwnedPermit<Letter>,
     waker: Waker,
@@ -100,7 +108,11 @@ pub(crate) struct Place {
 impl Place {
     /// Hands a client over.
     pub(crate) fn send(self, request: Request) {
-        self.permit.send(Letter::Request(Box::new(request)));
+        self.post(Letter::Request(Box::new(request)));
+    }
+
+    pub(super) fn post(self, letter: Letter) {
+        self.permit.send(letter);
         self.waker.wake();
     }
 }

@@ -17,6 +17,7 @@ mod mailbox;
 mod plain;
 mod seats;
 mod settings;
+mod sink;
 
 pub(crate) use arrival::{Answer, Arrival, Request, Wire};
 pub use backend::Backend;
@@ -62,6 +63,8 @@ pub fn connection_bytes_max(message_bytes_max: u64) -> u64 {
 #[derive(Debug)]
 pub struct Signaling {
     door: Door,
+    /// For the letter that ends it: strangers can fill the queue.
+    last: Place,
     published: Arc<Published>,
     beats: Beats,
     thread: JoinHandle<()>,
@@ -82,6 +85,7 @@ impl Signaling {
     pub fn start(setup: Setup) -> io::Result<Self> {
         let poller = Poller::new()?;
         let (door, inbox) = Door::new(poller.waker());
+        let last = door.try_reserve().map_err(|Busy| io::Error::other("a new queue has no place"))?;
         let published = Arc::<Published>::default();
         let Setup { settings, backend, gate, random, clock } = setup;
         let beats = Beats::default();
@@ -102,7 +106,7 @@ impl Signaling {
         let thread = std::thread::Builder::new()
             .name("signaling".to_owned())
             .spawn(move || Driver::new(parts).run())?;
-        Ok(Self { door, published, beats, thread })
+        Ok(Self { door, last, published, beats, thread })
     }
 
     /// Where HTTP hands clients over.
@@ -131,8 +135,7 @@ impl Signaling {
 
     /// Ends all calls and connections, and then the thread; returns when it has ended, some seconds at most.
     pub fn stop(self) {
-        if self.door.post(Letter::Stop).is_ok() {
-            let _panicked_and_said_so = self.thread.join();
-        }
+        self.last.post(Letter::Stop);
+        let _panicked_and_said_so = self.thread.join();
     }
 }
