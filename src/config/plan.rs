@@ -208,6 +208,7 @@ impl Plan {
         differ("tls.mode", self.tls.is_some() == other.tls.is_some());
         differ("http.admin", self.admin == other.admin);
         differ("http.public", self.public.address == other.public.address);
+        differ("auth.jwt", self.tokens.is_some() == other.tokens.is_some());
         differ("signaling.enabled", self.public.signaling.is_some() == other.public.signaling.is_some());
         differ("signaling.socketio_paths", self.public.paths() == other.public.paths());
         let namespaces = self.driver.namespaces == other.driver.namespaces;

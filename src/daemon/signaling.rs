@@ -2,7 +2,7 @@
 
 use crate::base::Random;
 use crate::config::Plan;
-use crate::http::signaling::{Door, Gate, Setup, Signaling};
+use crate::http::signaling::{Door, Gate, LocalHub, Setup, Signaling};
 use crate::http::{KeySets, Pace, WebClient};
 use crate::metrics::Published;
 use crate::net::Clock;
@@ -44,7 +44,8 @@ impl SignalingSide {
         let clock = Clock::start();
         let hub = Hub::new(plan.hub_settings(), random.fork(), clock.now());
         let settings = plan.driver.clone();
-        let thread = Signaling::start(Setup { settings, backend: Box::new(hub), gate, random, clock })?;
+        let thread =
+            Signaling::start(Setup { settings, backend: Box::new(LocalHub::new(hub)), gate, random, clock })?;
         Ok(Some(Self { thread, tokens }))
     }
 

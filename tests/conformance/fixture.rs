@@ -92,7 +92,7 @@ impl Backend for Fixture {
         None
     }
 
-    fn next_effect(&mut self, _: Now) -> Option<Effect> {
+    fn next_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()
     }
 

@@ -92,7 +92,7 @@ fn messages_that_are_none_of_the_plain_wire_close_the_connection() {
 fn packets_that_are_none_of_socket_io_close_the_connection() {
     let (place, mut pair) = Place::with_pair();
     let deep = format!("42[\"x\",{}", "[".repeat(60_000));
-    let attachments = format!("451-[\"message\",{{\"_placeholder\":true,\"num\":0}}]");
+    let attachments = String::from("451-[\"message\",{\"_placeholder\":true,\"num\":0}]");
     let cases = [
         ("no packet of Engine.IO", text("x"), 1002),
         ("an empty one", text(""), 1002),

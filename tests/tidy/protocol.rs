@@ -46,7 +46,7 @@ fn is_event(token: &Token) -> bool {
     let in_family = |family: &&str| {
         token.text.strip_prefix(*family).is_some_and(|rest| !rest.is_empty() && rest.chars().all(is_plain))
     };
-    token.kind == Kind::Text && FAMILIES.iter().any(|family| in_family(family))
+    token.kind == Kind::Text && FAMILIES.iter().any(in_family)
 }
 
 /// The values in the braces behind `NAME as ".."`.

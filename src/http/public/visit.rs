@@ -13,6 +13,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -48,7 +49,12 @@ pub(super) async fn visit(State(shared): State<Arc<Shared>>, place: Place, reque
         return Problem::NotFound.into_response();
     };
     let Some(peer) = request.extensions().get::<Peer>() else { return Problem::Internal.into_response() };
-    let client = peer.client(request.headers(), &settings.trusted_proxies);
+    let mut client = peer.client(request.headers(), &settings.trusted_proxies);
+    if client.address.is_loopback() && peer.is_trusted(&settings.trusted_proxies) {
+        // Clients on this host are exempt from limits per source, and its proxy is none of them: whom it does not
+        // name, or names in two ways, has one source together with all others like that.
+        client.address = Ipv4Addr::UNSPECIFIED.into();
+    }
     let judged = rules.origins.judge(request.headers(), client.is_secure);
     let answered = match &judged {
         Judged::Refused(origin) => {

@@ -8,7 +8,8 @@ use tokio::sync::oneshot;
 /// Who comes, and how. Its origin may connect. Nothing else of it has been judged, its token least of all, so it has
 /// no `Debug`: `query` and `token` must never be in a log.
 pub(crate) struct Arrival {
-    /// The client, seen through the proxies that are trusted; never an IPv4 address in the form of IPv6.
+    /// The client, seen through the proxies that are trusted; never an IPv4 address in the form of IPv6. `0.0.0.0`
+    /// for everybody whom a trusted proxy on this host does not name.
     pub client: IpAddr,
     /// The client's own side was under TLS, as far as we or trusted proxies can tell.
     pub secure: bool,

@@ -169,14 +169,6 @@ impl Driver {
 
     fn on_websocket(&mut self, now: Now, about: Arrival, wire: WireKind, handed: HandedOver) {
         let (mut link, mut plain) = Link::new(handed);
-        if self.is_stopping || self.connections.len() >= self.common.settings.connections_max {
-            return refuse(
-                link,
-                &mut self.out,
-                CloseCode::TRY_AGAIN,
-                "too many connections; try again later",
-            );
-        }
         if link.take_handed_over(&mut plain).is_err() {
             return;
         }
@@ -190,6 +182,10 @@ impl Driver {
         // Whoever came now would never be told to go, and the thread would wait for them.
         if self.is_stopping {
             return refuse(link, &mut self.out, CloseCode::GOING_AWAY, "the server stops");
+        }
+        if sid.is_none() && self.connections.len() >= self.common.settings.connections_max {
+            let why = "too many connections; try again later";
+            return refuse(link, &mut self.out, CloseCode::TRY_AGAIN, why);
         }
         let key = match sid {
             Some(sid) => self.session_of(&about, sid),

@@ -5,6 +5,7 @@ use crate::metrics::CounterSet;
 use crate::signaling::{
     Effect, Hello, Hub, Identity, Inbound, Outgoing, Push, Refusal, SessionId, Settings, Welcome,
 };
+use std::collections::VecDeque;
 
 /// The hub, or what stands in its place where the wires alone are tested. See [`Hub`] for the methods.
 pub trait Backend: Send {
@@ -32,7 +33,7 @@ pub trait Backend: Send {
     /// When [`Backend::on_deadline`] has something to do.
     fn next_deadline(&self) -> Option<Timestamp>;
     /// What to do next; messages of the bus are its own matter.
-    fn next_effect(&mut self, now: Now) -> Option<Effect>;
+    fn next_effect(&mut self) -> Option<Effect>;
     /// What to send next to this client.
     fn next_outgoing(&mut self, session: SessionId) -> Option<Outgoing>;
     /// Where a client that has seen `push` goes on; `None` while it cannot.
@@ -45,21 +46,49 @@ pub trait Backend: Send {
     fn shutdown(&mut self, now: Now);
 }
 
-impl Backend for Hub {
+/// The hub of a single node: what it says to others it hears itself, before anything else happens to it.
+pub struct LocalHub {
+    hub: Hub,
+    effects: VecDeque<Effect>,
+}
+
+impl LocalHub {
+    /// A node of its own.
+    pub fn new(hub: Hub) -> Self {
+        Self { hub, effects: VecDeque::new() }
+    }
+
+    /// Brings the bus to rest, so that the next input meets what this one has changed.
+    fn settle(&mut self, now: Now) {
+        while let Some(effect) = self.hub.next_effect() {
+            match effect {
+                Effect::Publish(message) => self.hub.on_bus(now, message),
+                effect => self.effects.push_back(effect),
+            }
+        }
+    }
+}
+
+impl Backend for LocalHub {
     fn connect(&mut self, now: Now, hello: Hello<'_>, _auth: &str) -> Result<Welcome, Refusal> {
-        Self::connect(self, now, hello)
+        let welcome = self.hub.connect(now, hello);
+        self.settle(now);
+        welcome
     }
 
     fn on_event(&mut self, now: Now, session: SessionId, event: Inbound<'_>) {
-        Self::on_event(self, now, session, event);
+        self.hub.on_event(now, session, event);
+        self.settle(now);
     }
 
     fn on_lost(&mut self, now: Now, session: SessionId) {
-        Self::on_lost(self, now, session);
+        self.hub.on_lost(now, session);
+        self.settle(now);
     }
 
     fn on_left(&mut self, now: Now, session: SessionId) {
-        Self::on_left(self, now, session);
+        self.hub.on_left(now, session);
+        self.settle(now);
     }
 
     fn on_verified(
@@ -69,44 +98,41 @@ impl Backend for Hub {
         ack: Option<u64>,
         result: Result<Identity, Refusal>,
     ) {
-        Self::on_verified(self, now, session, ack, result);
+        self.hub.on_verified(now, session, ack, result);
+        self.settle(now);
     }
 
     fn on_deadline(&mut self, now: Now) {
-        Self::on_deadline(self, now);
+        self.hub.on_deadline(now);
+        self.settle(now);
     }
 
     fn next_deadline(&self) -> Option<Timestamp> {
-        Self::next_deadline(self)
+        self.hub.next_deadline()
     }
 
-    /// The bus of a single node: what the hub says to others it hears itself.
-    fn next_effect(&mut self, now: Now) -> Option<Effect> {
-        loop {
-            match Self::next_effect(self)? {
-                Effect::Publish(message) => self.on_bus(now, message),
-                effect => return Some(effect),
-            }
-        }
+    fn next_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
     }
 
     fn next_outgoing(&mut self, session: SessionId) -> Option<Outgoing> {
-        Self::next_outgoing(self, session)
+        self.hub.next_outgoing(session)
     }
 
     fn offset(&self, push: &Push) -> Option<String> {
-        Some(Self::offset(self, push))
+        Some(self.hub.offset(push))
     }
 
     fn reload(&mut self, settings: Settings) {
-        Self::reload(self, settings);
+        self.hub.reload(settings);
     }
 
     fn counters(&mut self) -> &mut CounterSet {
-        Self::counters(self)
+        self.hub.counters()
     }
 
     fn shutdown(&mut self, now: Now) {
-        Self::shutdown(self, now);
+        self.hub.shutdown(now);
+        self.settle(now);
     }
 }

@@ -87,6 +87,15 @@ impl Common {
             self.dirty.push(key);
         }
     }
+
+    /// A connection gives up a session. `false`: it is somebody else's by now.
+    pub(super) fn release(&mut self, session: SessionId, key: Key) -> bool {
+        let is_its_own = self.connection_by_session.get(&session) == Some(&key);
+        if is_its_own {
+            self.connection_by_session.remove(&session);
+        }
+        is_its_own
+    }
 }
 
 /// The thread's state.
@@ -207,7 +216,8 @@ impl Driver {
         if event.writable {
             let socket = self.connection(key).and_then(|connection| connection.socket.as_mut());
             if socket.is_some_and(|socket| socket.link.flush().is_err()) {
-                return self.lose_socket(now, key, Ended::Broken);
+                self.lose_socket(now, key, Ended::Broken);
+                return self.carry_out(now);
             }
             self.common.touch(key);
         }
@@ -250,6 +260,11 @@ impl Driver {
             let result = connection.hear(&mut self.common, now, self.scratch.part(part.clone()));
             self.heard(now, key, result);
             self.send_in_time(now, part.len());
+        }
+        let socket = self.connection(key).and_then(|connection| connection.socket.as_ref());
+        if socket.is_some_and(|socket| socket.link.has_ended()) {
+            self.lose_socket(now, key, Ended::Broken);
+            self.carry_out(now);
         }
     }
 
@@ -303,13 +318,8 @@ impl Driver {
     /// Does what the hub wants done to connections.
     pub(super) fn carry_out(&mut self, now: Now) {
         loop {
-            while let Some((key, session)) = self.common.replaced.pop() {
-                if let Some(connection) = at(&mut self.connections, key) {
-                    connection.forget(session);
-                    self.end(now, key, Ended::Hub(Closing::Replaced));
-                }
-            }
-            let Some(effect) = self.common.backend.next_effect(now) else { return };
+            self.end_replaced(now);
+            let Some(effect) = self.common.backend.next_effect() else { return };
             match effect {
                 Effect::Ready(session) => {
                     if let Some(key) = self.common.connection_by_session.get(&session).copied() {
@@ -326,6 +336,19 @@ impl Driver {
                 Effect::CallEnded(call) => tracing::debug!(?call, "a call has ended"),
                 Effect::Publish(_) => debug_assert!(false, "the bus is the backend's"),
             }
+        }
+    }
+
+    /// Ends the connections whose sessions went on elsewhere, once they know of none of these any more.
+    fn end_replaced(&mut self, now: Now) {
+        let replaced = std::mem::take(&mut self.common.replaced);
+        for (key, session) in &replaced {
+            if let Some(connection) = at(&mut self.connections, *key) {
+                connection.forget(*session);
+            }
+        }
+        for (key, _) in replaced {
+            self.end(now, key, Ended::Hub(Closing::Replaced));
         }
     }
 
@@ -353,6 +376,7 @@ impl Driver {
 
     fn send(&mut self, now: Now, key: Key) {
         let Some(connection) = at(&mut self.connections, key) else { return };
+        let was_blocked = connection.socket.as_ref().is_some_and(|socket| socket.link.is_blocked());
         if let Err(ended) = connection.send(&mut self.common, now, &mut self.out) {
             return match ended {
                 Ended::Broken => self.lose_socket(now, key, ended),
@@ -365,6 +389,10 @@ impl Driver {
                 socket.watches_writable = is_blocked;
                 let asked = self.poller.rearm(socket.link.fd(), key.0, is_blocked);
                 debug_assert!(asked.is_ok(), "a socket that is watched");
+            }
+            if was_blocked && !is_blocked {
+                // What waited behind the full socket has been passed over.
+                self.common.touch(key);
             }
         }
         self.watch(key);

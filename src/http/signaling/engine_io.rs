@@ -13,7 +13,7 @@ use crate::metrics::{
     Carrier as Label, MessageDirection, signaling_closed, signaling_messages, signaling_opened,
 };
 use crate::signaling::engine::{Carrier, Control, End, Engine, Output};
-use crate::signaling::{Identity, Inbound, Outgoing};
+use crate::signaling::{Identity, Inbound, Outgoing, Refusal};
 use crate::wire::engine_io::{self, Data, Packet, Reject};
 use crate::wire::json::Refused;
 use crate::wire::socket_io::{self, Content, Malformed};
@@ -45,8 +45,6 @@ pub(super) struct EngineIo {
     /// By when the attachments that were announced must be there.
     attachments_by: Option<Timestamp>,
     label: Label,
-    /// An answer did not reach its client.
-    is_broken: bool,
 }
 
 enum Reply {
@@ -78,7 +76,6 @@ impl EngineIo {
             hello_by: (!common.settings.echo).then(|| now.at.after(common.settings.hello_timeout)),
             attachments_by: None,
             label,
-            is_broken: false,
         }
     }
 
@@ -338,6 +335,10 @@ impl EngineIo {
                 let pid = Some(&*welcome.pid).filter(|pid| *recovers && !pid.is_empty());
                 socket_io::connect(&mut packet, name, &welcome.public_id, pid);
             }
+            // CONNECT_ERROR would be a verdict, after which the client's library stays away.
+            Entered::Refused(Refusal { retry_after_ms: Some(_), .. }) | Entered::Busy => {
+                return Err(Ended::Violation(CloseCode::TRY_AGAIN, "too many for now; try again later"));
+            }
             Entered::Refused(refusal) => {
                 socket_io::connect_error(&mut packet, name, &refusal.message, Some(refusal.code_text()));
                 self.count_refusal()?;
@@ -393,7 +394,6 @@ impl EngineIo {
         }
         match ended {
             Some(ended) => Err(ended),
-            None if self.is_broken => Err(Ended::Broken),
             None => Ok(()),
         }
     }
@@ -449,8 +449,9 @@ impl EngineIo {
 
     fn give(&mut self, body: Vec<u8>) {
         let Some(reply) = self.poll.take() else { return };
-        // What was in it is lost then; the client asks for it when it comes back.
-        self.is_broken = !Answer::text(body).give(reply);
+        if !Answer::text(body).give(reply) {
+            self.engine.on_answer_lost();
+        }
     }
 
     fn send_messages(&mut self, common: &mut Common, _now: Now, socket: Option<&Socket>, out: &mut Vec<u8>) {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::runtime::Handle;
 
-/// Tokens that may wait for a newer key set. Whoever comes above that is refused as if there was none.
+/// Tokens that may wait for a newer key set. Whoever comes above that comes back later.
 const WAITING_MAX: usize = 256;
 
 /// Who judges.
@@ -35,6 +35,8 @@ pub enum Gate {
 pub(super) enum Judged {
     Good(Identity),
     Refused(TokenRefused),
+    /// Too many wait already: the client should come back.
+    Busy,
     /// The answer comes as a letter with the same ticket.
     Later,
 }
@@ -59,7 +61,7 @@ impl Gate {
             Err(TokenRefused::UnknownKey) => {
                 if waiting.fetch_add(1, Ordering::Relaxed) >= WAITING_MAX {
                     waiting.fetch_sub(1, Ordering::Relaxed);
-                    return Judged::Refused(TokenRefused::UnknownKey);
+                    return Judged::Busy;
                 }
                 let (sets, door, waiting) = (sets.clone(), door.clone(), Arc::clone(waiting));
                 let token = Box::<str>::from(token);

@@ -57,6 +57,8 @@ pub(super) struct Link {
     /// Bytes that the socket did not take yet, and how many of them it has by now.
     unsent: Vec<u8>,
     sent: usize,
+    /// The client has said, under TLS, that it sends no more.
+    has_ended: bool,
     /// Its place among the connections that there may be.
     _held: Box<dyn Any + Send>,
 }
@@ -78,7 +80,7 @@ impl Link {
         if tls.is_none() {
             plain.append(&mut incoming);
         }
-        (Self { socket, tls, incoming, unsent, sent: 0, _held: held }, plain)
+        (Self { socket, tls, incoming, unsent, sent: 0, has_ended: false, _held: held }, plain)
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
@@ -117,6 +119,7 @@ impl Link {
         // An alert, or new keys: what is left in the queue means that the socket is full.
         let flushed = self.flush();
         let (Ok(received), Ok(())) = (received, flushed) else { return Received::Ended };
+        self.has_ended |= received.closed;
         match (scratch.plain.is_empty(), received.closed) {
             (false, _) => Received::Bytes(scratch.plain.len()),
             (true, true) => Received::Ended,
@@ -182,6 +185,11 @@ impl Link {
         self.unsent = Vec::new();
         self.sent = 0;
         Ok(())
+    }
+
+    /// Whether nothing comes behind what was read.
+    pub(super) fn has_ended(&self) -> bool {
+        self.has_ended
     }
 
     /// Whether bytes wait for the socket.

@@ -20,7 +20,7 @@ mod settings;
 mod sink;
 
 pub(crate) use arrival::{Answer, Arrival, Request, Wire};
-pub use backend::Backend;
+pub use backend::{Backend, LocalHub};
 pub use gate::Gate;
 pub use mailbox::Door;
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::arrival::Arrival;
 use super::connection::Ended;
 use super::driver::{Common, Key, WRITE_BYTES};
 use super::mailbox::Ticket;
-use super::seats::{Auth, Entered, Seats};
+use super::seats::{Auth, BUSY, Entered, Seats};
 use crate::auth::token::TokenRefused;
 use crate::base::{Now, Timestamp};
 use crate::metrics::{Carrier, MessageDirection, signaling_closed, signaling_messages, signaling_opened};
@@ -95,6 +95,9 @@ impl Plain {
         incoming: Incoming<'_>,
     ) -> Result<(), Ended> {
         self.is_heard = true;
+        if self.is_refused {
+            return Ok(());
+        }
         match incoming {
             Incoming::Text(text) => {
                 common.backend.counters().increment(signaling_messages(MessageDirection::Received));
@@ -154,6 +157,7 @@ impl Plain {
                 plain::welcome(&mut self.reply, &welcome);
             }
             Entered::Refused(refusal) => self.refuse(refusal),
+            Entered::Busy => self.refuse(&BUSY),
             Entered::Later => {}
         }
     }

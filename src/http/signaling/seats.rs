@@ -102,7 +102,16 @@ pub(super) enum Entered {
     Refused(Refusal),
     /// Not known yet.
     Later,
+    /// Not known, and there is no time to find out.
+    Busy,
 }
+
+/// The answer to a new token while too many wait.
+pub(super) const BUSY: Refusal = Refusal {
+    code: SignalingError::RateLimited,
+    message: std::borrow::Cow::Borrowed("too many tokens wait for the issuer's keys"),
+    retry_after_ms: Some(5_000),
+};
 
 impl Seats {
     pub(super) fn new(key: Key) -> Self {
@@ -144,6 +153,7 @@ impl Seats {
         match common.gate.judge(now, token, ticket, &common.door) {
             Judged::Good(identity) => self.admit(common, now, about, namespace, &auth, identity, raw),
             Judged::Refused(refused) => Entered::Refused(refusal(refused, common.backend.counters())),
+            Judged::Busy => Entered::Busy,
             Judged::Later => {
                 self.waiting.push(Waiting { ticket, what: What::Enter { namespace, auth } });
                 Entered::Later
@@ -227,6 +237,7 @@ impl Seats {
         let judged = match common.gate.judge(now, Some(token), ticket, &common.door) {
             Judged::Good(identity) => Ok(identity),
             Judged::Refused(refused) => Err(refusal(refused, common.backend.counters())),
+            Judged::Busy => Err(BUSY),
             Judged::Later => {
                 return self.waiting.push(Waiting { ticket, what: What::Refresh { session, ack } });
             }
@@ -238,8 +249,9 @@ impl Seats {
     pub(super) fn leave(&mut self, common: &mut Common, now: Now, namespace: u16) {
         let Some(at) = self.seats.iter().position(|seat| seat.namespace == namespace) else { return };
         let seat = self.seats.swap_remove(at);
-        common.connection_by_session.remove(&seat.session);
-        common.backend.on_left(now, seat.session);
+        if common.release(seat.session, self.key) {
+            common.backend.on_left(now, seat.session);
+        }
     }
 
     /// A session went on at another connection.
@@ -250,10 +262,10 @@ impl Seats {
     /// The connection is over; `for_good` when the client said goodbye.
     pub(super) fn end(self, common: &mut Common, now: Now, for_good: bool) {
         for seat in self.seats {
-            common.connection_by_session.remove(&seat.session);
-            match for_good {
-                true => common.backend.on_left(now, seat.session),
-                false => common.backend.on_lost(now, seat.session),
+            match (common.release(seat.session, self.key), for_good) {
+                (true, true) => common.backend.on_left(now, seat.session),
+                (true, false) => common.backend.on_lost(now, seat.session),
+                (false, _) => {}
             }
         }
     }
@@ -262,10 +274,11 @@ impl Seats {
     pub(super) fn next_outgoing(&mut self, common: &mut Common) -> Option<(u16, Outgoing)> {
         for _ in 0..self.seats.len() {
             let seat = self.seats[self.next % self.seats.len()];
+            // One message each: a busy namespace must not keep the others waiting.
+            self.next = (self.next + 1) % self.seats.len();
             if let Some(outgoing) = common.backend.next_outgoing(seat.session) {
                 return Some((seat.namespace, outgoing));
             }
-            self.next = (self.next + 1) % self.seats.len();
         }
         None
     }

@@ -107,6 +107,11 @@ impl Engine {
         self.poll_waits = false;
     }
 
+    /// An answer did not reach the client: what was in it is lost, so the session ends.
+    pub fn on_answer_lost(&mut self) {
+        self.end(End::Lost);
+    }
+
     /// The GET was broken off before it was answered: what was on its way may be lost, so the session ends.
     pub fn on_poll_lost(&mut self) {
         if std::mem::take(&mut self.poll_waits) {
