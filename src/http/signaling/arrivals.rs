@@ -117,7 +117,8 @@ impl Driver {
 
     /// Handles a POST, a part at a time.
     fn post(&mut self, now: Now, key: Key, body: &[u8]) -> Result<(), Reject> {
-        for part in parts(body) {
+        let parts = parts(body);
+        for (part, left) in parts.iter().zip((0..parts.len()).rev()) {
             let Some(Connection { wire: Wire::EngineIo(wire), about, .. }) = at(&mut self.connections, key)
             else {
                 // It ended by what was in a part before.
@@ -127,7 +128,7 @@ impl Driver {
             self.settle(now, key, handled);
             self.carry_out(now);
             answer?;
-            self.send_in_time(now, part.len());
+            self.send_in_time(now, part.len(), left == 0);
         }
         Ok(())
     }
@@ -200,8 +201,12 @@ impl Driver {
                 let Some(connection) = at(&mut self.connections, key) else { return };
                 let Wire::EngineIo(wire) = &mut connection.wire else { return };
                 if wire.on_socket(&self.common, now).is_err() {
-                    let why = "the session has a WebSocket already";
-                    return refuse(socket.link, &mut self.out, CloseCode::POLICY, why);
+                    return refuse(
+                        socket.link,
+                        &mut self.out,
+                        CloseCode::POLICY,
+                        "the session has a WebSocket already",
+                    );
                 }
                 connection.socket = Some(socket);
             }
@@ -217,11 +222,12 @@ impl Driver {
             }
         }
         self.common.touch(key);
-        for part in plain.chunks_mut(PART_BYTES) {
+        let parts = plain.len().div_ceil(PART_BYTES);
+        for (part, left) in plain.chunks_mut(PART_BYTES).zip((0..parts).rev()) {
             let Some(connection) = at(&mut self.connections, key) else { return };
             let result = connection.hear(&mut self.common, now, part);
             self.heard(now, key, result);
-            self.send_in_time(now, part.len());
+            self.send_in_time(now, part.len(), left == 0);
         }
     }
 

@@ -37,8 +37,11 @@ const READS_AT_ONCE: usize = 32;
 /// Bytes that are gathered for one write.
 pub(super) const WRITE_BYTES: usize = 64 << 10;
 
-/// Bytes that are handled before anything is sent: they hold fewer events than may wait for one session.
+/// Bytes of one client that are handled before it is answered: they hold fewer events than may wait for one session.
 pub(super) const PART_BYTES: usize = 2 << 10;
+
+/// The same of all clients, whose events for others are longer.
+const HEARD_BYTES_MAX: usize = 6 << 10;
 
 /// How long a client that was told to go may take to go.
 const LEAVE_WITHIN: Duration = Duration::from_secs(3);
@@ -259,7 +262,7 @@ impl Driver {
             let Some(connection) = at(&mut self.connections, key) else { return };
             let result = connection.hear(&mut self.common, now, self.scratch.part(part.clone()));
             self.heard(now, key, result);
-            self.send_in_time(now, part.len());
+            self.send_in_time(now, part.len(), from == count);
         }
         let socket = self.connection(key).and_then(|connection| connection.socket.as_ref());
         if socket.is_some_and(|socket| socket.link.has_ended()) {
@@ -283,9 +286,9 @@ impl Driver {
 
     /// What waits for one client is bounded: nobody shall overflow another one, or himself, by saying much in one go
     /// to somebody who reads.
-    pub(super) fn send_in_time(&mut self, now: Now, heard_bytes: usize) {
+    pub(super) fn send_in_time(&mut self, now: Now, heard_bytes: usize, is_last: bool) {
         self.heard_bytes += heard_bytes;
-        if self.heard_bytes >= PART_BYTES {
+        if !is_last || self.heard_bytes >= HEARD_BYTES_MAX {
             self.send_all(now);
         }
     }
