@@ -216,3 +216,18 @@ fn one_source_opens_so_many_sessions_and_others_still_come_in() {
     let grown = place.memory().saturating_sub(before);
     assert!(grown < 8 << 20, "grown by {grown} bytes");
 }
+
+#[test]
+fn what_is_posted_to_a_session_that_went_on_elsewhere_is_not_taken_for_said() {
+    let (place, mut pair) = Place::with_pair();
+    let sid = open(&place, "");
+    let hello = format!("40{}", json!({ "token": token("mover") }));
+    assert_eq!(post(&place, &sid, "", hello.as_bytes()), (200, "ok".into()));
+    let (_, welcome) = get(&place, &sid, "");
+    let pid = welcome.split("\"pid\":\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    let mut elsewhere = Raw::plain(&place);
+    elsewhere.text(&json!({ "hello": { "token": token("mover"), "resume": { "pid": pid } } }).to_string());
+    assert!(matches!(elsewhere.hear(), Heard::Text(text) if text.starts_with("{\"welcome\"")));
+    assert_eq!(post(&place, &sid, "", b"42[\"heartbeat\",{}]").0, 400);
+    pair.goes_on();
+}

@@ -118,16 +118,18 @@ impl Driver {
     /// Handles a POST, a part at a time.
     fn post(&mut self, now: Now, key: Key, body: &[u8]) -> Result<(), Reject> {
         let parts = parts(body);
+        let mut gone = Err(Reject::UnknownSid);
         for (part, left) in parts.iter().zip((0..parts.len()).rev()) {
             let Some(Connection { wire: Wire::EngineIo(wire), about, .. }) = at(&mut self.connections, key)
             else {
-                // It ended by what was in a part before.
-                return Ok(());
+                return gone;
             };
             let (answer, handled) = wire.on_post(&mut self.common, now, about, part);
             self.settle(now, key, handled);
             self.carry_out(now);
             answer?;
+            // From here on it ends by what it said.
+            gone = Ok(());
             self.send_in_time(now, part.len(), left == 0);
         }
         Ok(())
