@@ -17,6 +17,7 @@ mod floods;
 mod frames;
 mod honest;
 mod logs;
+mod pipelines;
 mod place;
 mod polling;
 mod raw;

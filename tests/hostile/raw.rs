@@ -149,7 +149,7 @@ impl Raw {
     }
 
     /// The texts up to one that `is_last` takes.
-    pub(crate) fn until(&mut self, is_last: impl Fn(&str) -> bool) -> Vec<String> {
+    pub(crate) fn until(&mut self, mut is_last: impl FnMut(&str) -> bool) -> Vec<String> {
         let mut texts = Vec::new();
         loop {
             match self.hear() {
