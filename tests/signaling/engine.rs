@@ -110,6 +110,20 @@ fn a_body_may_have_what_a_message_in_base64_takes_and_not_more() {
 }
 
 #[test]
+fn a_message_that_takes_many_reads_comes_whole_and_so_does_the_next() {
+    let server = Server::echo(DriverSettings { message_bytes_max: 1_000_000, ..calm() });
+    let mut socket = server.websocket(None);
+    socket.hear();
+    let long = format!("4{}", "x".repeat(999_999));
+    for _ in 0..3 {
+        socket.say(&long);
+        socket.say("4short");
+        assert_eq!(socket.hear(), long);
+        assert_eq!(socket.hear(), "4short");
+    }
+}
+
+#[test]
 fn a_poll_waits_for_a_message() {
     let server = Server::echo(calm());
     let sid = server.open();
