@@ -83,9 +83,12 @@ impl Driver {
             let Some(key) = self.session_of(&about, &sid) else {
                 return answer(reply, Answer::reject(Reject::UnknownSid));
             };
-            if matches!(at(&mut self.connections, key), Some(Connection { wire: Wire::Leaving(..), .. })) {
+            if let Some(Connection { wire: Wire::Leaving(_, Some(untold)), .. }) =
+                at(&mut self.connections, key)
+            {
+                let farewell = untold.farewell;
                 self.remove(key);
-                return answer(reply, Answer::text(Bytes::from_static(b"1")));
+                return answer(reply, Answer::text(Bytes::from_static(farewell)));
             }
             return self.with_engine(now, &sid, |wire, common, _| {
                 wire.on_poll(common, now, reply);
@@ -126,6 +129,8 @@ impl Driver {
             };
             let (answer, handled) = wire.on_post(&mut self.common, now, about, part);
             self.settle(now, key, handled);
+            // What ends here has ended for a poll that comes behind it.
+            self.send(now, key);
             self.carry_out(now);
             answer?;
             // From here on it ends by what it said.

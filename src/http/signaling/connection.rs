@@ -43,7 +43,15 @@ pub(super) enum Wire {
     /// We have closed it; what still comes is dropped, until the client has closed too or this time.
     ///
     /// The name is that of a client which polls and had no poll under way: its next one is told.
-    Leaving(Timestamp, Option<Box<str>>),
+    Leaving(Timestamp, Option<Untold>),
+}
+
+/// A long-polling client that has not heard of the end of its session.
+pub(super) struct Untold {
+    /// The transport id.
+    pub(super) sid: Box<str>,
+    /// What its next poll is answered.
+    pub(super) farewell: &'static [u8],
 }
 
 /// Why a connection is over.

@@ -377,7 +377,7 @@ impl Driver {
         }
     }
 
-    fn send(&mut self, now: Now, key: Key) {
+    pub(super) fn send(&mut self, now: Now, key: Key) {
         let Some(connection) = at(&mut self.connections, key) else { return };
         let was_blocked = connection.socket.as_ref().is_some_and(|socket| socket.link.is_blocked());
         if let Err(ended) = connection.send(&mut self.common, now, &mut self.out) {
@@ -417,10 +417,10 @@ impl Driver {
         let until = now.at.after(LEAVE_WITHIN);
         match std::mem::replace(&mut connection.wire, Wire::Leaving(until, None)) {
             Wire::EngineIo(wire) => {
-                let sid = wire.end(&mut self.common, now, ended);
-                if let Some(sid) = sid.filter(|_| connection.socket.is_none()) {
-                    self.common.key_by_sid.insert(sid.clone(), key);
-                    connection.wire = Wire::Leaving(until, Some(sid));
+                let untold = wire.end(&mut self.common, now, ended);
+                if let Some(untold) = untold.filter(|_| connection.socket.is_none()) {
+                    self.common.key_by_sid.insert(untold.sid.clone(), key);
+                    connection.wire = Wire::Leaving(until, Some(untold));
                     return self.watch(key);
                 }
             }
@@ -440,8 +440,8 @@ impl Driver {
 
     pub(super) fn remove(&mut self, key: Key) {
         let connection = self.connections.remove(key.place());
-        if let Wire::Leaving(_, Some(sid)) = &connection.wire {
-            self.common.key_by_sid.remove(sid);
+        if let Wire::Leaving(_, Some(untold)) = &connection.wire {
+            self.common.key_by_sid.remove(&untold.sid);
         }
         if let Some((_, timer)) = connection.timer {
             self.wheel.cancel(timer);

@@ -1,7 +1,7 @@
 //! A client of Socket.IO: Engine.IO below, namespaces above, by long polling or WebSocket.
 
 use super::arrival::{Answer, Arrival};
-use super::connection::{Ended, Socket};
+use super::connection::{Ended, Socket, Untold};
 use super::driver::{Common, Key};
 use super::mailbox::Ticket;
 use super::seats::{Auth, Entered, Seats};
@@ -45,6 +45,8 @@ pub(super) struct EngineIo {
     /// By when the attachments that were announced must be there.
     attachments_by: Option<Timestamp>,
     label: Label,
+    /// A poll was answered with the end of the session.
+    is_told: bool,
 }
 
 enum Reply {
@@ -76,6 +78,7 @@ impl EngineIo {
             hello_by: (!common.settings.echo).then(|| now.at.after(common.settings.hello_timeout)),
             attachments_by: None,
             label,
+            is_told: false,
         }
     }
 
@@ -437,6 +440,7 @@ impl EngineIo {
     }
 
     fn answer_poll(&mut self, common: &mut Common, control: Control) {
+        self.is_told |= self.engine.next_deadline().is_none();
         let mut body = Vec::new();
         if control == Control::Close {
             self.fill(common, &mut Sink::Poll(&mut body));
@@ -499,9 +503,12 @@ impl EngineIo {
         }
     }
 
-    /// The connection is over. Gives its name when the hub wanted that and no poll was there to be told.
-    pub(super) fn end(mut self, common: &mut Common, now: Now, ended: Ended) -> Option<Box<str>> {
-        let is_untold = self.poll.is_none() && matches!(ended, Ended::Hub(_));
+    /// The connection is over. Gives what is left to say when no poll was there to be told: that the hub wants it, or
+    /// that the client has closed it, whose poll may have been overtaken by that.
+    pub(super) fn end(mut self, common: &mut Common, now: Now, ended: Ended) -> Option<Untold> {
+        let farewell: &[u8] = if ended == Ended::Closed { b"6" } else { b"1" };
+        let is_untold =
+            self.poll.is_none() && !self.is_told && matches!(ended, Ended::Hub(_) | Ended::Closed);
         common.backend.counters().increment(signaling_closed(self.label));
         common.key_by_sid.remove(&self.sid);
         if let Some(reply) = self.poll.take() {
@@ -509,11 +516,11 @@ impl EngineIo {
             if ended != Ended::Closed {
                 self.fill(common, &mut Sink::Poll(&mut body));
             }
-            Sink::Poll(&mut body).text(if ended == Ended::Closed { b"6" } else { b"1" });
+            Sink::Poll(&mut body).text(farewell);
             let _gone_anyway = Answer::text(body).give(reply);
         }
         self.seats.end(common, now, ended == Ended::Left);
-        is_untold.then_some(self.sid)
+        is_untold.then_some(Untold { sid: self.sid, farewell })
     }
 }
 

@@ -9,6 +9,9 @@ use std::time::Duration;
 /// and come again at once; answered without delay it would do nothing else until it has.
 const NOOP_DELAY: Duration = Duration::from_millis(100);
 
+/// How late a timer is that works as it should.
+const TIMER_LAG_MAX: Duration = Duration::from_millis(50);
+
 /// One session, in 40 bytes. It keeps no message, no socket and no `sid`.
 #[derive(Debug)]
 pub struct Engine {
@@ -389,7 +392,10 @@ impl Engine {
         } else {
             self.awaits_pong = true;
             self.owed.ping = true;
-            self.heartbeat_at = now.after(settings.ping_timeout);
+            // A timer is a step late and gives nobody more time; a thread that was held up for long does.
+            let due = self.heartbeat_at;
+            let from = if now.since(due) <= TIMER_LAG_MAX { due } else { now };
+            self.heartbeat_at = from.after(settings.ping_timeout);
         }
     }
 
