@@ -11,5 +11,6 @@ pub mod net;
 pub mod probe;
 pub mod relay;
 pub mod signaling;
+pub mod storage;
 pub mod turn;
 pub mod wire;

@@ -1,0 +1,42 @@
+//! Why the store did not do what it was asked for.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Why nothing was written, or read. None of them stops relaying or signaling.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreError {
+    /// There is no store: it could not be opened, or the config has none. The sentence says why.
+    Closed(Arc<str>),
+    /// A flush failed, so nothing is believed to be on the disk any more; what is there can be read.
+    Poisoned(Arc<str>),
+    /// More waits than the store takes.
+    Busy,
+    /// One record is not what was written.
+    Damaged,
+}
+
+impl StoreError {
+    /// A word for machines.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Closed(_) => "store_closed",
+            Self::Poisoned(_) => "store_poisoned",
+            Self::Busy => "store_busy",
+            Self::Damaged => "record_damaged",
+        }
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed(why) => write!(f, "there is no storage: {why}"),
+            Self::Poisoned(why) => write!(f, "storage takes no more writes: {why}"),
+            Self::Busy => f.write_str("storage has too much to do"),
+            Self::Damaged => f.write_str("a record is damaged; see `turnstone status`"),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}
