@@ -10,9 +10,12 @@
 //! - [`Offer`] is what a challenge offers beyond RFC 5389, [`Scheme`] what a request made of it.
 //! - [`Cookies`] does the same for clients of DTLS, before they have a session.
 //! - [`Authenticator`] judges a request.
+//! - [`Revocations`] are credentials that are void before their time.
+//! - [`ApiKeys`] are the keys of the HTTP API.
 //! - [`token`] judges the tokens of signaling clients.
 #![forbid(unsafe_code)]
 
+mod api_key;
 mod authenticator;
 mod cookie;
 mod explain;
@@ -23,9 +26,11 @@ mod name;
 mod nonce;
 mod offer;
 mod password;
+mod revocations;
 mod settings;
 pub mod token;
 
+pub use api_key::{API_KEY_PREFIX, ApiKey, ApiKeyHash, ApiKeys, Scope, api_key_text};
 pub use authenticator::{AuthFailure, Authenticator, CredentialId, Identity};
 pub use cookie::Cookies;
 pub use explain::{Explanation, NameFault, explain};
@@ -36,4 +41,5 @@ pub use name::{MintedName, NAME_BYTES_MAX, NameFields};
 pub use nonce::{Nonce, Nonces, StaleNonce};
 pub use offer::Offer;
 pub use password::Variant;
+pub use revocations::{Claimed, Revocation, Revocations, Target};
 pub use settings::{Secret, Settings};

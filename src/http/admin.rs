@@ -2,6 +2,7 @@
 
 use super::exposition::{CONTENT_TYPE, Exposition};
 use super::host::{HostAllowList, HostRefused};
+use super::problem::Problem;
 use super::requests::Route;
 use super::server::{Bounds, serve};
 use super::{AdminSettings, Readiness, Sources};
@@ -49,6 +50,9 @@ pub(super) async fn serve_bounded(
     Ok(())
 }
 
+/// What a lost request is told.
+const PLACES: &str = "try /healthz, /readyz, /metrics or /v1/sessions";
+
 struct Admin {
     hosts: HostAllowList,
     sources: Arc<dyn Sources>,
@@ -60,8 +64,8 @@ fn router(admin: Arc<Admin>) -> Router {
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .fallback(async || Problem::NotFound)
-        .method_not_allowed_fallback(async || Problem::MethodNotAllowed)
+        .fallback(async || Problem::not_found(PLACES))
+        .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .layer(from_fn_with_state(admin.clone(), guard))
         .with_state(admin)
 }
@@ -72,8 +76,8 @@ async fn guard(State(admin): State<Arc<Admin>>, request: Request, next: Next) ->
     let route = Route::of(request.uri().path());
     let mut response = match admin.hosts.check(&request) {
         Ok(()) => next.run(request).await,
-        Err(HostRefused::Malformed) => Problem::BadHost.into_response(),
-        Err(HostRefused::Foreign) => Problem::ForeignHost.into_response(),
+        Err(HostRefused::Malformed) => Problem::bad_host().into_response(),
+        Err(HostRefused::Foreign) => Problem::foreign_host().into_response(),
     };
     protect(response.headers_mut());
     admin.exposition.requests().observe(route, response.status(), started.elapsed());
@@ -135,54 +139,7 @@ fn reasons(readiness: &Readiness) -> Vec<serde_json::Value> {
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     match tokio::task::spawn_blocking(move || admin.exposition.text()).await {
         Ok(Ok(text)) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
-        Ok(Err(_)) | Err(_) => Problem::Internal.into_response(),
-    }
-}
-
-/// An error answer (RFC 9457).
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Problem {
-    BadHost,
-    NotFound,
-    MethodNotAllowed,
-    ForeignHost,
-    Internal,
-}
-
-impl Problem {
-    const fn status(self) -> StatusCode {
-        match self {
-            Self::BadHost => StatusCode::BAD_REQUEST,
-            Self::NotFound => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::ForeignHost => StatusCode::MISDIRECTED_REQUEST,
-            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        }
-    }
-
-    /// Code, message and hint. None repeats anything that the client sent.
-    const fn texts(self) -> (&'static str, &'static str, &'static str) {
-        match self {
-            Self::BadHost => ("bad_host", "the request needs one Host header", "send Host once"),
-            Self::NotFound => ("not_found", "there is nothing here", "try /healthz, /readyz or /metrics"),
-            Self::MethodNotAllowed => ("method_not_allowed", "this can only be read", "use GET"),
-            Self::ForeignHost => {
-                ("foreign_host", "this host name is not ours", "use an IP address, localhost or server.name")
-            }
-            Self::Internal => ("internal", "the answer could not be made", "see the log"),
-        }
-    }
-}
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let status = self.status();
-        let (code, message, hint) = self.texts();
-        let title = status.canonical_reason();
-        let body = json!({
-            "title": title, "status": status.as_u16(), "code": code, "message": message, "hint": hint,
-        });
-        (status, [(header::CONTENT_TYPE, "application/problem+json")], format!("{body}\n")).into_response()
+        Ok(Err(_)) | Err(_) => Problem::internal().into_response(),
     }
 }
 

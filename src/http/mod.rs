@@ -6,9 +6,11 @@
 //! every `tls` door.
 
 mod admin;
+pub mod api;
 mod exposition;
 mod host;
 mod key_sets;
+mod problem;
 mod process;
 mod public;
 mod requests;

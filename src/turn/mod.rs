@@ -29,6 +29,7 @@ mod relaying;
 mod request;
 mod respond;
 mod server;
+mod session;
 mod settings;
 mod strangers;
 mod subjects;
@@ -46,6 +47,7 @@ pub use peer_policy::{OwnAddresses, PeerPolicy, PeerRules};
 pub use ports::{LivePorts, PortPool, PortRange};
 pub use respond::REPLY_BYTES_MAX;
 pub use server::Server;
+pub use session::{EndReason, Session, Traffic};
 pub use settings::{ReplyBudget, Settings};
 /// Bytes of an allocation's memory for one peer that has a permission and a channel.
 pub const PEER_BYTES: usize = permission::PERMISSION_BYTES + channel::CHANNEL_BYTES;

@@ -23,7 +23,8 @@ pub use origin::Origins;
 pub use refusals::PublicRefusals;
 pub use token::TokenPlaces;
 
-use super::admin::{Problem, healthz, protect, told};
+use super::admin::{healthz, protect, told};
+use super::problem::Problem;
 use super::server::{Accepting, Bounds, Connections};
 use super::signaling::Door;
 use super::{CertificateState, PortCounts, Readiness, Reload, Sources};
@@ -327,8 +328,8 @@ fn router(shared: Shared, mounts: Option<Vec<String>>) -> Router {
         }
     }
     router
-        .fallback(async || Problem::NotFound)
-        .method_not_allowed_fallback(async || Problem::MethodNotAllowed)
+        .fallback(async || Problem::not_found("try /healthz, /readyz, /ws or /openapi.json"))
+        .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .layer(from_fn(shield))
         .with_state(Arc::new(shared))
 }

@@ -6,7 +6,7 @@ use super::proxies::{Client, Peer};
 use super::refusal::Refusal;
 use super::refusals::Reason;
 use super::{PublicSettings, Shared, SignalingRules, token, websocket};
-use crate::http::admin::Problem;
+use crate::http::problem::Problem;
 use crate::http::signaling::{Answer, Arrival, Busy, Door, Request, Wire};
 use crate::wire::engine_io::{Query, Reject, Transport};
 use axum::body::Body;
@@ -46,9 +46,9 @@ pub(super) enum Place {
 pub(super) async fn visit(State(shared): State<Arc<Shared>>, place: Place, request: HttpRequest) -> Response {
     let settings: Arc<PublicSettings> = shared.settings.load_full();
     let (Some(rules), Some(door)) = (&settings.signaling, &shared.door) else {
-        return Problem::NotFound.into_response();
+        return Problem::not_found("signaling is switched off").into_response();
     };
-    let Some(peer) = request.extensions().get::<Peer>() else { return Problem::Internal.into_response() };
+    let Some(peer) = request.extensions().get::<Peer>() else { return Problem::internal().into_response() };
     let mut client = peer.client(request.headers(), &settings.trusted_proxies);
     if client.address.is_loopback() && peer.is_trusted(&settings.trusted_proxies) {
         // Clients on this host are exempt from limits per source, and its proxy is none of them: whom it does not

@@ -1,0 +1,134 @@
+//! Keys of the HTTP API: 256 random bits that are shown once; what is kept is their SHA-256.
+
+use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use std::collections::HashMap;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// What every key begins with, so that people and scanners of secrets know one when they see it.
+pub const API_KEY_PREFIX: &str = "tsk_";
+
+/// What a key is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// Minting credentials, and what the back end of an app does.
+    Mint,
+    /// Reading sessions, usage and calls.
+    Read,
+    /// Everything.
+    Admin,
+}
+
+impl Scope {
+    /// All, the least first.
+    pub const ALL: [Self; 3] = [Self::Mint, Self::Read, Self::Admin];
+
+    /// As it is written.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Mint => "mint",
+            Self::Read => "read",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Scope {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|scope| scope.name() == text);
+        found.ok_or_else(|| "a scope is one of: mint, read, admin".to_owned())
+    }
+}
+
+/// A key as the daemon knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiKey {
+    /// By which it is listed and revoked.
+    pub id: Box<str>,
+    /// What its maker called it.
+    pub name: Box<str>,
+    /// What it is good for.
+    pub scopes: Vec<Scope>,
+}
+
+impl ApiKey {
+    /// Whether it is good for `scope`; `admin` is good for everything.
+    pub fn may(&self, scope: Scope) -> bool {
+        self.scopes.contains(&scope) || self.scopes.contains(&Scope::Admin)
+    }
+}
+
+/// The SHA-256 of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ApiKeyHash(pub [u8; 32]);
+
+impl ApiKeyHash {
+    /// The hash of a key as it is presented.
+    pub fn of(key: &str) -> Self {
+        let hash = digest::digest(&digest::SHA256, key.as_bytes());
+        Self(*hash.as_ref().first_chunk().expect("SHA-256 has 32 bytes"))
+    }
+}
+
+/// The text of a key made of these random bits.
+pub fn api_key_text(random: [u8; 32]) -> String {
+    format!("{API_KEY_PREFIX}{}", URL_SAFE_NO_PAD.encode(random))
+}
+
+/// All keys that are good. Found by their hash, of which nobody can choose the bits: how long the search takes tells
+/// nothing about a key.
+#[derive(Clone, Debug, Default)]
+pub struct ApiKeys(HashMap<ApiKeyHash, Arc<ApiKey>>);
+
+impl ApiKeys {
+    /// The key that is presented.
+    pub fn find(&self, presented: &str) -> Option<&Arc<ApiKey>> {
+        self.0.get(&ApiKeyHash::of(presented))
+    }
+}
+
+impl FromIterator<(ApiKeyHash, ApiKey)> for ApiKeys {
+    fn from_iter<T: IntoIterator<Item = (ApiKeyHash, ApiKey)>>(keys: T) -> Self {
+        Self(keys.into_iter().map(|(hash, key)| (hash, Arc::new(key))).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_found_by_its_whole_text_alone() {
+        let text = api_key_text([7; 32]);
+        assert_eq!(text.len(), 4 + 43);
+        let key = ApiKey { id: "k1".into(), name: "app".into(), scopes: vec![Scope::Mint] };
+        let keys: ApiKeys = [(ApiKeyHash::of(&text), key.clone())].into_iter().collect();
+        assert_eq!(keys.find(&text).map(|found| &**found), Some(&key));
+        for other in ["", &text[4..], &text[..46], &format!("{text} ")] {
+            assert_eq!(keys.find(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn admin_is_good_for_everything_and_no_other_scope_for_more_than_itself() {
+        let key = |scope| ApiKey { id: "k".into(), name: "n".into(), scopes: vec![scope] };
+        for asked in Scope::ALL {
+            assert!(key(Scope::Admin).may(asked));
+            assert_eq!(key(Scope::Mint).may(asked), asked == Scope::Mint);
+            assert_eq!(key(Scope::Read).may(asked), asked == Scope::Read);
+            assert_eq!(asked.name().parse(), Ok(asked));
+        }
+        assert!("Admin".parse::<Scope>().is_err());
+    }
+}

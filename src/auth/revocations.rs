@@ -1,0 +1,169 @@
+//! Credentials that are void although their time is not over.
+
+use crate::base::UnixTime;
+use std::collections::HashMap;
+
+/// Whose credentials are void.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Target {
+    /// The one with this id (`i=`).
+    Id(Box<str>),
+    /// All of this subject.
+    Subject(Box<str>),
+    /// All with this label.
+    Label(Box<str>),
+}
+
+/// One order to refuse credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revocation {
+    /// Which ones.
+    pub target: Target,
+    /// When it was given: what is minted later is good, unless it is a ban.
+    pub at: UnixTime,
+    /// From when on it has nothing to refuse any more: no credential of before lives that long. `None` for a ban, which
+    /// holds until it is lifted.
+    pub until: Option<UnixTime>,
+}
+
+/// What a credential says of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Claimed<'a> {
+    /// Its id.
+    pub id: Option<&'a str>,
+    /// Whose it is.
+    pub subject: &'a str,
+    /// Its label.
+    pub label: Option<&'a str>,
+    /// When it was minted; `None` for names of other minters and for static users.
+    pub minted_at: Option<UnixTime>,
+}
+
+/// All orders in force, prepared for look-up. Shards share one behind an `Arc`.
+#[derive(Clone, Debug, Default)]
+pub struct Revocations {
+    ids: HashMap<Box<str>, Void>,
+    subjects: HashMap<Box<str>, Void>,
+    labels: HashMap<Box<str>, Void>,
+}
+
+/// What of one target is void: the strictest of all its orders.
+#[derive(Clone, Copy, Debug)]
+struct Void {
+    /// What was minted up to this second.
+    minted_to: UnixTime,
+    /// Until then; `None` for ever.
+    until: Option<UnixTime>,
+    /// Whatever it was minted at.
+    all: bool,
+}
+
+impl Revocations {
+    /// Prepares `orders`.
+    pub fn new<'a>(orders: impl IntoIterator<Item = &'a Revocation>) -> Self {
+        let mut all = Self::default();
+        for order in orders {
+            let (table, name) = match &order.target {
+                Target::Id(name) => (&mut all.ids, name),
+                Target::Subject(name) => (&mut all.subjects, name),
+                Target::Label(name) => (&mut all.labels, name),
+            };
+            let new = Void { minted_to: order.at, until: order.until, all: order.until.is_none() };
+            table.entry(name.clone()).and_modify(|void| *void = void.and(new)).or_insert(new);
+        }
+        all
+    }
+
+    /// Whether nothing is void.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty() && self.subjects.is_empty() && self.labels.is_empty()
+    }
+
+    /// Whether this credential is void.
+    pub fn deny(&self, now: UnixTime, claimed: &Claimed<'_>) -> bool {
+        let hit = |void: Option<&Void>| void.is_some_and(|void| void.hits(now, claimed.minted_at));
+        hit(claimed.id.and_then(|id| self.ids.get(id)))
+            || hit(self.subjects.get(claimed.subject))
+            || hit(claimed.label.and_then(|label| self.labels.get(label)))
+    }
+
+    /// From which second on a credential of this subject and label may be minted that is not void at once; `None` while
+    /// there is a ban. A name knows whole seconds only, so one that is minted within the second of an order says the
+    /// next one.
+    pub fn mintable_from(&self, now: UnixTime, subject: &str, label: Option<&str>) -> Option<UnixTime> {
+        let voids = [self.subjects.get(subject), label.and_then(|label| self.labels.get(label))];
+        let voids = voids.into_iter().flatten().filter(|void| void.holds(now));
+        voids
+            .map(|void| (!void.all).then(|| UnixTime(void.minted_to.0.saturating_add(1))))
+            .try_fold(now, |from, void| void.map(|void| from.max(void)))
+    }
+}
+
+impl Void {
+    fn and(self, other: Self) -> Self {
+        let until = self.until.zip(other.until).map(|(one, other)| one.max(other));
+        Self { minted_to: self.minted_to.max(other.minted_to), until, all: self.all || other.all }
+    }
+
+    fn holds(&self, now: UnixTime) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
+
+    fn hits(&self, now: UnixTime, minted_at: Option<UnixTime>) -> bool {
+        self.holds(now) && (self.all || minted_at.is_none_or(|minted| minted <= self.minted_to))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claimed(minted_at: Option<u64>) -> Claimed<'static> {
+        let minted_at = minted_at.map(UnixTime);
+        Claimed { id: Some("c1"), subject: "alice", label: Some("room"), minted_at }
+    }
+
+    fn order(target: Target, until: Option<u64>) -> Revocation {
+        Revocation { target, at: UnixTime(100), until: until.map(UnixTime) }
+    }
+
+    #[test]
+    fn an_order_denies_what_was_minted_before_it_and_names_without_a_mint_time_until_its_end() {
+        for target in [Target::Id("c1".into()), Target::Subject("alice".into()), Target::Label("room".into())]
+        {
+            let orders = Revocations::new(&[order(target, Some(200))]);
+            assert!(orders.deny(UnixTime(150), &claimed(Some(99))));
+            assert!(orders.deny(UnixTime(150), &claimed(Some(100))));
+            assert!(!orders.deny(UnixTime(150), &claimed(Some(101))));
+            assert!(orders.deny(UnixTime(199), &claimed(None)));
+            assert!(!orders.deny(UnixTime(200), &claimed(None)));
+        }
+    }
+
+    #[test]
+    fn an_order_denies_nobody_else() {
+        let names = ["bob", "c1", "room", ""];
+        let orders = names.map(|name| order(Target::Subject(name.into()), None));
+        assert!(!Revocations::new(&orders).deny(UnixTime(150), &claimed(None)));
+        let orders = ["alice", "c2"].map(|name| order(Target::Id(name.into()), None));
+        assert!(!Revocations::new(&orders).deny(UnixTime(150), &claimed(None)));
+    }
+
+    #[test]
+    fn a_ban_denies_whenever_a_credential_was_minted_whatever_other_orders_say() {
+        let subject = || Target::Subject("alice".into());
+        let orders = Revocations::new(&[order(subject(), Some(200)), order(subject(), None)]);
+        assert!(orders.deny(UnixTime(1_000_000), &claimed(Some(999_999))));
+        assert_eq!(orders.mintable_from(UnixTime(150), "alice", None), None);
+        assert_eq!(orders.mintable_from(UnixTime(150), "bob", None), Some(UnixTime(150)));
+    }
+
+    #[test]
+    fn what_is_minted_in_the_second_of_an_order_says_the_next_one() {
+        let orders = Revocations::new(&[order(Target::Label("room".into()), Some(200))]);
+        let from = orders.mintable_from(UnixTime(100), "alice", Some("room"));
+        assert_eq!(from, Some(UnixTime(101)));
+        assert!(!orders.deny(UnixTime(100), &claimed(from.map(|from| from.0))));
+        assert_eq!(orders.mintable_from(UnixTime(150), "alice", Some("room")), Some(UnixTime(150)));
+    }
+}

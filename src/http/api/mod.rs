@@ -1,0 +1,37 @@
+//! The API under `/v1`: on `http.public` and every `tls` door for apps, on `http.admin` and the admin socket for
+//! operators. One set of handlers; who calls is found out once, in front of all of them.
+
+mod caller;
+mod services;
+
+pub(crate) use caller::Caller;
+pub use services::{Coming, Control, Services};
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use std::sync::Arc;
+
+/// What handlers share.
+pub(crate) type Shared = Arc<Services>;
+
+/// Routes for apps: `http.public` and `tls` doors.
+pub(crate) fn public_routes(services: &Shared) -> Router {
+    let routes = Router::new();
+    routes.layer(from_fn_with_state(services.clone(), caller::identify)).with_state(services.clone())
+}
+
+/// Routes for operators on `http.admin`, where a caller needs an API key.
+pub(crate) fn admin_routes(services: &Shared) -> Router {
+    let routes = operators();
+    routes.layer(from_fn_with_state(services.clone(), caller::identify)).with_state(services.clone())
+}
+
+/// The same routes, and those of the command line alone, on the admin socket: who can open it may do everything.
+pub(crate) fn socket_routes(services: &Shared) -> Router {
+    let routes = operators();
+    routes.layer(axum::Extension(Caller::Local)).with_state(services.clone())
+}
+
+fn operators() -> Router<Shared> {
+    Router::new()
+}

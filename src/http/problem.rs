@@ -1,0 +1,130 @@
+//! Error answers (RFC 9457).
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use std::borrow::Cow;
+
+/// Text of ours, which repeats nothing that a client sent but the names of fields.
+type Text = Cow<'static, str>;
+
+/// An error answer: what is wrong for machines, for people, and what to do about it.
+#[derive(Clone, Debug)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    message: Text,
+    hint: Text,
+    field: Option<Text>,
+    retry_after_s: Option<u64>,
+    applied: Option<bool>,
+}
+
+impl Problem {
+    /// `code`: a word for machines. `message`: what is wrong. `hint`: what to do.
+    pub(crate) fn new(
+        status: StatusCode,
+        code: &'static str,
+        message: impl Into<Text>,
+        hint: impl Into<Text>,
+    ) -> Self {
+        let (message, hint) = (message.into(), hint.into());
+        Self { status, code, message, hint, field: None, retry_after_s: None, applied: None }
+    }
+
+    /// A field of the body or of the query that cannot be used. `message` says the allowed range.
+    pub(crate) fn field(field: impl Into<Text>, message: impl Into<Text>) -> Self {
+        let hint = "see /openapi.json for every field and its range";
+        let mut problem = Self::new(StatusCode::BAD_REQUEST, "bad_field", message, hint);
+        problem.field = Some(field.into());
+        problem
+    }
+
+    pub(crate) fn bad_host() -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_host", "the request needs one Host header", "send Host once")
+    }
+
+    pub(crate) fn foreign_host() -> Self {
+        let hint = "use an IP address, localhost or server.name";
+        Self::new(StatusCode::MISDIRECTED_REQUEST, "foreign_host", "this host name is not ours", hint)
+    }
+
+    /// `hint`: what there is.
+    pub(crate) fn not_found(hint: &'static str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", "there is nothing here", hint)
+    }
+
+    pub(crate) fn method_not_allowed() -> Self {
+        let message = "this path does not take that method";
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            message,
+            "the header Allow says which",
+        )
+    }
+
+    pub(crate) fn internal() -> Self {
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        Self::new(status, "internal", "the answer could not be made", "see the log")
+    }
+
+    pub(crate) fn unauthorized() -> Self {
+        let message = "the request carries no credential that is good here";
+        let hint =
+            "send `Authorization: Bearer` with an API key (`turnstone api-key new`) or a token of signaling";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message, hint)
+    }
+
+    pub(crate) fn forbidden(message: impl Into<Text>, hint: impl Into<Text>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", message, hint)
+    }
+
+    /// Come back after so many seconds.
+    pub(crate) fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after_s = Some(seconds.max(1));
+        self
+    }
+
+    /// It holds now, although it could not be made durable; or it does not.
+    pub(crate) fn applied(mut self, applied: bool) -> Self {
+        self.applied = Some(applied);
+        self
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut body = json!({
+            "title": self.status.canonical_reason(), "status": self.status.as_u16(), "code": self.code,
+            "message": self.message, "hint": self.hint,
+        });
+        if let Some(field) = self.field {
+            body["field"] = json!(field);
+        }
+        if let Some(applied) = self.applied {
+            body["applied"] = json!(applied);
+        }
+        if let Some(seconds) = self.retry_after_s {
+            body["retry_after_ms"] = json!(seconds * 1000);
+        }
+        let mut response =
+            (self.status, [(header::CONTENT_TYPE, "application/problem+json")], format!("{body}\n"))
+                .into_response();
+        let headers = response.headers_mut();
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl From<crate::storage::StoreError> for Problem {
+    fn from(error: crate::storage::StoreError) -> Self {
+        let hint = "relaying and signaling go on; `turnstone status` says more";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, error.code(), error.to_string(), hint)
+    }
+}

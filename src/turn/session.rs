@@ -1,0 +1,123 @@
+//! What can be told of an allocation: to people as a session, to the books as traffic.
+
+use super::address::{AllocationId, PeerProtocol};
+use crate::base::{Timestamp, Transport, UnixTime};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// Relayed application payload, both ways. Only ever grows while an allocation lives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Bytes from the client to its peers.
+    pub bytes_from_client: u64,
+    /// Bytes from peers to the client.
+    pub bytes_from_peer: u64,
+    /// Datagrams from the client to its peers; reads, where TCP is relayed.
+    pub packets_from_client: u64,
+    /// Datagrams from peers to the client; reads, where TCP is relayed.
+    pub packets_from_peer: u64,
+}
+
+impl Traffic {
+    /// What came since `earlier`.
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            bytes_from_client: self.bytes_from_client - earlier.bytes_from_client,
+            bytes_from_peer: self.bytes_from_peer - earlier.bytes_from_peer,
+            packets_from_client: self.packets_from_client - earlier.packets_from_client,
+            packets_from_peer: self.packets_from_peer - earlier.packets_from_peer,
+        }
+    }
+
+    /// Both together.
+    pub fn add(&mut self, other: &Self) {
+        self.bytes_from_client += other.bytes_from_client;
+        self.bytes_from_peer += other.bytes_from_peer;
+        self.packets_from_client += other.packets_from_client;
+        self.packets_from_peer += other.packets_from_peer;
+    }
+
+    /// Whether nothing was relayed.
+    pub fn is_zero(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Bytes of both ways.
+    pub fn bytes(&self) -> u64 {
+        self.bytes_from_client + self.bytes_from_peer
+    }
+}
+
+/// A live allocation, as it is at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Its name within its server.
+    pub allocation: AllocationId,
+    /// Whom quotas and usage count.
+    pub subject: Arc<str>,
+    /// The label of its credential.
+    pub label: Option<Arc<str>>,
+    /// The call that its credential was made for.
+    pub call_id: Option<Arc<str>>,
+    /// The id of its credential (`i=`).
+    pub credential_id: Option<Arc<str>>,
+    /// Where the client sends from.
+    pub client: SocketAddr,
+    /// The door that it came by.
+    pub door: SocketAddr,
+    /// How.
+    pub transport: Transport,
+    /// Datagrams or connections to peers.
+    pub protocol: PeerProtocol,
+    /// What peers see; one, or one per family.
+    pub relayed: Vec<SocketAddr>,
+    /// Peers with a permission; only where one session is asked for.
+    pub peers: Vec<IpAddr>,
+    /// When it was made, by the monotonic clock.
+    pub created_at: Timestamp,
+    /// When it ends unless it is refreshed, by the monotonic clock.
+    pub expires_at: Timestamp,
+    /// When its credential ends; `None` for a static user.
+    pub credential_expires: Option<UnixTime>,
+    /// All that it relayed.
+    pub traffic: Traffic,
+    /// What it relayed in the last full interval of accounting, per second.
+    pub rate: Traffic,
+}
+
+/// Why an allocation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EndReason {
+    /// The client said so, with a lifetime of zero.
+    Released,
+    /// The client did not refresh it.
+    Expired,
+    /// The connection of the client is gone.
+    Disconnected,
+    /// Its credential ended, with `auth.strict_expiry`.
+    CredentialExpired,
+    /// Its credential was revoked.
+    Revoked,
+    /// Somebody ended it by hand.
+    Killed,
+    /// It gave way to a fresh one of the same credential.
+    Evicted,
+    /// Its call has ended.
+    CallEnded,
+}
+
+impl EndReason {
+    /// As it is written in JSON and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Released => "released",
+            Self::Expired => "expired",
+            Self::Disconnected => "disconnected",
+            Self::CredentialExpired => "credential_expired",
+            Self::Revoked => "revoked",
+            Self::Killed => "killed",
+            Self::Evicted => "evicted",
+            Self::CallEnded => "call_ended",
+        }
+    }
+}
