@@ -36,9 +36,15 @@ impl Default for Scratch {
 impl Scratch {
     /// Reads once, behind `kept` bytes.
     fn fill(&mut self, mut socket: &TcpStream, kept: usize) -> io::Result<usize> {
-        let count = socket.read(&mut self.raw[kept..kept + READ_BYTES]);
-        self.was_filled = matches!(count, Ok(READ_BYTES));
-        count
+        loop {
+            let count = socket.read(&mut self.raw[kept..kept + READ_BYTES]);
+            // The poller tells an arrival once: whoever was interrupted has not heard of it yet.
+            if count.as_ref().is_err_and(|error| error.kind() == ErrorKind::Interrupted) {
+                continue;
+            }
+            self.was_filled = matches!(count, Ok(READ_BYTES));
+            return count;
+        }
     }
 
     /// A part of what the last read brought.
@@ -212,7 +218,7 @@ impl Link {
 
 fn nothing_or_ended(error: &io::Error) -> Received {
     match error.kind() {
-        ErrorKind::WouldBlock | ErrorKind::Interrupted => Received::Nothing,
+        ErrorKind::WouldBlock => Received::Nothing,
         _ => Received::Ended,
     }
 }
