@@ -1,5 +1,6 @@
 //! Keys of the HTTP API: 256 random bits that are shown once; what is kept is their SHA-256.
 
+use crate::base::UnixTime;
 use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -60,6 +61,8 @@ pub struct ApiKey {
     pub name: Box<str>,
     /// What it is good for.
     pub scopes: Vec<Scope>,
+    /// When it was made.
+    pub created_at: UnixTime,
 }
 
 impl ApiKey {
@@ -96,6 +99,34 @@ impl ApiKeys {
     pub fn find(&self, presented: &str) -> Option<&Arc<ApiKey>> {
         self.0.get(&ApiKeyHash::of(presented))
     }
+
+    /// All of them, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &ApiKey> {
+        self.0.values().map(|key| &**key)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// These keys and one more.
+    pub fn with(&self, hash: ApiKeyHash, key: ApiKey) -> Self {
+        let mut all = self.0.clone();
+        all.insert(hash, Arc::new(key));
+        Self(all)
+    }
+
+    /// These keys but the one with this id.
+    pub fn without(&self, id: &str) -> Self {
+        let others = self.0.iter().filter(|(_, key)| *key.id != *id);
+        Self(others.map(|(hash, key)| (*hash, Arc::clone(key))).collect())
+    }
 }
 
 impl FromIterator<(ApiKeyHash, ApiKey)> for ApiKeys {
@@ -108,11 +139,15 @@ impl FromIterator<(ApiKeyHash, ApiKey)> for ApiKeys {
 mod tests {
     use super::*;
 
+    fn key(id: &str, scope: Scope) -> ApiKey {
+        ApiKey { id: id.into(), name: "app".into(), scopes: vec![scope], created_at: UnixTime(7) }
+    }
+
     #[test]
     fn a_key_is_found_by_its_whole_text_alone() {
         let text = api_key_text([7; 32]);
         assert_eq!(text.len(), 4 + 43);
-        let key = ApiKey { id: "k1".into(), name: "app".into(), scopes: vec![Scope::Mint] };
+        let key = key("k1", Scope::Mint);
         let keys: ApiKeys = [(ApiKeyHash::of(&text), key.clone())].into_iter().collect();
         assert_eq!(keys.find(&text).map(|found| &**found), Some(&key));
         for other in ["", &text[4..], &text[..46], &format!("{text} ")] {
@@ -122,7 +157,7 @@ mod tests {
 
     #[test]
     fn admin_is_good_for_everything_and_no_other_scope_for_more_than_itself() {
-        let key = |scope| ApiKey { id: "k".into(), name: "n".into(), scopes: vec![scope] };
+        let key = |scope| key("k", scope);
         for asked in Scope::ALL {
             assert!(key(Scope::Admin).may(asked));
             assert_eq!(key(Scope::Mint).may(asked), asked == Scope::Mint);
@@ -130,5 +165,16 @@ mod tests {
             assert_eq!(asked.name().parse(), Ok(asked));
         }
         assert!("Admin".parse::<Scope>().is_err());
+    }
+
+    #[test]
+    fn a_key_goes_by_its_id_and_leaves_the_others() {
+        let keys = ApiKeys::default().with(ApiKeyHash::of("a"), key("k1", Scope::Mint));
+        let keys = keys.with(ApiKeyHash::of("b"), key("k2", Scope::Mint));
+        let left = keys.without("k1");
+        assert_eq!((keys.len(), left.len()), (2, 1));
+        assert!(left.find("a").is_none() && left.find("b").is_some());
+        assert_eq!(left.iter().map(|key| &*key.id).collect::<Vec<_>>(), ["k2"]);
+        assert!(left.without("k2").is_empty());
     }
 }

@@ -80,6 +80,22 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "forbidden", message, hint)
     }
 
+    /// The token of a user is not good. `code`: that of signaling.
+    pub(crate) fn token_refused(code: &'static str, why: &'static str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, code, why, "ask the server that logs users in for a fresh token")
+    }
+
+    /// It cannot be done beside what is there.
+    pub(crate) fn conflict(code: &'static str, message: impl Into<Text>, hint: impl Into<Text>) -> Self {
+        Self::new(StatusCode::CONFLICT, code, message, hint)
+    }
+
+    /// The field that it is about.
+    #[cfg(test)]
+    pub(crate) fn named_field(&self) -> Option<&str> {
+        self.field.as_deref()
+    }
+
     /// Come back after so many seconds.
     pub(crate) fn retry_after(mut self, seconds: u64) -> Self {
         self.retry_after_s = Some(seconds.max(1));
@@ -90,6 +106,12 @@ impl Problem {
     pub(crate) fn applied(mut self, applied: bool) -> Self {
         self.applied = Some(applied);
         self
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
     }
 }
 

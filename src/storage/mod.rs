@@ -10,6 +10,7 @@ mod batch;
 mod error;
 mod key;
 mod record;
+pub mod records;
 mod store;
 mod table;
 mod writer;

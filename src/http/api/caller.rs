@@ -1,13 +1,22 @@
 //! Who calls.
 
 use super::Shared;
+use super::clock::now;
+use crate::auth::token::{Claims, TokenRefused};
 use crate::auth::{API_KEY_PREFIX, ApiKey, Scope};
+use crate::http::KeySets;
 use crate::http::problem::Problem;
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, header};
+use crate::metrics::{Label, SignalingError};
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// Tokens that may wait for a newer key set. Whoever comes above that comes back later.
+const WAITING_MAX: usize = 256;
 
 /// Who calls, in the extensions of each request to the API.
 #[derive(Clone, Debug)]
@@ -16,10 +25,13 @@ pub(crate) enum Caller {
     Local,
     /// The holder of an API key.
     Key(Arc<ApiKey>),
+    /// A user of an app, by the token that opens signaling to them.
+    Token(Arc<Claims>),
 }
 
 impl Caller {
-    /// Lets through who may do what `scope` allows.
+    /// Lets through who may do what `scope` allows. A user of an app may do nothing of that: what is there for them
+    /// asks for them by name.
     pub(crate) fn must(&self, scope: Scope) -> Result<(), Problem> {
         match self {
             Self::Local => Ok(()),
@@ -28,21 +40,72 @@ impl Caller {
                 format!("this API key lacks the scope `{scope}`"),
                 "make a key with it: `turnstone api-key new --scope`",
             )),
+            Self::Token(_) => Err(Problem::forbidden(
+                format!("this takes an API key with the scope `{scope}`, not a user's token"),
+                "call it from your back end, with a key of `turnstone api-key new --scope`",
+            )),
         }
     }
 }
 
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parts.extensions.get().cloned().ok_or_else(Problem::internal)
+    }
+}
+
+/// Judges the tokens of callers, by the keys that signaling judges by.
+#[derive(Debug)]
+pub struct TokenJudge {
+    keys: KeySets,
+    waiting: Semaphore,
+}
+
+impl TokenJudge {
+    /// Judges by `keys`.
+    pub fn new(keys: KeySets) -> Self {
+        Self { keys, waiting: Semaphore::new(WAITING_MAX) }
+    }
+
+    async fn judge(&self, token: &str) -> Result<Claims, Problem> {
+        let code = |why: TokenRefused| SignalingError::VALUES[why.code().index()];
+        let refused = |why: TokenRefused| Problem::token_refused(code(why), why.sentence());
+        match self.keys.current().verify(token, now()) {
+            Err(TokenRefused::UnknownKey) => {
+                let _place = self.waiting.try_acquire().map_err(|_| busy())?;
+                self.keys.verify(token, now()).await.map_err(refused)
+            }
+            judged => judged.map_err(refused),
+        }
+    }
+}
+
+fn busy() -> Problem {
+    let message = "too many tokens wait for the keys of their issuer";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message, "try again").retry_after(2)
+}
+
 /// Finds out who calls, or refuses.
 pub(super) async fn identify(State(services): State<Shared>, mut request: Request, next: Next) -> Response {
-    let key = bearer(request.headers()).filter(|token| token.starts_with(API_KEY_PREFIX));
-    let caller = key.and_then(|key| services.keys.load().find(key).cloned()).map(Caller::Key);
-    match caller {
-        Some(caller) => {
+    match caller(&services, request.headers()).await {
+        Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
-        None => Problem::unauthorized().into_response(),
+        Err(problem) => problem.into_response(),
     }
+}
+
+async fn caller(services: &Shared, headers: &HeaderMap) -> Result<Caller, Problem> {
+    let presented = bearer(headers).ok_or_else(Problem::unauthorized)?;
+    if presented.starts_with(API_KEY_PREFIX) {
+        let keys = services.keys.load();
+        return keys.find(presented).cloned().map(Caller::Key).ok_or_else(Problem::unauthorized);
+    }
+    let judge = services.tokens.as_ref().ok_or_else(Problem::unauthorized)?;
+    judge.judge(presented).await.map(|claims| Caller::Token(Arc::new(claims)))
 }
 
 /// What follows `Bearer` in the only Authorization header.

@@ -1,10 +1,25 @@
 //! The API under `/v1`: on `http.public` and every `tls` door for apps, on `http.admin` and the admin socket for
 //! operators. One set of handlers; who calls is found out once, in front of all of them.
 
+pub(crate) mod answer;
+pub(crate) mod body;
 mod caller;
+pub(crate) mod clock;
+mod fields;
+mod ids;
+mod kept;
+mod keys;
+mod path;
 mod services;
+#[cfg(test)]
+mod testing;
 
 pub(crate) use caller::Caller;
+pub use caller::TokenJudge;
+pub(crate) use fields::Fields;
+pub use ids::Ids;
+pub use kept::Kept;
+pub(crate) use path::Path;
 pub use services::{Coming, Control, Services};
 
 use axum::Router;
@@ -33,5 +48,5 @@ pub(crate) fn socket_routes(services: &Shared) -> Router {
 }
 
 fn operators() -> Router<Shared> {
-    Router::new()
+    Router::new().merge(keys::routes())
 }

@@ -1,5 +1,6 @@
 //! What the API works with.
 
+use super::{Ids, TokenJudge};
 use crate::auth::{ApiKeys, Revocations};
 use crate::storage::Store;
 use crate::turn::{AllocationId, EndReason, Session};
@@ -35,4 +36,8 @@ pub struct Services {
     pub control: Arc<dyn Control>,
     /// API keys that are good.
     pub keys: ArcSwap<ApiKeys>,
+    /// Who judges the tokens of users; `None` where no key is configured.
+    pub tokens: Option<TokenJudge>,
+    /// Where ids and new keys come from.
+    pub ids: Ids,
 }

@@ -1,0 +1,34 @@
+//! What the store keeps for the API, read before any door opens.
+
+use super::keys::KEYS_MAX;
+use crate::auth::ApiKeys;
+use crate::storage::records::ApiKeyRecord;
+use crate::storage::{Key, Page, Record, Store, StoreError};
+use std::sync::mpsc;
+
+/// What was kept.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// For [`super::Services::keys`].
+    pub keys: ApiKeys,
+}
+
+impl Kept {
+    /// Reads it all. Blocks until the store has answered: for the start, where nobody waits yet.
+    ///
+    /// # Errors
+    /// There is no store, or it cannot be read: no key is good, and revocations are unknown.
+    pub fn read(store: &Store) -> Result<Self, StoreError> {
+        let keys = all::<ApiKeyRecord>(store, KEYS_MAX)?;
+        Ok(Self { keys: keys.iter().filter_map(ApiKeyRecord::entry).collect() })
+    }
+}
+
+/// Records of one table.
+fn all<R: Record>(store: &Store, limit: usize) -> Result<Vec<R>, StoreError> {
+    let (done, answer) = mpsc::sync_channel(1);
+    store.page_then(Page::of(Key::of(R::TABLE), limit), move |records| {
+        let _nobody_waits_any_more = done.send(records);
+    });
+    answer.recv().unwrap_or_else(|_| Err(StoreError::Closed("its thread has ended".into())))
+}

@@ -1,0 +1,155 @@
+//! What the tests of the API share: a store in a folder of its own, the three routers on loopback, a client.
+
+use super::*;
+use crate::auth::token::{KeySet, TokenRequest, TokenRules, issue};
+use crate::auth::{ApiKey, ApiKeyHash, Revocations, Scope, Secret};
+use crate::base::Random;
+use crate::http::server::{Bounds, serve};
+use crate::http::testing::Answer;
+use crate::http::{KeySets, KeySource, Pace, TokenSettings, WebClient};
+use crate::storage::{Store, StoreSettings};
+use crate::turn::{AllocationId, EndReason, Session};
+use arc_swap::ArcSwap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Mutex;
+use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+
+/// Signs the tokens of users.
+pub(super) const JWT_SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+/// The rest of the daemon, which notes what it is told.
+#[derive(Debug, Default)]
+pub(super) struct Noted {
+    pub(super) revocations: Mutex<Vec<Arc<Revocations>>>,
+}
+
+impl Control for Noted {
+    fn sessions<'a>(&'a self, _: &'a (dyn Fn(&Session) -> bool + Sync)) -> Coming<'a, Vec<(usize, Session)>> {
+        Box::pin(async { Vec::new() })
+    }
+
+    fn session(&self, _: usize, _: AllocationId) -> Coming<'_, Option<Session>> {
+        Box::pin(async { None })
+    }
+
+    fn end(&self, _: usize, _: AllocationId, _: EndReason) -> Coming<'_, bool> {
+        Box::pin(async { false })
+    }
+
+    fn revoke(&self, revocations: Arc<Revocations>) -> Coming<'_, Option<usize>> {
+        self.revocations.lock().expect("no test panics in it").push(revocations);
+        Box::pin(async { Some(0) })
+    }
+}
+
+/// The API on three ports of loopback. Needs a runtime around it.
+pub(super) struct Api {
+    pub(super) services: Shared,
+    pub(super) control: Arc<Noted>,
+    pub(super) public: SocketAddr,
+    pub(super) admin: SocketAddr,
+    pub(super) socket: SocketAddr,
+    _folder: TempDir,
+}
+
+impl Api {
+    pub(super) fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let settings = StoreSettings { path: folder.path().into() };
+        Self::with(Store::open(&settings).expect("opens"), folder)
+    }
+
+    pub(super) fn without_store() -> Self {
+        Self::with(Store::closed("it is broken"), tempfile::tempdir().expect("a folder"))
+    }
+
+    fn with(store: Store, folder: TempDir) -> Self {
+        let kept = Kept::read(&store).unwrap_or_default();
+        let control = Arc::new(Noted::default());
+        let services = Arc::new(Services {
+            store,
+            control: control.clone(),
+            keys: ArcSwap::from_pointee(kept.keys),
+            tokens: Some(TokenJudge::new(key_sets())),
+            ids: Ids::new(Random::seeded(7)),
+        });
+        let public = served(public_routes(&services));
+        let admin = served(admin_routes(&services));
+        let socket = served(socket_routes(&services));
+        Self { services, control, public, admin, socket, _folder: folder }
+    }
+
+    /// A key with these scopes, which nobody made over HTTP.
+    pub(super) fn key(&self, scopes: &[Scope]) -> String {
+        let text = crate::auth::api_key_text(self.services.ids.bytes());
+        let id = self.services.ids.next("key");
+        let key =
+            ApiKey { id: id.into(), name: "test".into(), scopes: scopes.to_vec(), created_at: clock::now() };
+        self.services.keys.rcu(|keys| keys.with(ApiKeyHash::of(&text), key.clone()));
+        text
+    }
+
+    /// Who may open the socket asks for something.
+    pub(super) async fn local(&self, method: &str, path: &str, body: &str) -> Answer {
+        ask(self.socket, method, path, &[], body).await
+    }
+
+    /// An operator with this key, or token, asks for something.
+    pub(super) async fn operator(&self, key: &str, method: &str, path: &str, body: &str) -> Answer {
+        ask(self.admin, method, path, &[&bearer(key)], body).await
+    }
+
+    /// An app with this key, or a user with a token, asks for something.
+    pub(super) async fn app(&self, key: &str, method: &str, path: &str, body: &str) -> Answer {
+        ask(self.public, method, path, &[&bearer(key)], body).await
+    }
+}
+
+fn served(router: Router) -> SocketAddr {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
+    listener.set_nonblocking(true).expect("a socket");
+    let address = listener.local_addr().expect("bound");
+    let listener = TcpListener::from_std(listener).expect("a runtime");
+    tokio::spawn(serve(listener, router, Bounds::default(), std::future::pending()));
+    address
+}
+
+fn key_sets() -> KeySets {
+    let keys = KeySource::Fixed(KeySet::from_secret(&Secret::new(JWT_SECRET)).expect("long"));
+    let settings = TokenSettings { keys, rules: TokenRules::default(), query: false, cookie: None };
+    let client = WebClient::new().expect("TLS offers something");
+    KeySets::start(settings, client, Pace::default(), Random::seeded(8))
+}
+
+pub(super) fn bearer(key: &str) -> String {
+    format!("Authorization: Bearer {key}")
+}
+
+/// A token of this user, good for a minute.
+pub(super) fn token(user: &str) -> String {
+    let issued_unix_s = clock::now().0;
+    let (device, name, rooms) = (None, None, &[][..]);
+    let request = TokenRequest {
+        subject: user,
+        device,
+        name,
+        rooms,
+        issued_unix_s,
+        expires_unix_s: issued_unix_s + 60,
+    };
+    issue(&Secret::new(JWT_SECRET), &TokenRules::default(), request).expect("a good request")
+}
+
+/// One request with these further lines in its head, and the whole answer.
+pub(super) async fn ask(server: SocketAddr, method: &str, path: &str, lines: &[&str], body: &str) -> Answer {
+    let mut stream = TcpStream::connect(server).await.expect("listens");
+    let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\nContent-Length: {}\r\n{lines}\r\n",
+        body.len()
+    );
+    stream.write_all((head + body).as_bytes()).await.expect("sent");
+    Answer::read(&mut stream).await
+}
