@@ -107,6 +107,9 @@ connections_total = 0
 [storage]
 path = "{folder}/state"
 
+[admin]
+socket = "{folder}/admin.sock"
+
 [log]
 level = "warn"
 """

@@ -99,6 +99,7 @@ fn turnstone(folder: &Folder, tcp: SocketAddr, tls: SocketAddr) -> Command {
          [auth.users]\n{USERNAME} = \"{PASSWORD}\"\n\
          [limits]\nallocations_per_user = 10000\n\
          [http]\npublic = \"off\"\nadmin = \"{}\"\n\
+         [storage]\npath = \"state\"\n[admin]\nsocket = \"admin.sock\"\n\
          [log]\nlevel = \"warn\"\n",
         loopback(free_port())
     );

@@ -142,6 +142,9 @@ fn read(
     });
     let config = config.map(|mut config| {
         certificates::anchor(&mut config.tls, folder);
+        // Relative paths start at the folder of the file.
+        config.storage.path = folder.join(&config.storage.path);
+        config.admin.socket = folder.join(&config.admin.socket);
         credentials::prepare(&mut config, folder, &mut report);
         rules::check(&config, &mut report);
         unbuilt::warn(&config, &mut report);

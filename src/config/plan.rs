@@ -9,6 +9,7 @@ use crate::net::Buffers;
 use crate::relay::ConnectionLimits;
 use crate::relay::stream::StreamDoorSettings;
 use crate::signaling::{self, Advertised, RelayOffer};
+use crate::storage::StoreSettings;
 use crate::turn::{LedgerSettings, PeerRules, Settings};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -30,6 +31,10 @@ pub struct Plan {
     pub connections: ConnectionLimits,
     /// Admin HTTP, unless it is off.
     pub admin: Option<SocketAddr>,
+    /// The Unix socket of the command line.
+    pub admin_socket: PathBuf,
+    /// Where durable state lives.
+    pub storage: StoreSettings,
     /// Names by which admin HTTP may be asked for.
     pub admin_hosts: Vec<String>,
     /// Public HTTP.
@@ -163,6 +168,8 @@ impl Plan {
                 (bound, _) => bound.clone(),
             },
             admin: bound.admin,
+            admin_socket: bound.admin_socket.clone(),
+            storage: bound.storage.clone(),
             public: self.public.within(&bound.public),
             // Live sessions are in a namespace by its place, and were told whether it recovers and when to expect a ping.
             driver: DriverSettings {
@@ -207,6 +214,8 @@ impl Plan {
         differ("listen.alternate or server.public_address", discovery);
         differ("tls.mode", self.tls.is_some() == other.tls.is_some());
         differ("http.admin", self.admin == other.admin);
+        differ("admin.socket", self.admin_socket == other.admin_socket);
+        differ("storage.path", self.storage == other.storage);
         differ("http.public", self.public.address == other.public.address);
         differ("auth.jwt", self.tokens.is_some() == other.tokens.is_some());
         differ("signaling.enabled", self.public.signaling.is_some() == other.public.signaling.is_some());

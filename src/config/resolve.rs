@@ -7,6 +7,7 @@ use super::{certificates, discovery, doors, hub, signaling};
 use crate::base::{Family, Rate};
 use crate::net::Buffers;
 use crate::relay::ConnectionLimits;
+use crate::storage::StoreSettings;
 use crate::turn::{self, LedgerSettings, PeerRules, PortRange, ReplyBudget, Settings};
 use std::net::{IpAddr, SocketAddr};
 
@@ -28,6 +29,8 @@ pub fn resolve(config: &Config, host: &Host) -> Result<Plan, Unfit> {
     let external = external.chain(discovery.iter().flat_map(|discovery| discovery.external));
     Ok(Plan {
         admin,
+        admin_socket: config.admin.socket.clone(),
+        storage: StoreSettings { path: config.storage.path.clone() },
         public: signaling::resolve(config),
         driver: hub::driver(&config.signaling),
         hub: hub::settings(&config.signaling),

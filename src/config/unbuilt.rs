@@ -40,8 +40,6 @@ static ROWS: &[Row] = &[
         what: "`limits.over_total`",
         asked_at: |config| when(config.limits.over_total != OverTotal::Shape, "limits.over_total"),
     },
-    Row { what: "storage (`[storage]`)", asked_at: |_| when(true, "storage") },
-    Row { what: "the admin socket (`[admin]`)", asked_at: |_| when(true, "admin") },
     Row { what: "the usage record (`[usage]`)", asked_at: |_| when(true, "usage") },
     Row { what: "clusters (`[cluster]`)", asked_at: |_| when(true, "cluster") },
 ];

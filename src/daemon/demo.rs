@@ -12,8 +12,12 @@ use crate::probe::check_relay;
 use crate::signaling::{Advertised, ice_servers};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use std::fs::Permissions;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, SystemTime};
+use tempfile::TempDir;
 
 /// Where TURN lives by IANA's word.
 const TURN_PORT: u16 = 3478;
@@ -36,8 +40,13 @@ pub fn demo() -> Exit {
 
 fn start() -> Result<Exit, StartError> {
     let mut random = entropy::random()?;
-    let text = config_text(&mut random);
-    let loaded = config::parse("demo.toml", &text, [])
+    // Outlives the daemon, and goes away with what it holds: state, socket and config.
+    let folder =
+        state_folder().map_err(|error| StartError::system("no folder for the demo's state", &error))?;
+    let path = folder.path().join("turnstone.toml");
+    std::fs::write(&path, config_text(&mut random))
+        .map_err(|error| StartError::system("the demo's config cannot be written", &error))?;
+    let loaded = config::load(&path, [])
         .map_err(|errors| StartError::new("demo", errors.render(false), "this is a defect of turnstone"))?;
     let plan = run::resolve(&loaded.config)?;
     let auth = plan.auth.clone();
@@ -72,7 +81,9 @@ fn start() -> Result<Exit, StartError> {
             );
         }
         print_welcome(&doors, &credential.username, password, admin);
-        println!("\n{first_call}\nCtrl-C ends it.");
+        println!("\n{first_call}");
+        println!("look at it: turnstone --config {} status", path.display());
+        println!("Ctrl-C ends it.");
         // Ctrl-C and SIGTERM end a demo alike; there is no file to read again.
         let ending = daemon.serve(&mut || None).await;
         ending.map_err(|error| StartError::system("cannot watch signals", &error))
@@ -128,6 +139,12 @@ fn first_call(config: &Config) -> Option<String> {
     ))
 }
 
+/// A folder that nobody else may look into.
+fn state_folder() -> io::Result<TempDir> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("turnstone-demo-").permissions(Permissions::from_mode(0o700)).tempdir()
+}
+
 /// Loopback and the primary address, the usual ports where they are free.
 fn config_text(random: &mut Random) -> String {
     let [secret, jwt] = std::array::from_fn(|_| URL_SAFE_NO_PAD.encode(random.bytes::<32>()));
@@ -150,7 +167,8 @@ fn config_text(random: &mut Random) -> String {
     let relay = addresses.iter().map(quoted).collect::<Vec<_>>().join(", ");
     format!(
         "{listen}[relay]\naddresses = [{relay}]\n[auth]\nsecrets = [\"{secret}\"]\n[auth.jwt]\nsecret = \"{jwt}\"\n\
-         [http]\nadmin = \"127.0.0.1:{admin}\"\npublic = \"127.0.0.1:{public}\"\n[limits]\nallocations_per_user = 256\nallocations_total = 256\n"
+         [http]\nadmin = \"127.0.0.1:{admin}\"\npublic = \"127.0.0.1:{public}\"\n[storage]\npath = \"state\"\n\
+         [admin]\nsocket = \"admin.sock\"\n[limits]\nallocations_per_user = 256\nallocations_total = 256\n"
     )
 }
 

@@ -1,19 +1,23 @@
 //! The daemon's life: start, serve, reload, drain, stop.
 
+use super::admin_socket::{self, NoSocket, SocketFile};
 use super::certificates::{self, CertificateWatch};
 use super::descriptors;
 use super::error::StartError;
 use super::relays::Relays;
+use super::services;
 use super::signaling::SignalingSide;
 use super::state::{MISSED_BEATS_MAX, State};
 use crate::base::Random;
 use crate::config::Plan;
+use crate::http::api::Services;
 use crate::http::{self, AdminSettings, PublicSettings};
 use crate::net::interfaces;
 use crate::net::tls::HandedOver;
 use arc_swap::ArcSwap;
 use std::io;
 use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -40,6 +44,10 @@ pub struct Daemon {
     state: Arc<State>,
     admin: Option<TcpListener>,
     public: Option<TcpListener>,
+    socket: Option<(UnixListener, SocketFile)>,
+    services: Arc<Services>,
+    /// What is missing, to be said once the rest serves.
+    missing: Vec<String>,
     /// What public HTTP goes by.
     public_settings: Arc<ArcSwap<PublicSettings>>,
     signaling: Option<SignalingSide>,
@@ -73,11 +81,24 @@ impl Daemon {
             Some(address) => StartError::bind("http.public", address, &error),
             None => StartError::system("http.public", &error),
         })?;
+        let mut missing = Vec::new();
+        let socket = match admin_socket::bind(&plan.admin_socket) {
+            Ok(bound) => Some(bound),
+            Err(NoSocket::Warning(why)) => {
+                missing.push(why);
+                None
+            }
+            Err(NoSocket::Error(error)) => return Err(error),
+        };
         let (hand_over, handed_over) = mpsc::channel(HANDED_OVER_MAX);
         let certificates = plan.tls.as_ref().map(CertificateWatch::start).transpose()?;
         let tls = certificates.as_ref().map(CertificateWatch::tls).transpose()?;
+        // Before any door: who is revoked is known when the first client comes.
+        let (store, no_store) = services::open(&plan.storage);
         let relays = Relays::start(&plan, random.fork(), tls, hand_over)?;
-        let state = Arc::new(State::new(&relays));
+        let state = Arc::new(State::new(&relays, no_store.clone()));
+        let services = services::services(store, &state);
+        missing.extend(no_store);
         state.certificates(certificates.as_ref().map(CertificateWatch::state));
         let public_settings = Arc::new(ArcSwap::from_pointee(plan.public.clone()));
         let signaling = None;
@@ -88,6 +109,9 @@ impl Daemon {
             state,
             admin,
             public,
+            socket,
+            services,
+            missing,
             public_settings,
             signaling,
             random,
@@ -112,7 +136,11 @@ impl Daemon {
             self.state.signaling(signaling.published());
         }
         let (stop_http, http_stopped) = watch::channel(false);
+        for what in std::mem::take(&mut self.missing) {
+            tracing::error!("{what}; relaying and signaling go on");
+        }
         let admin = self.serve_admin(http_stopped.clone());
+        let socket = self.serve_socket(http_stopped.clone());
         let public = self.serve_public(http_stopped);
         let ending = self.obey(&mut signals, reread).await;
         // While HTTP still answers: a client that polls hears by a poll why its call ends.
@@ -121,7 +149,7 @@ impl Daemon {
         }
         // No request waits for anything of ours but the answer to a scrape.
         let _nobody_listens_any_more = stop_http.send(true);
-        for http in admin.into_iter().chain([public]) {
+        for http in admin.into_iter().chain(socket).chain([public]) {
             let _panicked_and_said_so = http.await;
         }
         self.relays.stop();
@@ -131,14 +159,28 @@ impl Daemon {
     fn serve_admin(&mut self, mut stopped: watch::Receiver<bool>) -> Option<tokio::task::JoinHandle<()>> {
         let listener = self.admin.take()?;
         let settings = settings(&self.plan, self.plan.admin?);
-        let sources = Arc::clone(&self.state);
+        let (sources, services) = (Arc::clone(&self.state), Arc::clone(&self.services));
         Some(tokio::spawn(async move {
             let stop = async move {
                 let _the_daemon_is_gone = stopped.wait_for(|stop| *stop).await;
             };
-            if let Err(error) = http::serve_admin(listener, settings, sources, stop).await {
+            if let Err(error) = http::serve_admin(listener, settings, sources, services, stop).await {
                 tracing::error!(%error, "admin HTTP ended; relaying goes on");
             }
+        }))
+    }
+
+    fn serve_socket(&mut self, mut stopped: watch::Receiver<bool>) -> Option<tokio::task::JoinHandle<()>> {
+        let (listener, file) = self.socket.take()?;
+        let services = Arc::clone(&self.services);
+        Some(tokio::spawn(async move {
+            let stop = async move {
+                let _the_daemon_is_gone = stopped.wait_for(|stop| *stop).await;
+            };
+            if let Err(error) = http::serve_socket(listener, services, stop).await {
+                tracing::error!(%error, "the admin socket ended; relaying goes on");
+            }
+            drop(file);
         }))
     }
 
@@ -153,6 +195,7 @@ impl Daemon {
             door,
             admit: Box::new(move |source| admission.hold(source)),
             sources: self.state.clone(),
+            services: Some(Arc::clone(&self.services)),
         };
         tokio::spawn(async move {
             let stop = async move {

@@ -4,6 +4,7 @@
 //! [`Daemon`] whose sockets are all bound before anything serves, and a daemon serves until a signal
 //! ends it.
 
+mod admin_socket;
 mod certificates;
 mod demo;
 mod descriptors;
@@ -14,6 +15,7 @@ mod life;
 pub mod log;
 mod relays;
 mod run;
+mod services;
 mod signaling;
 mod state;
 

@@ -24,10 +24,12 @@ pub(super) struct State {
     reload_success_unix: AtomicU64,
     certificates: Mutex<Option<CertificateState>>,
     refusals: PublicRefusals,
+    /// Why there is no storage.
+    storage: Option<String>,
 }
 
 impl State {
-    pub(super) fn new(relays: &Relays) -> Self {
+    pub(super) fn new(relays: &Relays, storage: Option<String>) -> Self {
         Self {
             published: relays.published().to_vec(),
             signaling: OnceLock::new(),
@@ -39,6 +41,7 @@ impl State {
             reload_success_unix: AtomicU64::new(unix_now()),
             certificates: Mutex::default(),
             refusals: PublicRefusals::default(),
+            storage,
         }
     }
 
@@ -94,6 +97,7 @@ impl Sources for State {
             draining: self.draining.load(Ordering::Relaxed),
             stalled_signaling: self.stalled_signaling.load(Ordering::Relaxed),
             stalled_workers: self.stalled.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            storage: self.storage.clone(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! The admin routes: `/healthz`, `/readyz`, `/metrics`.
 
+use super::api::{self, Services};
 use super::exposition::{CONTENT_TYPE, Exposition};
 use super::host::{HostAllowList, HostRefused};
 use super::problem::Problem;
@@ -29,9 +30,10 @@ pub async fn serve_admin(
     listener: std::net::TcpListener,
     settings: AdminSettings,
     sources: Arc<dyn Sources>,
+    services: Arc<Services>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    serve_bounded(listener, &settings, sources, Bounds::default(), shutdown).await
+    serve_bounded(listener, &settings, sources, Some(services), Bounds::default(), shutdown).await
 }
 
 /// [`serve_admin`] with other bounds.
@@ -39,6 +41,7 @@ pub(super) async fn serve_bounded(
     listener: std::net::TcpListener,
     settings: &AdminSettings,
     sources: Arc<dyn Sources>,
+    services: Option<Arc<Services>>,
     bounds: Bounds,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
@@ -46,7 +49,9 @@ pub(super) async fn serve_bounded(
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let hosts = HostAllowList::new(&settings.allowed_hosts);
     let exposition = Exposition::new(sources.clone()).map_err(io::Error::other)?;
-    serve(listener, router(Arc::new(Admin { hosts, sources, exposition })), bounds, shutdown).await;
+    let api = services.map(|services| api::admin_routes(&services)).unwrap_or_default();
+    let router = router(Arc::new(Admin { hosts, sources, exposition }), api);
+    serve(listener, router, bounds, shutdown).await;
     Ok(())
 }
 
@@ -59,15 +64,16 @@ struct Admin {
     exposition: Exposition,
 }
 
-fn router(admin: Arc<Admin>) -> Router {
+fn router(admin: Arc<Admin>, api: Router) -> Router {
     Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
+        .with_state(admin.clone())
+        .merge(api)
         .fallback(async || Problem::not_found(PLACES))
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
-        .layer(from_fn_with_state(admin.clone(), guard))
-        .with_state(admin)
+        .layer(from_fn_with_state(admin, guard))
 }
 
 /// Around every route: checks `Host`, adds the headers that all answers share, counts.
@@ -133,6 +139,9 @@ fn reasons(readiness: &Readiness) -> Vec<serde_json::Value> {
         let message = "the signaling thread made no progress; relaying goes on";
         reasons.push(json!({ "code": "signaling_stalled", "message": message }));
     }
+    if let Some(message) = &readiness.storage {
+        reasons.push(json!({ "code": "storage", "message": message }));
+    }
     reasons
 }
 
@@ -170,16 +179,21 @@ mod tests {
         let ready = server.request("GET", "/readyz").await;
         assert_eq!((ready.status, ready.json()), (200, json!({ "ready": true, "reasons": [] })));
 
-        let bad =
-            Readiness { starting: true, draining: true, stalled_workers: vec![1], stalled_signaling: true };
+        let bad = Readiness {
+            starting: true,
+            draining: true,
+            stalled_workers: vec![1],
+            stalled_signaling: true,
+            storage: Some("the disk is full".into()),
+        };
         *server.sources.readiness.lock().expect("free") = bad;
         let answer = server.request("GET", "/readyz").await;
         assert_eq!(answer.status, 503);
         assert!(answer.head.contains("content-type: application/json"), "{}", answer.head);
         let body = answer.json();
         assert_eq!(body["ready"], json!(false));
-        let codes: Vec<_> = (0..4).map(|n| body["reasons"][n]["code"].clone()).collect();
-        assert_eq!(codes, ["starting", "draining", "worker_stalled", "signaling_stalled"]);
+        let codes: Vec<_> = (0..5).map(|n| body["reasons"][n]["code"].clone()).collect();
+        assert_eq!(codes, ["starting", "draining", "worker_stalled", "signaling_stalled", "storage"]);
         assert_eq!(body["reasons"][2]["workers"], json!([1]));
         assert!(server.request("GET", "/metrics").await.body.contains("\nturnstone_draining 1\n"));
 

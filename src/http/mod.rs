@@ -16,6 +16,7 @@ mod public;
 mod requests;
 mod server;
 pub mod signaling;
+mod socket;
 #[cfg(test)]
 mod testing;
 mod web_client;
@@ -27,6 +28,7 @@ pub use public::{
     serve_fixture,
 };
 pub(crate) use public::{Public, serve_public};
+pub use socket::serve_socket;
 pub use web_client::{WebClient, WebError};
 
 use crate::metrics::Published;
@@ -94,12 +96,18 @@ pub struct Readiness {
     pub stalled_workers: Vec<usize>,
     /// The signaling thread made no progress lately, or has ended.
     pub stalled_signaling: bool,
+    /// Why nothing can be written to the storage.
+    pub storage: Option<String>,
 }
 
 impl Readiness {
     /// Nothing stands against new sessions.
     pub fn is_ready(&self) -> bool {
-        !self.starting && !self.draining && self.stalled_workers.is_empty() && !self.stalled_signaling
+        !self.starting
+            && !self.draining
+            && self.stalled_workers.is_empty()
+            && !self.stalled_signaling
+            && self.storage.is_none()
     }
 }
 

@@ -54,7 +54,7 @@ const HEADERS_MAX: usize = 64;
 /// Bytes of a request's line and headers together.
 pub(super) const HEADER_BYTES_MAX: usize = 16 * 1024;
 /// Out of descriptors or memory: the next accept would fail as well, so it must not spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until `shutdown` is over, then lets requests under way finish within `bounds.finish`.
 pub(super) async fn serve(

@@ -80,7 +80,7 @@ impl Running {
         let given = sources.clone();
         let task = tokio::spawn(async move {
             let stopped = async { stopped.await.unwrap_or(()) };
-            serve_bounded(listener, &settings, given, bounds, stopped).await
+            serve_bounded(listener, &settings, given, None, bounds, stopped).await
         });
         Self { address, sources, stop, task }
     }

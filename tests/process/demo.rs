@@ -57,6 +57,8 @@ fn demo_relays_prints_ice_servers_that_work_and_ends_on_ctrl_c() {
     send_signal(&demo.0, libc::SIGINT);
     let status = wait(&mut demo.0, Duration::from_secs(5)).expect("Ctrl-C ends it");
     assert_eq!(status.code(), Some(0), "{:#?}", stderr.so_far());
+    let config = text.split("turnstone --config ").nth(1).unwrap().split(' ').next().unwrap();
+    assert!(!Path::new(config).parent().unwrap().exists(), "its folder is gone: {config}");
 }
 
 /// Pastes the printed program and runs it as both users, as the text says.

@@ -14,6 +14,7 @@ mod tls_client;
 mod world;
 
 mod addresses;
+mod admin_socket;
 mod caller;
 mod credentials;
 mod demo;

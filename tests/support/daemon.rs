@@ -41,6 +41,8 @@ pub struct Config {
     pub admin: SocketAddr,
     /// `http.public`, off unless given.
     pub public: Option<SocketAddr>,
+    /// `storage.path`; a relative one starts at the folder of the config.
+    pub storage: String,
 }
 
 impl Default for Config {
@@ -60,6 +62,7 @@ impl Default for Config {
             limits: String::new(),
             admin: loopback(free_port()),
             public: None,
+            storage: "state".into(),
         }
     }
 }
@@ -121,7 +124,7 @@ impl Config {
             self.users.iter().map(|(name, password)| format!("{name} = \"{password}\"\n")).collect();
         format!(
             "[server]\n{}{listen}[relay]\n{}[relay.peers]\n{}[auth]\n{}[auth.users]\n{users}[limits]\n{}\
-             [http]\npublic = \"{}\"\nadmin = \"{}\"\n{}",
+             [http]\npublic = \"{}\"\nadmin = \"{}\"\n[storage]\npath = {:?}\n[admin]\nsocket = \"admin.sock\"\n{}",
             self.server,
             self.relay,
             self.peers,
@@ -129,6 +132,7 @@ impl Config {
             self.limits,
             self.public.map_or_else(|| "off".into(), |public| public.to_string()),
             self.admin,
+            self.storage,
             self.sections
         )
     }
@@ -148,8 +152,20 @@ impl Daemon {
     /// Starts the daemon and waits until `/readyz` says 200.
     #[track_caller]
     pub fn start(config: &Config) -> Self {
+        Self::start_until(config, 200)
+    }
+
+    /// Starts the daemon and waits until `/readyz` says `status`.
+    #[track_caller]
+    pub fn start_until(config: &Config, ready: u16) -> Self {
+        Self::start_text(config, &config.text(), ready)
+    }
+
+    /// The same with another text, which keeps the doors of `config`.
+    #[track_caller]
+    pub fn start_text(config: &Config, text: &str, ready: u16) -> Self {
         let folder = Folder::new();
-        let path = folder.write("turnstone.toml", &config.text());
+        let path = folder.write("turnstone.toml", text);
         let mut child = Command::new(BINARY)
             .args(["run", "--config"])
             .arg(&path)
@@ -163,7 +179,7 @@ impl Daemon {
         let server = reached(config.listen[0]);
         let mut daemon = Self { child, folder, lines, server, admin: config.admin };
         let started = Instant::now();
-        while daemon.try_get("/readyz").is_none_or(|(status, _)| status != 200) {
+        while daemon.try_get("/readyz").is_none_or(|(status, _)| status != ready) {
             if let Ok(Some(status)) = daemon.child.try_wait() {
                 panic!("the daemon ended with {status}: {:#?}", daemon.log());
             }
@@ -179,6 +195,11 @@ impl Daemon {
 
     pub fn config_path(&self) -> PathBuf {
         self.folder.0.join("turnstone.toml")
+    }
+
+    /// Its admin socket.
+    pub fn socket_path(&self) -> PathBuf {
+        self.folder.0.join("admin.sock")
     }
 
     /// Replaces the config file; SIGHUP makes the daemon read it.

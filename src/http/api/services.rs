@@ -2,9 +2,11 @@
 
 use super::{Ids, TokenJudge};
 use crate::auth::{ApiKeys, Revocations};
+use crate::http::Sources;
 use crate::storage::Store;
 use crate::turn::{AllocationId, EndReason, Session};
 use arc_swap::ArcSwap;
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -34,10 +36,18 @@ pub struct Services {
     pub store: Store,
     /// The rest of the daemon.
     pub control: Arc<dyn Control>,
+    /// What the daemon tells of itself.
+    pub sources: Arc<dyn Sources>,
     /// API keys that are good.
     pub keys: ArcSwap<ApiKeys>,
     /// Who judges the tokens of users; `None` where no key is configured.
     pub tokens: Option<TokenJudge>,
     /// Where ids and new keys come from.
     pub ids: Ids,
+}
+
+impl fmt::Debug for Services {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Services").finish_non_exhaustive()
+    }
 }

@@ -24,6 +24,7 @@ pub use refusals::PublicRefusals;
 pub use token::TokenPlaces;
 
 use super::admin::{healthz, protect, told};
+use super::api::{self, Services};
 use super::problem::Problem;
 use super::server::{Accepting, Bounds, Connections};
 use super::signaling::Door;
@@ -144,6 +145,8 @@ pub(crate) struct Public {
     pub admit: Box<Admit>,
     /// What `/readyz` tells.
     pub sources: Arc<dyn Sources>,
+    /// What the API works with; `None` for no API.
+    pub services: Option<Arc<Services>>,
 }
 
 /// Serves plain HTTP on `listener`, and the connections that come by `handed_over` with TLS already done, until
@@ -177,6 +180,7 @@ pub async fn serve_fixture(listener: TcpListener, path: &str, door: Door) -> io:
         door: Some(door),
         admit: Box::new(|_| Some(Box::new(()))),
         sources: Arc::new(NoSources::default()),
+        services: None,
     };
     let (_nobody, handed_over) = mpsc::channel(1);
     serve_public(Some(listener), handed_over, public, std::future::pending()).await
@@ -229,10 +233,11 @@ async fn serve_bounded(
     let listener = listener.map(tokio::net::TcpListener::from_std).transpose()?;
     let mut accepting = Accepting::new(listener, "the listener of http.public");
     let mut connections = Connections::new(bounds);
-    let Public { settings, door, admit, sources } = public;
+    let Public { settings, door, admit, sources, services } = public;
+    let api = services.map(|services| api::public_routes(&services)).unwrap_or_default();
     let mounts = settings.load().signaling.as_ref().map(|rules| rules.socketio_paths.clone());
     let doorkeeper = Doorkeeper { settings: Arc::clone(&settings), admit, sources: Arc::clone(&sources) };
-    let router = router(Shared { settings, door, sources, refused: RefusedOrigins::new() }, mounts);
+    let router = router(Shared { settings, door, sources, refused: RefusedOrigins::new() }, mounts, api);
     let mut shutdown = pin!(shutdown);
     loop {
         let has_room = connections.has_room();
@@ -317,7 +322,7 @@ struct Shared {
 }
 
 /// `mounts`: the paths of Socket.IO; `None` for no signaling at all.
-fn router(shared: Shared, mounts: Option<Vec<String>>) -> Router {
+fn router(shared: Shared, mounts: Option<Vec<String>>, api: Router) -> Router {
     let mut router = Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz));
     if let Some(mounts) = mounts.filter(|_| shared.door.is_some()) {
         router = router.route("/ws", any(|shared, request| visit::visit(shared, Place::Plain, request)));
@@ -328,10 +333,11 @@ fn router(shared: Shared, mounts: Option<Vec<String>>) -> Router {
         }
     }
     router
+        .with_state(Arc::new(shared))
+        .merge(api)
         .fallback(async || Problem::not_found("try /healthz, /readyz, /ws or /openapi.json"))
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .layer(from_fn(shield))
-        .with_state(Arc::new(shared))
 }
 
 async fn readyz(State(shared): State<Arc<Shared>>) -> Response {

@@ -99,6 +99,7 @@ impl Running {
             door: Some(door),
             admit: Box::new(move |source| admitting.take(source)),
             sources: Arc::new(FakeSources::with_workers(1)),
+            services: None,
         };
         let task = tokio::spawn(async move {
             let stopped = async { stopped.await.unwrap_or(()) };
