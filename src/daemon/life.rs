@@ -5,15 +5,16 @@ use super::certificates::{self, CertificateWatch};
 use super::descriptors;
 use super::error::StartError;
 use super::relays::Relays;
-use super::services;
+use super::services::{self, Parts};
 use super::signaling::SignalingSide;
 use super::state::{MISSED_BEATS_MAX, State};
 use crate::base::Random;
 use crate::config::Plan;
-use crate::http::api::Services;
+use crate::http::api::{Kept, Services, TokenJudge};
 use crate::http::{self, AdminSettings, PublicSettings};
 use crate::net::interfaces;
 use crate::net::tls::HandedOver;
+use crate::storage::Store;
 use arc_swap::ArcSwap;
 use std::io;
 use std::net::TcpListener;
@@ -45,7 +46,8 @@ pub struct Daemon {
     admin: Option<TcpListener>,
     public: Option<TcpListener>,
     socket: Option<(UnixListener, SocketFile)>,
-    services: Arc<Services>,
+    store: Store,
+    kept: Kept,
     /// What is missing, to be said once the rest serves.
     missing: Vec<String>,
     /// What public HTTP goes by.
@@ -97,7 +99,8 @@ impl Daemon {
         let (store, no_store) = services::open(&plan.storage);
         let relays = Relays::start(&plan, random.fork(), tls, hand_over)?;
         let state = Arc::new(State::new(&relays, no_store.clone()));
-        let services = services::services(store, &state);
+        // Without a store nothing is kept, which was said already.
+        let kept = Kept::read(&store).unwrap_or_default();
         missing.extend(no_store);
         state.certificates(certificates.as_ref().map(CertificateWatch::state));
         let public_settings = Arc::new(ArcSwap::from_pointee(plan.public.clone()));
@@ -110,7 +113,8 @@ impl Daemon {
             admin,
             public,
             socket,
-            services,
+            store,
+            kept,
             missing,
             public_settings,
             signaling,
@@ -139,9 +143,10 @@ impl Daemon {
         for what in std::mem::take(&mut self.missing) {
             tracing::error!("{what}; relaying and signaling go on");
         }
-        let admin = self.serve_admin(http_stopped.clone());
-        let socket = self.serve_socket(http_stopped.clone());
-        let public = self.serve_public(http_stopped);
+        let services = self.services();
+        let admin = self.serve_admin(&services, http_stopped.clone());
+        let socket = self.serve_socket(&services, http_stopped.clone());
+        let public = self.serve_public(&services, http_stopped);
         let ending = self.obey(&mut signals, reread).await;
         // While HTTP still answers: a client that polls hears by a poll why its call ends.
         if let Some(signaling) = self.signaling.take() {
@@ -156,10 +161,25 @@ impl Daemon {
         Ok(ending)
     }
 
-    fn serve_admin(&mut self, mut stopped: watch::Receiver<bool>) -> Option<tokio::task::JoinHandle<()>> {
+    /// What the API works with. To be called once, when signaling runs.
+    fn services(&mut self) -> Arc<Services> {
+        services::services(Parts {
+            store: self.store.clone(),
+            kept: std::mem::take(&mut self.kept),
+            state: Arc::clone(&self.state),
+            tokens: self.signaling.as_ref().and_then(SignalingSide::tokens).map(TokenJudge::new),
+            random: self.random.fork(),
+        })
+    }
+
+    fn serve_admin(
+        &mut self,
+        services: &Arc<Services>,
+        mut stopped: watch::Receiver<bool>,
+    ) -> Option<tokio::task::JoinHandle<()>> {
         let listener = self.admin.take()?;
         let settings = settings(&self.plan, self.plan.admin?);
-        let (sources, services) = (Arc::clone(&self.state), Arc::clone(&self.services));
+        let (sources, services) = (Arc::clone(&self.state), Arc::clone(services));
         Some(tokio::spawn(async move {
             let stop = async move {
                 let _the_daemon_is_gone = stopped.wait_for(|stop| *stop).await;
@@ -170,9 +190,13 @@ impl Daemon {
         }))
     }
 
-    fn serve_socket(&mut self, mut stopped: watch::Receiver<bool>) -> Option<tokio::task::JoinHandle<()>> {
+    fn serve_socket(
+        &mut self,
+        services: &Arc<Services>,
+        mut stopped: watch::Receiver<bool>,
+    ) -> Option<tokio::task::JoinHandle<()>> {
         let (listener, file) = self.socket.take()?;
-        let services = Arc::clone(&self.services);
+        let services = Arc::clone(services);
         Some(tokio::spawn(async move {
             let stop = async move {
                 let _the_daemon_is_gone = stopped.wait_for(|stop| *stop).await;
@@ -184,7 +208,11 @@ impl Daemon {
         }))
     }
 
-    fn serve_public(&mut self, mut stopped: watch::Receiver<bool>) -> tokio::task::JoinHandle<()> {
+    fn serve_public(
+        &mut self,
+        services: &Arc<Services>,
+        mut stopped: watch::Receiver<bool>,
+    ) -> tokio::task::JoinHandle<()> {
         // A receiver whose sender is gone at once takes its place.
         let handed_over = std::mem::replace(&mut self.handed_over, mpsc::channel(1).1);
         let listener = self.public.take();
@@ -195,7 +223,7 @@ impl Daemon {
             door,
             admit: Box::new(move |source| admission.hold(source)),
             sources: self.state.clone(),
-            services: Some(Arc::clone(&self.services)),
+            services: Some(Arc::clone(services)),
         };
         tokio::spawn(async move {
             let stop = async move {

@@ -1,8 +1,9 @@
 //! What the API works with, put together.
 
 use super::state::State;
-use crate::auth::{ApiKeys, Revocations};
-use crate::http::api::{Coming, Control, Services};
+use crate::auth::Revocations;
+use crate::base::Random;
+use crate::http::api::{Coming, Control, Ids, Kept, Services, TokenJudge};
 use crate::storage::{Store, StoreError, StoreSettings};
 use crate::turn::{AllocationId, EndReason, Session};
 use arc_swap::ArcSwap;
@@ -23,13 +24,25 @@ pub(super) fn open(settings: &StoreSettings) -> (Store, Option<String>) {
     }
 }
 
-pub(super) fn services(store: Store, state: &Arc<State>) -> Arc<Services> {
-    let sources = Arc::clone(state) as _;
+/// What is there for the API.
+pub(super) struct Parts {
+    pub(super) store: Store,
+    pub(super) kept: Kept,
+    pub(super) state: Arc<State>,
+    pub(super) tokens: Option<TokenJudge>,
+    pub(super) random: Random,
+}
+
+/// Puts it together.
+pub(super) fn services(parts: Parts) -> Arc<Services> {
+    let Parts { store, kept, state, tokens, random } = parts;
     Arc::new(Services {
         store,
         control: Arc::new(NoControl),
-        sources,
-        keys: ArcSwap::from_pointee(ApiKeys::default()),
+        sources: state,
+        keys: ArcSwap::from_pointee(kept.keys),
+        tokens,
+        ids: Ids::new(random),
     })
 }
 

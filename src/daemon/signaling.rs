@@ -49,6 +49,11 @@ impl SignalingSide {
         Ok(Some(Self { thread, tokens }))
     }
 
+    /// The keys by which it judges tokens, when somebody signs them.
+    pub(super) fn tokens(&self) -> Option<KeySets> {
+        self.tokens.clone()
+    }
+
     pub(super) fn door(&self) -> Door {
         self.thread.door()
     }

@@ -5,7 +5,7 @@ use crate::auth::token::{KeySet, TokenRequest, TokenRules, issue};
 use crate::auth::{ApiKey, ApiKeyHash, Revocations, Scope, Secret};
 use crate::base::Random;
 use crate::http::server::{Bounds, serve};
-use crate::http::testing::Answer;
+use crate::http::testing::{Answer, FakeSources};
 use crate::http::{KeySets, KeySource, Pace, TokenSettings, WebClient};
 use crate::storage::{Store, StoreSettings};
 use crate::turn::{AllocationId, EndReason, Session};
@@ -71,6 +71,7 @@ impl Api {
         let services = Arc::new(Services {
             store,
             control: control.clone(),
+            sources: Arc::new(FakeSources::with_workers(1)),
             keys: ArcSwap::from_pointee(kept.keys),
             tokens: Some(TokenJudge::new(key_sets())),
             ids: Ids::new(Random::seeded(7)),
