@@ -8,6 +8,7 @@ mod budget;
 mod exit;
 mod random;
 mod time;
+mod traffic;
 mod transport;
 mod wheel;
 
@@ -15,5 +16,6 @@ pub use budget::{BudgetTable, Rate, TokenBucket, subscriber};
 pub use exit::Exit;
 pub use random::Random;
 pub use time::{Now, Timestamp, UnixTime};
+pub use traffic::Traffic;
 pub use transport::{Family, Transport};
 pub use wheel::{TimerId, Wheel};

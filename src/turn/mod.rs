@@ -35,6 +35,7 @@ mod strangers;
 mod subjects;
 mod verdict;
 
+pub use crate::base::Traffic;
 pub use address::{AllocationId, ClientAddr, ConnectionId, PeerConnection, PeerProtocol, RelayId};
 pub use canonical::embedded_v4;
 pub use discovery::Discovery;
@@ -47,7 +48,7 @@ pub use peer_policy::{OwnAddresses, PeerPolicy, PeerRules};
 pub use ports::{LivePorts, PortPool, PortRange};
 pub use respond::REPLY_BYTES_MAX;
 pub use server::Server;
-pub use session::{EndReason, Session, Traffic};
+pub use session::{EndReason, Session};
 pub use settings::{ReplyBudget, Settings};
 /// Bytes of an allocation's memory for one peer that has a permission and a channel.
 pub const PEER_BYTES: usize = permission::PERMISSION_BYTES + channel::CHANNEL_BYTES;
