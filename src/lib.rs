@@ -13,4 +13,5 @@ pub mod relay;
 pub mod signaling;
 pub mod storage;
 pub mod turn;
+pub mod usage;
 pub mod wire;

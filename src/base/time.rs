@@ -1,5 +1,6 @@
 //! Points in time as plain numbers: monotonic for lifetimes, wall clock for credentials.
 
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// A monotonic instant in nanoseconds since an origin that the driver chose (its own start).
@@ -54,7 +55,7 @@ pub struct Now {
 }
 
 /// A wall-clock time in whole seconds since 1970-01-01T00:00:00Z, as credentials carry it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct UnixTime(pub u64);
 
 impl UnixTime {

@@ -11,6 +11,7 @@ pub(crate) const RANKS: &[(&str, u8)] = &[
     ("auth", 2),
     ("turn", 3),
     ("signaling", 3),
+    ("usage", 3),
     ("net", 4),
     ("storage", 4),
     ("relay", 5),
