@@ -1,8 +1,12 @@
 //! What the tables hold, one file each.
 
 mod api_key;
+mod calls;
+mod usage;
 
 pub use api_key::ApiKeyRecord;
+pub use calls::{CallParty, CallRow, PartyStats, PartyTraffic};
+pub use usage::{DayPage, GapRow, HourPage, MinutePage, RunRow, put_page, usage_range};
 
 /// Two digits a byte.
 fn hex(bytes: &[u8]) -> String {
