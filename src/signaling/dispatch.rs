@@ -124,6 +124,7 @@ impl Hub {
                     };
                     self.publish_to(to, None, event, data, Class::Reliable);
                 }
+                Output::Live(call) => self.effects.push_back(Effect::CallLive(call)),
                 Output::Ended(record) => self.effects.push_back(Effect::CallEnded(record)),
                 Output::Count(counter) => self.counters.increment(counter),
                 Output::SetUp(millis) => self.counters.observe_call_setup(millis),

@@ -2,7 +2,7 @@
 
 use super::answers::Awaited;
 use super::bus::{Deliver, Message, Origin, To};
-use super::call::{CallRecord, Calls};
+use super::call::{CallRecord, Calls, LiveCall};
 use super::clock::Clock;
 use super::limits::{SourceBudgets, hasher};
 use super::pairs::Pairs;
@@ -77,6 +77,8 @@ pub enum Effect {
     },
     /// Put it on the bus; with one node, hand it to [`Hub::on_bus`] before anything else.
     Publish(Message),
+    /// How a live call stands now; only of a hub that keeps ([`Hub::keep`]), and never after its end.
+    CallLive(Box<LiveCall>),
     /// A call is over.
     CallEnded(Box<CallRecord>),
 }
@@ -160,6 +162,17 @@ impl Hub {
             settings,
             random,
         }
+    }
+
+    /// There is a storage: what is to outlive the daemon leaves as effects from now on.
+    pub fn keep(&mut self) {
+        self.calls.keep_live_calls();
+    }
+
+    /// Takes over what was kept when the daemon ended; before the first client comes.
+    pub fn restore(&mut self, now: Now, calls: Vec<LiveCall>) {
+        self.calls.restore(now, calls);
+        self.take_outputs();
     }
 
     /// Goes by other settings from now on.

@@ -48,7 +48,8 @@ mod worst_case;
 
 pub use call::{
     Abilities, BusyPolicy, CallRecord, CallSettings, Callee, Calls, Census, Command, DeviceChange,
-    GROUP_MEMBERS_HARD_MAX, Media, Output, Recipients, RejectScope, World,
+    GROUP_MEMBERS_HARD_MAX, LiveCall, LiveParty, LiveStep, Media, Output, Recipients, RejectScope, Stand,
+    World,
 };
 pub use connecting::{Hello, Resume, Welcome};
 pub use event::{Class, Inbound, Outgoing, Push, Refusal};

@@ -35,6 +35,8 @@ struct Call {
     users: BTreeSet<String>,
     winners: Vec<String>,
     told_the_end: BTreeSet<String>,
+    /// It was live when the daemon was killed.
+    is_restored: bool,
     ended: bool,
 }
 
@@ -80,7 +82,26 @@ impl Checker {
             }
             Output::Ended(record) => self.ended(record),
             Output::Count(id) => self.counters.increment(*id),
+            Output::Live(call) => {
+                assert!(!self.calls.get(&*call.id).is_some_and(|known| known.ended), "kept after its end");
+            }
             Output::SetUp(_) => {}
+        }
+    }
+
+    /// The daemon is another one, which knows these calls: none that lives is forgotten, none that ended lives again.
+    pub(crate) fn restarted<'a>(&mut self, kept: impl Iterator<Item = &'a str>) {
+        let live = self.calls.iter().filter(|(_, call)| !call.ended).map(|(id, _)| id.as_str());
+        assert_eq!(live.collect::<Vec<_>>(), kept.collect::<Vec<_>>(), "live calls, and those that are kept");
+        for state in CallState::ALL {
+            while self.counters.value(calls_left(*state)) < self.counters.value(calls_entered(*state)) {
+                self.counters.increment(calls_left(*state));
+            }
+        }
+        // Whoever rang has no session, and is asked anew.
+        for call in self.calls.values_mut().filter(|call| !call.ended) {
+            call.ringing.clear();
+            call.is_restored = true;
         }
     }
 
@@ -193,7 +214,9 @@ impl Checker {
         let stream = (device.to_owned(), id.to_owned(), from);
         let last = self.streams.insert(stream, seq);
         assert!(last < Some(seq), "out of order");
-        assert!(last.is_some() || event != "webrtc:ice-candidate", "a candidate before its description");
+        // Which members of a group have described themselves to which others is not kept.
+        let may_be_first = event != "webrtc:ice-candidate" || call.is_restored && call.caller.is_none();
+        assert!(last.is_some() || may_be_first, "a candidate before its description");
     }
 
     fn ended(&mut self, record: &CallRecord) {

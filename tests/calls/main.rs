@@ -11,6 +11,7 @@ mod groups;
 mod house;
 mod model;
 mod races;
+mod restart;
 mod stage;
 mod story;
 mod timers;

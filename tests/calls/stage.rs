@@ -3,22 +3,28 @@
 use super::checker::Checker;
 use super::house::{House, party};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use turnstone::base::{Now, Random, Timestamp, UnixTime};
 use turnstone::metrics::EndReason;
-use turnstone::signaling::{CallRecord, CallSettings, Calls, Census, Command, DeviceChange, Output};
+use turnstone::signaling::{
+    CallRecord, CallSettings, Calls, Census, Command, DeviceChange, LiveCall, Output,
+};
 
 const EPOCH_S: u64 = 1_700_000_000;
 const START_S: u64 = 1000;
 
 pub(crate) struct Stage {
     pub(crate) calls: Calls,
+    calls_settings: CallSettings,
     pub(crate) house: House,
     pub(crate) now: Timestamp,
     pub(crate) checker: Checker,
     /// Events since they were last asked for: who got it, its name, its data.
     pub(crate) heard: Vec<(Vec<String>, &'static str, Value)>,
     pub(crate) records: Vec<CallRecord>,
+    /// Live calls, as a storage would have them.
+    pub(crate) kept: BTreeMap<String, LiveCall>,
     requests: u64,
 }
 
@@ -27,14 +33,17 @@ impl Stage {
     pub(crate) fn with(devices: &[&str], settings: CallSettings) -> Self {
         let now = Timestamp::from_secs(START_S);
         let mut stage = Self {
-            calls: Calls::new(settings, Random::seeded(7), now),
+            calls: Calls::new(settings.clone(), Random::seeded(7), now),
+            calls_settings: settings,
             house: House::default(),
             now,
             checker: Checker::default(),
             heard: Vec::new(),
             records: Vec::new(),
+            kept: BTreeMap::new(),
             requests: 0,
         };
+        stage.calls.keep_live_calls();
         stage.house.present = devices.iter().map(|device| (*device).to_owned()).collect();
         stage
     }
@@ -89,6 +98,19 @@ impl Stage {
 
     pub(crate) fn shutdown(&mut self) {
         self.calls.shutdown(self.clock());
+        self.drain();
+    }
+
+    /// The daemon is killed and starts again after a while; every client has yet to come back.
+    pub(crate) fn restart(&mut self, away: Duration) {
+        self.now = self.now.after(away);
+        let mut calls = Calls::new(self.calls_settings.clone(), Random::seeded(self.requests), self.now);
+        calls.keep_live_calls();
+        calls.restore(self.clock(), self.kept.values().cloned());
+        self.calls = calls;
+        self.house.present.clear();
+        self.checker.restarted(self.kept.keys().map(String::as_str));
+        assert_eq!(self.calls.census().calls, self.kept.len());
         self.drain();
     }
 
@@ -151,7 +173,11 @@ impl Stage {
                     let to = to.as_slice().iter().map(|party| party.device.to_string()).collect();
                     self.heard.push((to, event, serde_json::from_str(&data).expect("is JSON")));
                 }
-                Output::Ended(record) => self.records.push(*record),
+                Output::Live(call) => drop(self.kept.insert(call.id.to_string(), *call)),
+                Output::Ended(record) => {
+                    self.kept.remove(&*record.id);
+                    self.records.push(*record);
+                }
                 Output::Count(_) | Output::SetUp(_) => {}
             }
         }

@@ -135,6 +135,7 @@ impl Story {
             1 | 2 => self.stage.left_room(device, ROOMS[choice as usize - 1]),
             3 => drop(self.stage.house.blocking.insert(device[..1].to_owned())),
             4 => self.stage.house.blocking.clear(),
+            5 => self.stage.restart(Duration::from_secs(u64::from(choices.below(90)))),
             _ => self.stage.end_user(device, EndReason::Expired),
         }
     }

@@ -336,6 +336,7 @@ impl Driver {
                     }
                 }
                 Effect::Verify { session, ack, token } => self.verify(now, session, ack, &token),
+                Effect::CallLive(_) => {}
                 Effect::CallEnded(call) => tracing::debug!(?call, "a call has ended"),
                 Effect::Publish(_) => debug_assert!(false, "the bus is the backend's"),
             }

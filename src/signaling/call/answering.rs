@@ -61,6 +61,7 @@ impl Calls {
             self.out.emit(from, "call:peer-state", peer_state(id, &caller.user, false));
         }
         self.rearm(now.at, key);
+        self.changed(key);
         Ok(())
     }
 
@@ -137,6 +138,7 @@ impl Calls {
         *rev += 1;
         self.out.left(CallState::Connecting);
         self.out.entered(CallState::Active);
+        self.changed(key);
         Ok(())
     }
 

@@ -170,6 +170,7 @@ impl Calls {
             kept: Kept::default(),
             data: start.data.clone(),
             is_waiting: audience.is_waiting,
+            is_restored: false,
         };
         let parties = Vec::from_iter(ringing.ringers.iter().map(|ringer| device_of(callee, &ringer.device)));
         let pair =
@@ -179,6 +180,7 @@ impl Calls {
             id,
             media,
             started: now,
+            earlier_ms: 0,
             rev: 0,
             renew_at: now.at.after(self.settings.credential_ttl() / 2),
             max_until: None,
@@ -190,6 +192,7 @@ impl Calls {
         self.announce(now, key, parties, world);
         self.out.emit(from, "call:ringing", Object::of_call(id).number("devices", rung).finish());
         self.rearm(now.at, key);
+        self.changed(key);
         key
     }
 

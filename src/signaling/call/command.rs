@@ -3,6 +3,7 @@
 use super::super::Refusal;
 use super::fields::{Fields, opaque, wrong};
 use crate::metrics::{EndReason, SignalingError};
+use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
 /// Bytes of `data` of `call:start` and of `digest` of `call:stats`.
@@ -66,7 +67,8 @@ impl Goal {
 }
 
 /// `call_type`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Media {
     /// Sound alone.
     Audio,

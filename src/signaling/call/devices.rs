@@ -107,6 +107,11 @@ impl Calls {
         let Form::Pair(pair) = &call.form else { return None };
         let caller_lost = pair.caller.endpoint.is_lost(now);
         match &pair.state {
+            State::Ringing(ringing)
+                if pair.caller.endpoint.is_unclaimed && (caller_lost || ringing.until <= now) =>
+            {
+                Some(EndReason::Lost)
+            }
             State::Ringing(ringing) if ringing.until <= now => Some(EndReason::NoAnswer),
             State::Ringing(_) if caller_lost => Some(EndReason::Cancelled),
             State::Ringing(ringing) => is_due(ringing.deserted_until).then_some(EndReason::Offline),

@@ -100,12 +100,12 @@ impl Calls {
         if let Some((_, timer)) = call.armed {
             self.wheel.cancel(timer);
         }
+        let duration_ms = call.lasted_ms(now.at);
         let Call { id, media, started, form, .. } = call;
         let closing = match form {
-            Form::Pair(pair) => self.close_pair(now.at, id, pair, reason, by),
-            Form::Group(group) => self.close_group(now.at, id, started, group, reason, by),
+            Form::Pair(pair) => self.close_pair(duration_ms, id, pair, reason, by),
+            Form::Group(group) => self.close_group(duration_ms, id, started, group, reason, by),
         };
-        let duration_ms = talked_ms(now.at, closing.answered);
         self.bury(now, id, Tombstone { users: closing.users, with: None, duration_ms });
         self.out.ended(CallRecord {
             id: id.to_string().into_boxed_str(),
@@ -125,7 +125,7 @@ impl Calls {
 
     fn close_pair(
         &mut self,
-        now: Timestamp,
+        duration_ms: u64,
         id: Ulid,
         mut pair: Pair,
         reason: EndReason,
@@ -138,7 +138,7 @@ impl Calls {
         last.label().into_iter().for_each(|label| self.out.left(label));
         let talk = last.talk();
         let answered = talk.map(|talk| talk.accepted);
-        self.tell_the_end(id, &pair, &last, reason, by, talked_ms(now, answered));
+        self.tell_the_end(id, &pair, &last, reason, by, duration_ms);
         let device = talk.map(|talk| talk.callee.party().device.clone());
         let ends = talk.map(|talk| &talk.callee.endpoint).into_iter().chain([&pair.caller.endpoint]);
         let stats = ends.filter_map(|end| Some((end.party.clone(), end.stats.clone()?))).collect();
@@ -180,7 +180,7 @@ impl Calls {
 
     fn close_group(
         &mut self,
-        now: Timestamp,
+        duration_ms: u64,
         id: Ulid,
         started: Now,
         group: Group,
@@ -193,7 +193,7 @@ impl Calls {
         users.dedup();
         let others = members.into_iter().filter(|party| Some(party) != by).collect();
         let from = by.map_or(&group.opener.user, |party| &party.user);
-        let event = farewell(id, from, reason, by, talked_ms(now, Some(started)));
+        let event = farewell(id, from, reason, by, duration_ms);
         self.out.emit_all(others, "call:end", event);
         let mut stats = group.stats;
         let last = group.members.into_iter().map(|member| member.endpoint);
@@ -224,6 +224,13 @@ pub(super) fn farewell(
     object.number("duration_ms", duration_ms).finish()
 }
 
-fn talked_ms(now: Timestamp, answered: Option<Now>) -> u64 {
-    answered.map_or(0, |answered| millis(now.since(answered.at)))
+impl Call {
+    /// Milliseconds since it was accepted or opened, those before this start of the daemon included.
+    pub(super) fn lasted_ms(&self, now: Timestamp) -> u64 {
+        let since = match &self.form {
+            Form::Pair(pair) => pair.state.talk().map(|talk| talk.accepted.at),
+            Form::Group(_) => Some(self.started.at),
+        };
+        since.map_or(0, |since| self.earlier_ms.saturating_add(millis(now.since(since))))
+    }
 }

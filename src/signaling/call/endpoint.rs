@@ -3,7 +3,7 @@
 use super::super::Party;
 use super::super::json::Object;
 use super::hold::Outlet;
-use crate::base::Timestamp;
+use crate::base::{Now, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
 use ulid::Ulid;
@@ -16,12 +16,24 @@ pub(super) struct Endpoint {
     pub(super) away_until: Option<Timestamp>,
     /// Its latest digest.
     pub(super) stats: Option<Box<str>>,
+    /// It was in the call before this start of the daemon, and has not come back yet.
+    pub(super) is_unclaimed: bool,
     seq: u64,
 }
 
+/// Signals in a second, at most, that the numbers of a call leave place for over restarts.
+const SIGNALS_PER_SECOND: u64 = 1024;
+
 impl Endpoint {
     pub(super) fn new(party: Party) -> Self {
-        Self { party, away_until: None, stats: None, seq: 0 }
+        Self { party, away_until: None, stats: None, is_unclaimed: false, seq: 0 }
+    }
+
+    /// A device that was in the call before this start, and may come back until then. Its signals go on above all the
+    /// numbers that they had.
+    pub(super) fn returning(now: Now, until: Timestamp, party: Party) -> Self {
+        let seq = now.unix.0.saturating_mul(SIGNALS_PER_SECOND);
+        Self { party, away_until: Some(until), stats: None, is_unclaimed: true, seq }
     }
 
     /// Begins its absence. Whether that is news.
@@ -33,6 +45,7 @@ impl Endpoint {
 
     /// Ends its absence. Whether there was one.
     pub(super) fn come_back(&mut self) -> bool {
+        self.is_unclaimed = false;
         self.away_until.take().is_some()
     }
 

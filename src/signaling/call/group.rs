@@ -18,6 +18,8 @@ pub(super) struct Group {
     /// Digests of members who left.
     pub(super) stats: Vec<(Party, Box<str>)>,
     next_number: u32,
+    /// Members below this number knew each other before this start of the daemon.
+    returning: u32,
 }
 
 #[derive(Debug)]
@@ -32,7 +34,7 @@ pub(super) struct Member {
 impl Group {
     /// One without members.
     pub(super) fn new(room: Arc<str>, opener: Party) -> Self {
-        Self { room, opener, members: Vec::new(), stats: Vec::new(), next_number: 0 }
+        Self { room, opener, members: Vec::new(), stats: Vec::new(), next_number: 0, returning: 0 }
     }
 
     /// The position of a member.
@@ -42,9 +44,19 @@ impl Group {
 
     /// Takes a member in; the caller has seen to it that there is a place.
     pub(super) fn add(&mut self, party: Party) {
+        self.add_endpoint(Endpoint::new(party));
+    }
+
+    /// Takes a member back in, before all others.
+    pub(super) fn add_returning(&mut self, endpoint: Endpoint) {
+        self.add_endpoint(endpoint);
+        self.returning = self.next_number;
+    }
+
+    fn add_endpoint(&mut self, endpoint: Endpoint) {
         let (number, outlets) = (self.next_number, Vec::new());
         self.next_number = self.next_number.wrapping_add(1);
-        self.members.push(Member { endpoint: Endpoint::new(party), number, outlets });
+        self.members.push(Member { endpoint, number, outlets });
     }
 
     /// Lets a member go; its digest stays, for a mesh's worth of members.
@@ -86,9 +98,11 @@ impl Group {
     /// A sender and the way to a receiver, both by position and not the same.
     pub(super) fn way(&mut self, from: usize, to: usize) -> (&mut Endpoint, &mut Outlet) {
         let number = self.members[to].number;
-        let Member { endpoint, outlets, .. } = &mut self.members[from];
+        let returning = self.returning;
+        let Member { endpoint, outlets, number: own } = &mut self.members[from];
         let at = outlets.iter().position(|(to, _)| *to == number).unwrap_or_else(|| {
-            outlets.push((number, Outlet::default()));
+            let knew = number.max(*own) < returning;
+            outlets.push((number, if knew { Outlet::open() } else { Outlet::default() }));
             outlets.len() - 1
         });
         (endpoint, &mut outlets[at].1)

@@ -32,6 +32,16 @@ struct Waiting {
 }
 
 impl Outlet {
+    /// A way on which every description went through before.
+    pub(super) fn open() -> Self {
+        Self { described: Some(u64::MAX), ..Self::default() }
+    }
+
+    /// Whether any description went through.
+    pub(super) fn is_described(&self) -> bool {
+        self.described.is_some()
+    }
+
     /// A description goes through. Returns the candidates that waited for it, in order.
     pub(super) fn describe(&mut self, neg: Option<u64>) -> Vec<Candidate> {
         let upto = neg.unwrap_or(u64::MAX);

@@ -38,6 +38,7 @@ impl Calls {
             id,
             media,
             started: now,
+            earlier_ms: 0,
             rev: 0,
             renew_at: now.at.after(self.settings.credential_ttl() / 2),
             max_until: self.settings.max_duration.map(|longest| now.at.after(longest)),
@@ -97,6 +98,7 @@ impl Calls {
         self.table.add_user(&from.user, key);
         self.out.emit_all(others, "call:member", member_event(id, from, "joined"));
         self.rearm(now.at, key);
+        self.changed(key);
         self.join_reply(now, key, from, world)
     }
 
@@ -125,9 +127,8 @@ impl Calls {
 
     /// A member goes on its own account.
     pub(super) fn leave(&mut self, now: Now, key: CallKey, from: &Party) -> Reply {
-        let started = self.table.get(key).ok_or_else(ended)?.started;
+        let duration_ms = self.table.get(key).ok_or_else(ended)?.lasted_ms(now.at);
         self.leave_with(now, key, from, EndReason::Hangup, Some(from));
-        let duration_ms = super::endpoint::millis(now.at.since(started.at));
         Ok(Object::sized(32).number("duration_ms", duration_ms).finish())
     }
 
@@ -156,6 +157,7 @@ impl Calls {
         }
         self.out.emit_all(rest, "call:member", member_event(id, &gone, "left"));
         self.rearm(now.at, key);
+        self.changed(key);
     }
 
     /// A device is no longer in a room, so neither in its call.

@@ -14,6 +14,7 @@ mod endpoint;
 mod fields;
 mod group;
 mod hold;
+mod live;
 mod meeting;
 mod output;
 mod pair;
@@ -26,6 +27,7 @@ mod table;
 mod timers;
 
 pub use command::{Command, Media};
+pub use live::{LiveCall, LiveParty, LiveStep, Stand};
 pub use output::{CallRecord, Callee, Output, Recipients};
 pub use settings::{BusyPolicy, CallSettings, GROUP_MEMBERS_HARD_MAX, RejectScope};
 
@@ -118,6 +120,8 @@ pub struct Calls {
     past: Past,
     wheel: Wheel<CallKey, TICK_NANOS>,
     out: Outbox,
+    /// Somebody keeps live calls for the next start.
+    keeps: bool,
 }
 
 impl Calls {
@@ -125,7 +129,7 @@ impl Calls {
     pub fn new(settings: CallSettings, mut random: Random, now: Timestamp) -> Self {
         let (table, past) = (Table::new(&mut random), Past::new(&mut random));
         let (clock, wheel, out) = (Clock::default(), Wheel::new(now), Outbox::default());
-        Self { settings, random, clock, table, past, wheel, out }
+        Self { settings, random, clock, table, past, wheel, out, keeps: false }
     }
 
     /// New settings, for what begins from now on.

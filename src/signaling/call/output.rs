@@ -2,6 +2,7 @@
 
 use super::super::{Party, Refusal};
 use super::command::Media;
+use super::live::LiveCall;
 use crate::base::UnixTime;
 use crate::metrics::{CallState, CounterId, EndReason, Label, calls_ended, calls_entered, calls_left};
 use std::collections::VecDeque;
@@ -26,6 +27,8 @@ pub enum Output {
         /// One JSON object.
         data: Box<str>,
     },
+    /// How a live call stands now, for whoever keeps it; the end of it is [`Output::Ended`].
+    Live(Box<LiveCall>),
     /// A call is over: nothing of it comes after this.
     Ended(Box<CallRecord>),
     /// Something to count.
@@ -137,6 +140,11 @@ impl Outbox {
 
     pub(super) fn set_up(&mut self, millis: u64) {
         self.0.push_back(Output::SetUp(millis));
+    }
+
+    /// A live call has changed.
+    pub(super) fn live(&mut self, call: LiveCall) {
+        self.0.push_back(Output::Live(Box::new(call)));
     }
 
     /// Closes the books on a call.

@@ -40,6 +40,8 @@ pub(super) struct Ringing {
     pub(super) data: Option<Box<str>>,
     /// The callee is in another call.
     pub(super) is_waiting: bool,
+    /// It rang before this start of the daemon: its offer may have gone out then.
+    pub(super) is_restored: bool,
 }
 
 /// What an accepted call knows.
@@ -237,6 +239,7 @@ mod tests {
                 kept: Kept::default(),
                 data: None,
                 is_waiting: false,
+                is_restored: false,
             }),
             Phase::Connecting => State::Connecting(connecting()),
             Phase::Active => State::Active(Active { talk: talk(), confirm_until: None }),

@@ -101,6 +101,7 @@ impl Calls {
         let (sender, receiver) = pair.sides(place).ok_or_else(no_call)?;
         let data = sender.endpoint.signal(id, kind, &description.body, description.neg);
         self.out.emit(receiver.party(), kind.event(), data);
+        let was_described = sender.outlet.is_described();
         let released = sender.outlet.describe(description.neg);
         for (candidate, neg) in &released {
             let data = sender.endpoint.signal(id, Signal::Candidate, candidate, *neg);
@@ -112,6 +113,9 @@ impl Calls {
         {
             let until = now.at.after(self.settings.media_confirm);
             *step = Step::AwaitingMedia { until, heard: [false; 2] };
+        }
+        if !was_described {
+            self.changed(key);
         }
         if released.is_empty() { Ok(()) } else { self.note_candidate(now.at, key, place) }
     }
@@ -231,7 +235,7 @@ fn may_answer(ringing: &Ringing, at: usize) -> Result<(), Refusal> {
     if ringing.ringers[at].is_explicit {
         return Err(wrong_state("the call rings: accept it first"));
     }
-    if ringing.kept.offer.is_none() {
+    if ringing.kept.offer.is_none() && !ringing.is_restored {
         return Err(wrong_state("the call rings: no offer has come yet"));
     }
     Ok(())

@@ -65,8 +65,9 @@ impl Calls {
 }
 
 fn one_call(call: &Call, party: &Party) -> Box<str> {
+    let state = if call.waits_for_others(party) { "reconnecting" } else { call.phase().as_str() };
     let object = Object::of_call(call.id)
-        .text("state", call.phase().as_str())
+        .text("state", state)
         .number("rev", call.rev)
         .text("call_type", call.media.as_str());
     match &call.form {
@@ -83,6 +84,24 @@ fn one_call(call: &Call, party: &Party) -> Box<str> {
         Form::Group(group) => {
             let object = object.text("room", &group.room).text("role", "member");
             object.raw("members", &group.members_json(party)).finish()
+        }
+    }
+}
+
+impl Call {
+    /// Whether it was accepted, and nobody but this device is there.
+    fn waits_for_others(&self, than: &Party) -> bool {
+        let is_away = |endpoint: &Endpoint| endpoint.away_until.is_some();
+        match &self.form {
+            Form::Pair(pair) => pair.state.talk().is_some_and(|talk| {
+                let other = if pair.place(than) == Place::Caller { &talk.callee } else { &pair.caller };
+                is_away(&other.endpoint)
+            }),
+            Form::Group(group) => {
+                let others = group.members.iter().map(|member| &member.endpoint);
+                let mut others = others.filter(|endpoint| endpoint.party != *than).peekable();
+                others.peek().is_some() && others.all(is_away)
+            }
         }
     }
 }

@@ -22,6 +22,8 @@ pub(super) struct Call {
     pub(super) id: Ulid,
     pub(super) media: Media,
     pub(super) started: Now,
+    /// How long it was accepted, or open, before this start of the daemon.
+    pub(super) earlier_ms: u64,
     /// Goes up with every change of state.
     pub(super) rev: u64,
     /// When its credentials are to be renewed.
