@@ -3,6 +3,7 @@
 
 mod check_config;
 mod credentials;
+mod probe_store;
 mod token;
 mod version;
 
@@ -11,6 +12,7 @@ use crate::config::{self, Loaded};
 use check_config::CheckConfigArgs;
 use clap::{Parser, Subcommand};
 use credentials::CredentialsArgs;
+use probe_store::ProbeStoreArgs;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use token::TokenArgs;
@@ -51,6 +53,9 @@ pub enum AdminVerb {
     /// Sign tokens for clients of signaling.
     #[command(subcommand)]
     Token(TokenArgs),
+    /// Check whether the store of a daemon opens; for the daemon itself.
+    #[command(hide = true)]
+    ProbeStore(ProbeStoreArgs),
     /// Print the version.
     Version(VersionArgs),
 }
@@ -61,6 +66,7 @@ pub fn obey(path: &Path, verb: &AdminVerb) -> Exit {
         AdminVerb::CheckConfig(args) => check_config::check_config(path, args),
         AdminVerb::Credentials(args) => credentials::credentials(path, args),
         AdminVerb::Token(args) => token::token(path, args),
+        AdminVerb::ProbeStore(args) => probe_store::probe_store(args),
         AdminVerb::Version(args) => version::version(args),
     }
 }

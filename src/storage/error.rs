@@ -14,6 +14,8 @@ pub enum StoreError {
     Busy,
     /// One record is not what was written.
     Damaged,
+    /// A view of the store ended, because too much was written while it was read.
+    Overtaken,
 }
 
 impl StoreError {
@@ -24,6 +26,7 @@ impl StoreError {
             Self::Poisoned(_) => "store_poisoned",
             Self::Busy => "store_busy",
             Self::Damaged => "record_damaged",
+            Self::Overtaken => "view_overtaken",
         }
     }
 }
@@ -35,6 +38,9 @@ impl fmt::Display for StoreError {
             Self::Poisoned(why) => write!(f, "storage takes no more writes: {why}"),
             Self::Busy => f.write_str("storage has too much to do"),
             Self::Damaged => f.write_str("a record is damaged; see `turnstone status`"),
+            Self::Overtaken => {
+                f.write_str("too much was written meanwhile; read faster, or at a quieter time")
+            }
         }
     }
 }

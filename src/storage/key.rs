@@ -35,6 +35,11 @@ impl Key {
         self
     }
 
+    /// A key of the database.
+    pub(super) fn of_bytes(bytes: &[u8]) -> Self {
+        Self(bytes.into())
+    }
+
     /// The bytes, table first.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

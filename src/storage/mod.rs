@@ -4,20 +4,39 @@
 //! atomic, and its answer comes after it is on the disk. What waits while one flush runs is written by the next one
 //! together. Nobody on a relay shard or on the signaling thread ever waits here: they hand over what to do with the
 //! answer.
+//!
+//! A commit is over when the database was flushed and, behind it, the fence file: both say which commit that was, how many
+//! records there are by table, and a hash of them. Opening counts again and compares, in a child process first, so that
+//! nothing is lost or changed in silence. A store that is not what it should be is not opened; a value that is damaged
+//! while everything else is proven to be there is set aside.
 #![forbid(unsafe_code)]
 
 mod batch;
+mod census;
+mod check;
+mod database;
+mod disk;
 mod error;
+mod fence;
+mod folder;
+mod health;
 mod key;
+mod opening;
+mod probe;
 mod record;
 pub mod records;
+mod snapshot;
 mod store;
 mod table;
 mod writer;
 
 pub use batch::Batch;
 pub use error::StoreError;
+pub use health::{Health, TableHealth};
 pub use key::{Key, KeyReader};
+pub use probe::{Probe, probe};
 pub use record::Record;
+pub use snapshot::Snapshot;
 pub use store::{Page, Store, StoreSettings};
 pub use table::Table;
+pub use writer::Moment;

@@ -9,7 +9,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use xxhash_rust::xxh3::Xxh3;
 
-const HEADER_BYTES: usize = 9;
+/// Bytes in front of the payload.
+pub(super) const HEADER_BYTES: usize = 9;
 
 /// A row of a table. Fields may be added with `#[serde(default)]`; another meaning wants another version.
 pub trait Record: Serialize + DeserializeOwned + Send + 'static {

@@ -1,27 +1,41 @@
 //! The store as everybody else sees it.
 
-use super::record::{self, BadValue};
-use super::writer::{Job, Writer};
+use super::health::{Gauges, Health};
+use super::opening;
+use super::probe::Probe;
+use super::record;
+use super::snapshot::Snapshot;
+use super::writer::{Job, Moment, Rows, Watcher, Writer};
 use super::{Batch, Key, Record, StoreError};
-use crossbeam_channel::{Sender, TrySendError};
+use crossbeam_channel::{Sender, TrySendError, bounded};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Jobs that may wait.
 const JOBS_MAX: usize = 4096;
+/// Bytes of batches that may wait.
+const QUEUED_BYTES_MAX: usize = 32 << 20;
+/// Records that are taken away at a time: others get their turn in between.
+const RETAIN_STEP: usize = 512;
 
 /// Where and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreSettings {
-    /// The folder of the daemon's state (`storage.path`); the database is below it.
+    /// The folder of the daemon's state (`storage.path`); the store is below it.
     pub path: PathBuf,
+    /// The child process that opens the database first; `None` opens it in this one at once.
+    pub probe: Option<Probe>,
 }
 
 /// A handle on the store, for any thread. See the module.
 #[derive(Clone, Debug)]
 pub struct Store {
-    jobs: Result<Sender<Job>, StoreError>,
+    jobs: Option<Sender<Job>>,
+    gauges: Arc<Gauges>,
 }
 
 /// A part of a table, in the order of its keys.
@@ -45,19 +59,58 @@ impl Page {
 }
 
 impl Store {
-    /// Opens the database, or makes it, and starts the thread.
+    /// Opens the store, or makes it, and starts its thread. All of it is read and checked before: it takes about a second
+    /// for 100,000 records, and as long again in the child process.
     ///
     /// # Errors
     /// One sentence that says what is wrong with it and what to do.
     pub fn open(settings: &StoreSettings) -> Result<Self, StoreError> {
-        let (jobs, inbox) = crossbeam_channel::bounded(JOBS_MAX);
-        Writer::start(settings, inbox)?;
-        Ok(Self { jobs: Ok(jobs) })
+        Self::start(settings, None)
+    }
+
+    /// The same, and `watcher` is called on the store's thread at each moment of each commit. For tests that end the
+    /// process there.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_watched(
+        settings: &StoreSettings,
+        watcher: impl FnMut(Moment) + Send + 'static,
+    ) -> Result<Self, StoreError> {
+        Self::start(settings, Some(Box::new(watcher)))
+    }
+
+    fn start(settings: &StoreSettings, watcher: Option<Watcher>) -> Result<Self, StoreError> {
+        let closed = |why: String| StoreError::Closed(why.into());
+        let opened = opening::open(settings).map_err(closed)?;
+        let (jobs, inbox) = bounded(JOBS_MAX);
+        let gauges = Arc::new(Gauges::new(None));
+        let writer = Writer::new(opened, inbox, gauges.clone(), watcher);
+        let thread = thread::Builder::new().name("storage".into()).spawn(move || writer.run());
+        thread.map_err(|error| closed(format!("no thread: {error}")))?;
+        Ok(Self { jobs: Some(jobs), gauges })
     }
 
     /// A store that answers everything with `why`.
     pub fn closed(why: impl Into<Arc<str>>) -> Self {
-        Self { jobs: Err(StoreError::Closed(why.into())) }
+        let why = StoreError::Closed(why.into());
+        Self { jobs: None, gauges: Arc::new(Gauges::new(Some(why))) }
+    }
+
+    /// How it is. Waits for nothing.
+    pub fn health(&self) -> Health {
+        self.gauges.read()
+    }
+
+    /// Waits, on this thread, until everything that was handed over before is on the disk and the database is closed, for
+    /// `time_limit` at most. `false` when it was not. From then on everything is answered with `Closed`.
+    pub fn close(&self, time_limit: Duration) -> bool {
+        let Some(jobs) = &self.jobs else { return true };
+        let (sender, closed) = bounded(1);
+        let is_sent = jobs.send_timeout(Job::Close(sender), time_limit);
+        // Whoever else closed it dropped our job.
+        !matches!(is_sent, Err(crossbeam_channel::SendTimeoutError::Timeout(_)))
+            && !matches!(closed.recv_timeout(time_limit), Err(crossbeam_channel::RecvTimeoutError::Timeout))
     }
 
     /// Writes a batch; `done` is called on the store's thread once it is on the disk, or will never be.
@@ -79,7 +132,8 @@ impl Store {
         page: Page,
         done: impl FnOnce(Result<Vec<R>, StoreError>) + Send + 'static,
     ) {
-        let done = move |rows: Result<Vec<_>, _>| done(rows.map(|rows| records(&rows)));
+        let gauges = self.gauges.clone();
+        let done = move |rows: Result<Rows, _>| done(rows.map(|rows| records(&gauges, &rows)));
         self.submit(Job::Page(page, Box::new(done)));
     }
 
@@ -88,7 +142,7 @@ impl Store {
     /// # Errors
     /// Nothing can be read.
     pub async fn page<R: Record>(&self, page: Page) -> Result<Vec<R>, StoreError> {
-        Ok(records(&self.answer(|done| Job::Page(page, done)).await?))
+        Ok(records(&self.gauges, &self.answer(|done| Job::Page(page, done)).await?))
     }
 
     /// The record under `key`, if there is one.
@@ -99,12 +153,47 @@ impl Store {
         let page = Page { to: key.end(), from: key.clone(), limit: 1, backwards: false };
         let rows = self.answer(|done| Job::Page(page, done)).await?;
         let row = rows.first().filter(|(found, _)| **found == *key.as_bytes());
-        row.map(|(key, value)| record::open(key, value))
-            .transpose()
-            .map_err(|_: BadValue| StoreError::Damaged)
+        row.map(|(key, value)| {
+            record::open(key, value).map_err(|_| {
+                self.gauges.unreadable(R::TABLE);
+                StoreError::Damaged
+            })
+        })
+        .transpose()
     }
 
-    async fn answer<T: Send + 'static>(
+    /// Takes away all records from `from` up to, and without, `to`, a few at a time. Returns how many there were. With
+    /// keys that begin with a time this is how a table forgets what is old.
+    ///
+    /// # Errors
+    /// Some may still be there.
+    pub async fn remove_range(&self, from: Key, to: Key) -> Result<u64, StoreError> {
+        let mut removed = 0;
+        loop {
+            let page =
+                Page { from: from.clone(), to: Some(to.clone()), limit: RETAIN_STEP, backwards: false };
+            let rows = self.answer(|done| Job::Page(page, done)).await?;
+            let batch = rows.iter().fold(Batch::new(), |batch, (key, _)| batch.delete(Key::of_bytes(key)));
+            self.commit(batch).await?;
+            removed += rows.len() as u64;
+            if rows.len() < RETAIN_STEP {
+                return Ok(removed);
+            }
+        }
+    }
+
+    /// A view of everything as it is now, which writes to come do not change.
+    ///
+    /// # Errors
+    /// `Busy` when there are too many already.
+    pub async fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        let alive = Arc::new(());
+        let reader = Arc::downgrade(&alive);
+        let view = self.answer(|done| Job::View(reader, done)).await?;
+        Ok(Snapshot::new(self.clone(), alive, view))
+    }
+
+    pub(super) async fn answer<T: Send + 'static>(
         &self,
         job: impl FnOnce(Box<dyn FnOnce(Result<T, StoreError>) + Send>) -> Job,
     ) -> Result<T, StoreError> {
@@ -113,23 +202,41 @@ impl Store {
             let _nobody_waits_any_more = sender.send(result);
         };
         self.submit(job(Box::new(done)));
-        answer.await.unwrap_or_else(|_| Err(StoreError::Closed("its thread has ended".into())))
+        answer.await.unwrap_or_else(|_| Err(self.gone()))
     }
 
     fn submit(&self, job: Job) {
-        match &self.jobs {
-            Err(why) => job.fail(why.clone()),
-            Ok(jobs) => match jobs.try_send(job) {
-                Ok(()) => {}
-                Err(TrySendError::Full(job)) => job.fail(StoreError::Busy),
-                Err(TrySendError::Disconnected(job)) => {
-                    job.fail(StoreError::Closed("its thread has ended".into()));
-                }
-            },
+        let Some(jobs) = &self.jobs else { return job.fail(self.gone()) };
+        let (bytes, queued) = (job.bytes(), &self.gauges.bytes_queued);
+        if queued.fetch_add(bytes, Relaxed) + bytes > QUEUED_BYTES_MAX {
+            queued.fetch_sub(bytes, Relaxed);
+            return job.fail(StoreError::Busy);
+        }
+        if let Err(refused) = jobs.try_send(job) {
+            queued.fetch_sub(bytes, Relaxed);
+            match refused {
+                TrySendError::Full(job) => job.fail(StoreError::Busy),
+                TrySendError::Disconnected(job) => job.fail(self.gone()),
+            }
+        }
+    }
+
+    /// Why there is nobody who answers.
+    fn gone(&self) -> StoreError {
+        match self.gauges.trouble() {
+            Some(why @ StoreError::Closed(_)) => why,
+            _ => StoreError::Closed("its thread has ended".into()),
         }
     }
 }
 
-fn records<R: Record>(rows: &[(Box<[u8]>, Box<[u8]>)]) -> Vec<R> {
-    rows.iter().filter_map(|(key, value)| record::open(key, value).ok()).collect()
+fn records<R: Record>(gauges: &Gauges, rows: &[(Box<[u8]>, Box<[u8]>)]) -> Vec<R> {
+    let read = |(key, value): &(Box<[u8]>, Box<[u8]>)| match record::open(key, value) {
+        Ok(record) => Some(record),
+        Err(_) => {
+            gauges.unreadable(R::TABLE);
+            None
+        }
+    };
+    rows.iter().filter_map(read).collect()
 }

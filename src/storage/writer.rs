@@ -1,21 +1,52 @@
 //! The thread that owns the database.
 
-use super::{Batch, Page, StoreError, StoreSettings};
-use crossbeam_channel::Receiver;
-use sled::{Db, IVec};
+use super::census::Census;
+use super::check::META_KEY;
+use super::disk::DiskError;
+use super::health::Gauges;
+use super::opening::Opened;
+use super::snapshot::{Old, Views};
+use super::{Batch, Page, StoreError, Table};
+use crossbeam_channel::{Receiver, Sender};
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 /// How an answer gets back.
 pub(super) type Done<T> = Box<dyn FnOnce(Result<T, StoreError>) + Send>;
 /// Keys and values.
 pub(super) type Rows = Vec<(Box<[u8]>, Box<[u8]>)>;
+/// Who is told of each commit. For tests that end the process there.
+pub(super) type Watcher = Box<dyn FnMut(Moment) + Send>;
 
-/// Batches that are flushed together.
-const BATCHES_MAX: usize = 1024;
+/// Jobs that are done together, with one flush.
+const JOBS_MAX: usize = 1024;
+/// How long a batch waits at most for others that may come.
+const WINDOW_MAX: Duration = Duration::from_millis(5);
+/// How old the size of the files may be.
+const SIZE_AGE_MAX: Duration = Duration::from_secs(10);
+
+/// How far a commit got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// The database is on the disk, the fence is not.
+    Flushed(u64),
+    /// Both are; nobody was told.
+    Fenced(u64),
+}
 
 /// What the thread is asked for.
 pub(super) enum Job {
     Commit(Batch, Done<()>),
     Page(Page, Done<Rows>),
+    /// A view for whoever holds what this points to; the answer is its number and what it will hold.
+    View(Weak<()>, Done<(u64, Census)>),
+    /// The next piece of a view.
+    Piece(u64, Done<Option<Rows>>),
+    /// Everything before is done; nothing comes behind.
+    Close(Sender<()>),
 }
 
 impl Job {
@@ -23,140 +54,239 @@ impl Job {
         match self {
             Self::Commit(_, done) => done(Err(why)),
             Self::Page(_, done) => done(Err(why)),
+            Self::View(_, done) => done(Err(why)),
+            Self::Piece(_, done) => done(Err(why)),
+            Self::Close(closed) => drop(closed),
+        }
+    }
+
+    /// Bytes that it keeps while it waits.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Commit(batch, _) => batch.bytes(),
+            Self::Page(..) | Self::View(..) | Self::Piece(..) | Self::Close(_) => 0,
         }
     }
 }
 
 pub(super) struct Writer {
-    db: Db,
+    opened: Opened,
     inbox: Receiver<Job>,
+    gauges: Arc<Gauges>,
+    watcher: Option<Watcher>,
+    views: Views,
     poisoned: Option<StoreError>,
+    /// How many batches the last commit held, when it was over, and how long it took.
+    last: (usize, Instant, Duration),
+    measured: Instant,
+}
+
+/// What is done in one go.
+#[derive(Default)]
+struct Group {
+    batches: Vec<Batch>,
+    waiting: Vec<Done<()>>,
+    /// Answered behind the commit: they may ask for what is in it.
+    reads: Vec<Job>,
+    closing: Option<Sender<()>>,
 }
 
 impl Writer {
-    pub(super) fn start(settings: &StoreSettings, inbox: Receiver<Job>) -> Result<(), StoreError> {
-        let path = settings.path.join("store");
-        // sled flushes by itself only what nobody was told of.
-        let config = sled::Config::new().path(&path).flush_every_ms(None);
-        let db = config.open().map_err(|error| {
-            StoreError::Closed(format!("{} cannot be opened: {error}", path.display()).into())
-        })?;
-        let writer = Self { db, inbox, poisoned: None };
-        let thread = std::thread::Builder::new().name("storage".into()).spawn(move || writer.run());
-        thread.map(drop).map_err(|error| StoreError::Closed(format!("no thread: {error}").into()))
+    pub(super) fn new(
+        opened: Opened,
+        inbox: Receiver<Job>,
+        gauges: Arc<Gauges>,
+        watcher: Option<Watcher>,
+    ) -> Self {
+        gauges.census_is(&opened.census);
+        gauges.aside_are(&opened.aside);
+        gauges.bytes_on_disk.store(opened.database.bytes(), Relaxed);
+        let (views, now) = (Views::default(), Instant::now());
+        Self {
+            opened,
+            inbox,
+            gauges,
+            watcher,
+            views,
+            poisoned: None,
+            last: (0, now, Duration::ZERO),
+            measured: now,
+        }
     }
 
-    /// Until the last handle is gone.
-    fn run(mut self) {
+    /// Until it is closed, or the last handle is gone.
+    pub(super) fn run(mut self) {
         while let Ok(job) = self.inbox.recv() {
-            match job {
-                Job::Page(page, done) => done(self.read(&page)),
-                Job::Commit(batch, done) => self.commit(batch, done),
+            let mut group = Group::default();
+            if group.take(job) {
+                self.gather(&mut group);
+            }
+            if !group.batches.is_empty() {
+                self.commit(&group.batches, group.waiting);
+            }
+            group.reads.into_iter().for_each(|job| self.read(job));
+            if let Some(closed) = group.closing {
+                return self.close(&closed);
             }
         }
     }
 
-    /// Writes this batch and those that came while the last flush ran.
-    fn commit(&mut self, batch: Batch, done: Done<()>) {
-        let mut waiting = vec![done];
-        let mut written = self.write(&batch);
-        let mut next = None;
-        while waiting.len() < BATCHES_MAX {
-            match self.inbox.try_recv() {
-                Ok(Job::Commit(batch, done)) => {
-                    waiting.push(done);
-                    written = written.and_then(|()| self.write(&batch));
-                }
-                Ok(job) => {
-                    next = Some(job);
-                    break;
-                }
-                Err(_) => break,
+    /// Adds what came while the last commit ran. Who is alone waits for nobody: only behind a commit of several, whose
+    /// writers are likely to come again, the next one waits for as many, for half of what its flush will take.
+    fn gather(&self, group: &mut Group) {
+        let (crowd, over, took) = self.last;
+        let window = (took / 2).min(WINDOW_MAX);
+        let waits = crowd > 1 && over.elapsed() < WINDOW_MAX;
+        let until = waits.then(|| Instant::now() + window);
+        while group.batches.len() + group.reads.len() < JOBS_MAX {
+            let job = match (self.inbox.try_recv(), until) {
+                (Ok(job), _) => job,
+                (Err(_), Some(until)) if group.batches.len() < crowd => match self.inbox.recv_deadline(until)
+                {
+                    Ok(job) => job,
+                    Err(_) => break,
+                },
+                (Err(_), _) => break,
+            };
+            if !group.take(job) && group.closing.is_some() {
+                break;
             }
         }
-        let result = written.and_then(|()| self.flush());
+    }
+
+    fn commit(&mut self, batches: &[Batch], waiting: Vec<Done<()>>) {
+        let result = match &self.poisoned {
+            Some(why) => Err(why.clone()),
+            None => self.write(batches),
+        };
+        let bytes: usize = batches.iter().map(Batch::bytes).sum();
+        self.gauges.bytes_queued.fetch_sub(bytes, Relaxed);
         for done in waiting {
             done(result.clone());
         }
-        if let Some(Job::Page(page, done)) = next {
-            done(self.read(&page));
+        if self.measured.elapsed() > SIZE_AGE_MAX {
+            self.gauges.bytes_on_disk.store(self.opened.database.bytes(), Relaxed);
+            self.measured = Instant::now();
         }
     }
 
-    fn write(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        if let Some(why) = &self.poisoned {
-            return Err(why.clone());
-        }
+    fn write(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
+        let began = self.gauges.flush_began();
+        let mut olds = Vec::new();
+        let written = self.persist(batches, &mut olds);
+        let took = self.gauges.flush_ended(began);
+        self.last = (batches.len(), Instant::now(), took);
+        written.map_err(|error| {
+            self.views.undone(olds);
+            let why = StoreError::Poisoned(error.0.into());
+            self.gauges.trouble_is(why.clone());
+            self.poisoned = Some(why.clone());
+            why
+        })
+    }
+
+    fn persist(&mut self, batches: &[Batch], olds: &mut Vec<Old>) -> Result<(), DiskError> {
+        let mut census = self.opened.census;
+        census.commit += 1;
         let mut changes = sled::Batch::default();
-        for (key, value) in &batch.changes {
-            match value {
-                Some(value) => changes.insert(key.as_bytes(), value.as_slice()),
-                None => changes.remove(key.as_bytes()),
+        for (key, value) in last_of_each(batches) {
+            let Some(table) = key.first().and_then(|tag| Table::of_tag(*tag)) else { continue };
+            let old = self.opened.database.get(key)?;
+            if let Some(old) = &old {
+                census.remove(table, key, old);
             }
+            match value {
+                Some(value) => {
+                    census.add(table, key, value);
+                    changes.insert(key, value);
+                }
+                None => changes.remove(key),
+            }
+            olds.push((key.to_vec(), old));
         }
-        self.db.apply_batch(changes).map_err(|error| self.poison(&error))
+        changes.insert(META_KEY, census.encode());
+        self.views.keep(olds);
+        self.opened.database.apply(changes)?;
+        self.opened.database.sync()?;
+        self.tell(Moment::Flushed(census.commit));
+        self.opened.fence.write(&census)?;
+        self.tell(Moment::Fenced(census.commit));
+        self.opened.census = census;
+        self.gauges.census_is(&census);
+        Ok(())
     }
 
-    fn flush(&mut self) -> Result<(), StoreError> {
-        self.db.flush().map(drop).map_err(|error| self.poison(&error))
+    fn tell(&mut self, moment: Moment) {
+        if let Some(watcher) = &mut self.watcher {
+            watcher(moment);
+        }
     }
 
-    fn poison(&mut self, error: &sled::Error) -> StoreError {
-        let why = StoreError::Poisoned(error.to_string().into());
-        self.poisoned = Some(why.clone());
-        why
+    fn read(&mut self, job: Job) {
+        match job {
+            Job::Page(page, done) => done(self.page(&page)),
+            Job::View(reader, done) => {
+                done(self.views.begin(reader).map(|id| (id, self.opened.census)));
+            }
+            Job::Piece(id, done) => done(self.views.piece(id, &self.opened.database)),
+            Job::Commit(..) | Job::Close(_) => {}
+        }
     }
 
-    fn read(&self, page: &Page) -> Result<Rows, StoreError> {
-        let from = page.from.as_bytes();
-        let range = match &page.to {
-            Some(to) => self.db.range(from..to.as_bytes()),
-            None => self.db.range(from..),
-        };
-        let rows = |range: &mut dyn Iterator<Item = sled::Result<(IVec, IVec)>>| {
-            let row = |(key, value): (IVec, IVec)| (Box::from(&*key), Box::from(&*value));
-            range.take(page.limit).map(|found| found.map(row)).collect::<Result<Rows, _>>()
-        };
-        let found = if page.backwards { rows(&mut range.rev()) } else { rows(&mut range.into_iter()) };
-        found.map_err(|error| StoreError::Closed(format!("cannot be read: {error}").into()))
+    fn page(&self, page: &Page) -> Result<Rows, StoreError> {
+        let from = Bound::Included(page.from.as_bytes());
+        let to = page.to.as_ref().map_or(Bound::Unbounded, |to| Bound::Excluded(to.as_bytes()));
+        let mut rows = Rows::new();
+        if page.limit == 0 {
+            return Ok(rows);
+        }
+        let walked = self.opened.database.walk(from, to, page.backwards, |key, value| {
+            rows.push((Box::from(&*key), Box::from(&*value)));
+            rows.len() < page.limit
+        });
+        walked.map_err(|error| StoreError::Closed(format!("it cannot be read: {error}").into()))?;
+        Ok(rows)
+    }
+
+    /// The database is closed, and free for others, when `closed` hears of it.
+    fn close(self, closed: &Sender<()>) {
+        self.gauges.trouble_is(StoreError::Closed("it is closed".into()));
+        drop(self);
+        let _nobody_waits = closed.try_send(());
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::super::{Key, Record, Store, Table};
-    use super::*;
-    use serde::{Deserialize, Serialize};
-
-    #[derive(Debug, PartialEq, Serialize, Deserialize)]
-    struct Note {
-        name: String,
-        text: String,
-    }
-
-    impl Record for Note {
-        const TABLE: Table = Table::Users;
-
-        fn key(&self) -> Key {
-            Key::of(Table::Users).text(&self.name)
+/// Also when a callback panicked: nobody waits for an answer that does not come.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.gauges.trouble_is(StoreError::Closed("its thread has ended".into()));
+        while let Ok(job) = self.inbox.try_recv() {
+            self.gauges.bytes_queued.fetch_sub(job.bytes(), Relaxed);
+            if let Some(why) = self.gauges.trouble() {
+                job.fail(why);
+            }
         }
     }
+}
 
-    fn note(name: &str, text: &str) -> Note {
-        Note { name: name.into(), text: text.into() }
+impl Group {
+    /// `false` when it can be done at once.
+    fn take(&mut self, job: Job) -> bool {
+        match job {
+            Job::Commit(batch, done) => {
+                self.batches.push(batch);
+                self.waiting.push(done);
+                return true;
+            }
+            Job::Close(closed) => self.closing = Some(closed),
+            read => self.reads.push(read),
+        }
+        false
     }
+}
 
-    #[tokio::test]
-    async fn what_was_committed_is_there_after_the_store_is_opened_again() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let settings = StoreSettings { path: folder.path().into() };
-        let store = Store::open(&settings).expect("opens");
-        let batch = Batch::new().put(&note("a\0/", "1")).put(&note("b", "2")).put(&note("a\0/", "3"));
-        store.commit(batch).await.expect("written");
-        store.commit(Batch::new().delete(note("b", "").key())).await.expect("written");
-        assert_eq!(store.get::<Note>(note("a\0/", "").key()).await, Ok(Some(note("a\0/", "3"))));
-        assert_eq!(store.get::<Note>(note("b", "").key()).await, Ok(None));
-        let all = store.page::<Note>(Page::of(Key::of(Table::Users), 10)).await.expect("read");
-        assert_eq!(all, [note("a\0/", "3")]);
-    }
+/// What each key holds behind all of them.
+fn last_of_each(batches: &[Batch]) -> BTreeMap<&[u8], Option<&[u8]>> {
+    let changes = batches.iter().flat_map(|batch| &batch.changes);
+    changes.map(|(key, value)| (key.as_bytes(), value.as_deref())).collect()
 }

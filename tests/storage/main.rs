@@ -1,0 +1,8 @@
+//! Is what was acknowledged there, whatever happens to the process, the files and the disk?
+//!
+//! Everything here is real: files, sled, fsync, child processes that are killed, file systems that are full.
+#![allow(clippy::unwrap_used, clippy::wrong_self_convention)]
+
+mod history;
+mod opening;
+mod using;

@@ -1,0 +1,102 @@
+//! What a store does for those who use it, as long as nothing is broken.
+
+use super::history::{Contents, Last, Note, Person, batch, close, unchecked};
+use std::time::Duration;
+use turnstone::storage::{Batch, Key, Record, Store, StoreError, Table};
+
+fn person(name: &str, text: &str) -> Person {
+    Person { name: name.into(), text: text.into() }
+}
+
+#[tokio::test]
+async fn what_was_committed_is_there_after_the_store_is_opened_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&unchecked(folder.path())).unwrap();
+    for number in 1..=40 {
+        store.commit(batch(1, number)).await.unwrap();
+    }
+    assert_eq!(Contents::read(&store).await.unwrap(), Contents::of(1, 40));
+    close(&store);
+    let store = Store::open(&unchecked(folder.path())).unwrap();
+    assert_eq!(Contents::read(&store).await.unwrap(), Contents::of(1, 40));
+    assert_eq!(store.health().commits, 40);
+}
+
+#[tokio::test]
+async fn what_is_queued_when_the_store_closes_is_written_and_what_comes_later_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&unchecked(folder.path())).unwrap();
+    (1..=200).for_each(|number| store.commit_then(batch(2, number), |result| result.unwrap()));
+    close(&store);
+    let closed = StoreError::Closed("it is closed".into());
+    assert_eq!(store.commit(Batch::new()).await, Err(closed.clone()));
+    assert_eq!(store.health().trouble, Some(closed));
+    let store = Store::open(&unchecked(folder.path())).unwrap();
+    assert_eq!(Contents::read(&store).await.unwrap(), Contents::of(2, 200));
+    assert!(store.health().commits < 200, "batches that wait together are flushed together");
+}
+
+#[tokio::test]
+async fn more_than_32_mib_of_waiting_batches_is_too_much() {
+    let folder = tempfile::tempdir().unwrap();
+    // The thread stands still until the queue was filled.
+    let (go, gate) = crossbeam_channel::bounded::<()>(0);
+    let wait = move |_| {
+        let _opened = gate.recv();
+    };
+    let store = Store::open_watched(&unchecked(folder.path()), wait).unwrap();
+    let (sender, answers) = crossbeam_channel::bounded(100);
+    for number in 0..40 {
+        let answers = sender.clone();
+        let batch = Batch::new().put(&Note { number, text: "x".repeat(1 << 20) });
+        store.commit_then(batch, move |result| answers.send(result).unwrap());
+    }
+    assert!(store.health().bytes_queued <= 32 << 20);
+    drop(go);
+    let mut answers: Vec<_> =
+        (0..40).map(|_| answers.recv_timeout(Duration::from_secs(60)).unwrap()).collect();
+    answers.sort_by_key(Result::is_err);
+    assert_eq!(answers.iter().filter(|answer| **answer == Ok(())).count(), 31);
+    assert!(answers[31..].iter().all(|answer| *answer == Err(StoreError::Busy)));
+    close(&store);
+    assert_eq!(store.health().bytes_queued, 0);
+}
+
+#[tokio::test]
+async fn health_tells_records_by_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&unchecked(folder.path())).unwrap();
+    let some = Batch::new().put(&person("a", "")).put(&person("b", "")).put(&Last { batch: 1 });
+    store.commit(some).await.unwrap();
+    store.commit(Batch::new().put(&person("a", "again")).delete(person("b", "").key())).await.unwrap();
+    store.commit(Batch::new().delete(person("nobody", "").key())).await.unwrap();
+    let health = store.health();
+    let rows = |table| health.tables.iter().find(|row| row.table == table).unwrap().records;
+    assert_eq!((rows(Table::Users), rows(Table::Conversations), rows(Table::Calls)), (1, 1, 0));
+    assert_eq!((health.commits, health.trouble.clone(), health.damaged()), (3, None, 0));
+    assert!(health.last_flush.is_some() && health.flush_running.is_none() && health.bytes_on_disk > 0);
+}
+
+#[tokio::test]
+async fn a_table_forgets_what_is_old_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&unchecked(folder.path())).unwrap();
+    let note = |number| Note { number, text: String::new() };
+    let all = (0..2000).fold(Batch::new(), |batch, number| batch.put(&note(number)));
+    store.commit(all.put(&person("a", ""))).await.unwrap();
+    let removed = store.remove_range(note(0).key(), note(1200).key()).await.unwrap();
+    assert_eq!(removed, 1200);
+    let left = Contents::read(&store).await.unwrap();
+    assert_eq!((left.notes.len(), left.notes.keys().next(), left.people.len()), (800, Some(&1200), 1));
+}
+
+#[tokio::test]
+async fn a_store_that_is_closed_says_why_to_everybody() {
+    let store = Store::closed("the disk is gone");
+    let why = StoreError::Closed("the disk is gone".into());
+    assert_eq!(store.commit(Batch::new()).await, Err(why.clone()));
+    assert_eq!(store.get::<Last>(Key::of(Table::Conversations)).await, Err(why.clone()));
+    assert_eq!(store.snapshot().await.err(), Some(why.clone()));
+    assert_eq!(store.health().trouble, Some(why));
+    assert!(store.close(Duration::ZERO));
+}
