@@ -11,6 +11,8 @@
 //! while everything else is proven to be there is set aside.
 #![forbid(unsafe_code)]
 
+mod archive;
+mod backup;
 mod batch;
 mod census;
 mod check;
@@ -25,17 +27,21 @@ mod opening;
 mod probe;
 mod record;
 pub mod records;
+mod restore;
 mod snapshot;
 mod store;
 mod table;
 mod writer;
 
+pub use archive::check_backup;
+pub use backup::{Copied, CopyError, backup, export};
 pub use batch::Batch;
 pub use error::StoreError;
 pub use health::{Health, TableHealth};
 pub use key::{Key, KeyReader};
 pub use probe::{Probe, probe};
 pub use record::Record;
+pub use restore::{Restored, restore};
 pub use snapshot::Snapshot;
 pub use store::{Page, Store, StoreSettings};
 pub use table::Table;

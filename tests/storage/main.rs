@@ -3,6 +3,7 @@
 //! Everything here is real: files, sled, fsync, child processes that are killed, file systems that are full.
 #![allow(clippy::unwrap_used, clippy::wrong_self_convention)]
 
+mod copies;
 mod history;
 mod opening;
 mod using;
