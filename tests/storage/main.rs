@@ -5,5 +5,6 @@
 
 mod copies;
 mod history;
+mod killed;
 mod opening;
 mod using;
