@@ -11,7 +11,9 @@ use super::login::{Login, userhash};
 use super::name::MintedName;
 use super::offer::Offer;
 use super::password::SigningKey;
-use super::settings::{Secret, Settings};
+use super::revocations::Claimed;
+use super::settings::Settings;
+use super::stored_user::StoredUser;
 use crate::base::UnixTime;
 use crate::wire::stun::{IntegrityKey, Message};
 use aws_lc_rs::digest;
@@ -50,6 +52,10 @@ pub struct Identity {
     pub label: Option<Arc<str>>,
     /// The call that the credential was made for.
     pub call_id: Option<Arc<str>>,
+    /// The id that the credential can be revoked by (`i=`).
+    pub credential_id: Option<Arc<str>>,
+    /// When it was minted (`t=`); `None` for names of other minters and for static users.
+    pub minted_at: Option<UnixTime>,
     /// Check what follows and sign the replies.
     pub keys: LongTermKeys,
     /// From this second on the credential is void; `None` for a static user.
@@ -77,20 +83,13 @@ pub struct Authenticator {
     realm: String,
     offer: Offer,
     /// Sorted by id.
-    users: Vec<StaticUser>,
+    users: Vec<StoredUser>,
     /// Digest of a USERHASH and place among the users, sorted. Not the USERHASH itself, of which a
     /// stranger could choose each bit and time the search.
     by_hash: Vec<([u8; 16], usize)>,
     candidates: Vec<SigningKey>,
     /// Stand in where there is no static user, so that the work is the same.
     nobody: LongTermKeys,
-}
-
-#[derive(Debug)]
-struct StaticUser {
-    id: CredentialId,
-    name: Arc<str>,
-    keys: LongTermKeys,
 }
 
 impl Authenticator {
@@ -100,11 +99,20 @@ impl Authenticator {
     /// 4.2), as RFC 8489 sections 9.2.2 and 14.3 want it; text that the profile refuses is taken
     /// as it is. The realm is taken as it is, since clients get to see it so.
     pub fn new(settings: &Settings) -> Self {
+        Self::with_stored(settings, &[])
+    }
+
+    /// The same with users that the config does not know. One whose name is in the config too is the config's; one of
+    /// another realm is nobody.
+    pub fn with_stored(settings: &Settings, stored: &[StoredUser]) -> Self {
         let realm = settings.realm.clone();
         let mut users: Vec<_> =
-            settings.users.iter().map(|(name, password)| StaticUser::new(name, &realm, password)).collect();
+            settings.users.iter().map(|(name, password)| StoredUser::new(name, &realm, password)).collect();
+        users.extend(stored.iter().filter(|user| *user.realm == realm).cloned());
+        // Stable, so that the config's user comes first.
         users.sort_by_key(|user| user.id);
-        let hashed = |(at, user): (usize, &StaticUser)| (digest(&userhash(&user.name, &realm)), at);
+        users.dedup_by_key(|user| user.id);
+        let hashed = |(at, user): (usize, &StoredUser)| (digest(&userhash(&user.name, &realm)), at);
         let mut by_hash: Vec<_> = users.iter().enumerate().map(hashed).collect();
         by_hash.sort_unstable();
         let nobody = LongTermKeys::new(b"", realm.as_bytes(), b"");
@@ -187,36 +195,28 @@ impl Authenticator {
 
     /// Compares digests, of which a stranger cannot choose the next bit, in a number of steps that
     /// depends on nothing but the number of users.
-    fn named(&self, id: CredentialId) -> Option<&StaticUser> {
+    fn named(&self, id: CredentialId) -> Option<&StoredUser> {
         let at = self.users.partition_point(|user| user.id < id);
         self.users.get(at).filter(|user| user.id == id)
     }
 
     /// The same by the digest of a USERHASH.
-    fn hashed(&self, digest: [u8; 16]) -> Option<&StaticUser> {
+    fn hashed(&self, digest: [u8; 16]) -> Option<&StoredUser> {
         let at = self.by_hash.partition_point(|(hash, _)| *hash < digest);
         let (_, user) = self.by_hash.get(at).filter(|(hash, _)| *hash == digest)?;
         self.users.get(*user)
     }
 }
 
-impl StaticUser {
-    fn new(name: &str, realm: &str, password: &Secret) -> Self {
-        let name = opaque_string(name);
-        let password = opaque_string(password.expose());
-        Self {
-            id: CredentialId::of(&name),
-            keys: LongTermKeys::new(name.as_bytes(), realm.as_bytes(), password.as_bytes()),
-            name: Arc::from(name),
-        }
-    }
-
+impl StoredUser {
     fn identity(&self) -> Identity {
         Identity {
             credential: self.id,
             subject: Arc::clone(&self.name),
             label: None,
             call_id: None,
+            credential_id: None,
+            minted_at: None,
             keys: self.keys.clone(),
             expires: None,
             allocations_max: None,
@@ -233,10 +233,25 @@ fn minted_identity(username: &str, name: MintedName<'_>, keys: LongTermKeys) -> 
         subject: if subject.is_empty() { Arc::from(username) } else { Arc::from(subject) },
         label: name.label().map(Arc::from),
         call_id: name.call_id().map(Arc::from),
+        credential_id: name.id().map(Arc::from),
+        minted_at: name.minted_at(),
         keys,
         expires: Some(name.expires()),
         allocations_max: name.allocations_max(),
         bits_per_second: name.bits_per_second(),
+    }
+}
+
+impl Identity {
+    /// What revocations are asked about.
+    pub fn claimed(&self) -> Claimed<'_> {
+        Claimed {
+            id: self.credential_id.as_deref(),
+            subject: &self.subject,
+            label: self.label.as_deref(),
+            call_id: self.call_id.as_deref(),
+            minted_at: self.minted_at,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Tests of the authenticator, most of them through real STUN messages.
 
 use super::*;
-use crate::auth::{Credential, MintRequest, Variant, mint};
+use crate::auth::{Credential, MintRequest, Secret, Variant, mint};
 use crate::wire::stun::attribute::decode_username;
 use crate::wire::stun::{AttributeType, Class, IntegrityAlgorithm, MessageWriter, Method, TransactionId};
 use proptest::prelude::*;
@@ -106,6 +106,24 @@ fn static_names_and_passwords_are_prepared_as_opaque_strings() {
     settings.users.insert("ame\u{301}lie".into(), Secret::new("a\u{a0}b"));
     let auth = Authenticator::new(&settings);
     assert_eq!(&*allocate(&auth, NOW, "am\u{e9}lie", "a b").expect("prepared").subject, "am\u{e9}lie");
+}
+
+#[test]
+fn a_stored_user_works_from_its_keys_alone_in_its_realm_and_gives_way_to_the_config() {
+    let made = StoredUser::new("ame\u{301}lie", REALM, &Secret::new("a\u{a0}b"));
+    let (md5, sha256) = made.keys();
+    let keys = (md5.try_into().expect("MD5"), sha256.try_into().expect("SHA-256"));
+    let kept = StoredUser::from_keys(made.name(), made.realm(), keys);
+    let bob = StoredUser::new("bob", REALM, &Secret::new("of the store"));
+    let elsewhere = StoredUser::new("eve", "another realm", &Secret::new("p"));
+    let auth = Authenticator::with_stored(&settings(), &[bob, kept, elsewhere]);
+    let amelie = allocate(&auth, NOW, "am\u{e9}lie", "a b").expect("prepared");
+    assert_eq!((&*amelie.subject, amelie.expires, amelie.minted_at), ("am\u{e9}lie", None, None));
+    allocate(&auth, NOW, "bob", "builder").expect("the config's");
+    assert_eq!(allocate(&auth, NOW, "bob", "of the store").err(), Some(AuthFailure::BadIntegrity));
+    assert_eq!(allocate(&auth, NOW, "eve", "p").err(), Some(AuthFailure::UnknownUser));
+    let [_, by_hash] = both_ways("am\u{e9}lie");
+    auth.judge(NOW, by_hash, KeyHash::Md5, |_| true).expect("by its hash");
 }
 
 #[test]

@@ -44,6 +44,14 @@ impl LongTermKeys {
         Self { md5: key(KeyHash::Md5), sha256: key(KeyHash::Sha256) }
     }
 
+    pub(super) fn from_digests(md5: &[u8; 16], sha256: &[u8; 32]) -> Self {
+        Self { md5: IntegrityKey::of_digest(md5), sha256: IntegrityKey::of_digest(sha256) }
+    }
+
+    pub(super) fn digests(&self) -> (&[u8], &[u8]) {
+        (self.md5.as_bytes(), self.sha256.as_bytes())
+    }
+
     /// The key by this algorithm.
     pub fn of(&self, hash: KeyHash) -> &IntegrityKey {
         match hash {

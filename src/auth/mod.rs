@@ -9,7 +9,7 @@
 //! - [`Nonces`] issues and checks nonces that are bound to a client's address, without state.
 //! - [`Offer`] is what a challenge offers beyond RFC 5389, [`Scheme`] what a request made of it.
 //! - [`Cookies`] does the same for clients of DTLS, before they have a session.
-//! - [`Authenticator`] judges a request.
+//! - [`Authenticator`] judges a request, [`StoredUser`] is a static user that the config does not know.
 //! - [`Revocations`] are credentials that are void before their time.
 //! - [`ApiKeys`] are the keys of the HTTP API.
 //! - [`token`] judges the tokens of signaling clients.
@@ -28,6 +28,7 @@ mod offer;
 mod password;
 mod revocations;
 mod settings;
+mod stored_user;
 pub mod token;
 
 pub use api_key::{API_KEY_PREFIX, ApiKey, ApiKeyHash, ApiKeys, Scope, api_key_text};
@@ -43,3 +44,4 @@ pub use offer::Offer;
 pub use password::Variant;
 pub use revocations::{Claimed, Revocation, Revocations, Target};
 pub use settings::{Secret, Settings};
+pub use stored_user::StoredUser;

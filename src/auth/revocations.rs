@@ -12,6 +12,8 @@ pub enum Target {
     Subject(Box<str>),
     /// All with this label.
     Label(Box<str>),
+    /// All that were made for this call, whenever: it has ended. Not a ban, so it has an end.
+    Call(Box<str>),
 }
 
 /// One order to refuse credentials.
@@ -35,6 +37,8 @@ pub struct Claimed<'a> {
     pub subject: &'a str,
     /// Its label.
     pub label: Option<&'a str>,
+    /// The call that it was made for.
+    pub call_id: Option<&'a str>,
     /// When it was minted; `None` for names of other minters and for static users.
     pub minted_at: Option<UnixTime>,
 }
@@ -45,6 +49,7 @@ pub struct Revocations {
     ids: HashMap<Box<str>, Void>,
     subjects: HashMap<Box<str>, Void>,
     labels: HashMap<Box<str>, Void>,
+    calls: HashMap<Box<str>, Void>,
 }
 
 /// What of one target is void: the strictest of all its orders.
@@ -67,8 +72,10 @@ impl Revocations {
                 Target::Id(name) => (&mut all.ids, name),
                 Target::Subject(name) => (&mut all.subjects, name),
                 Target::Label(name) => (&mut all.labels, name),
+                Target::Call(name) => (&mut all.calls, name),
             };
-            let new = Void { minted_to: order.at, until: order.until, all: order.until.is_none() };
+            let whenever = order.until.is_none() || matches!(order.target, Target::Call(_));
+            let new = Void { minted_to: order.at, until: order.until, all: whenever };
             table.entry(name.clone()).and_modify(|void| *void = void.and(new)).or_insert(new);
         }
         all
@@ -76,7 +83,7 @@ impl Revocations {
 
     /// Whether nothing is void.
     pub fn is_empty(&self) -> bool {
-        self.ids.is_empty() && self.subjects.is_empty() && self.labels.is_empty()
+        [&self.ids, &self.subjects, &self.labels, &self.calls].iter().all(|table| table.is_empty())
     }
 
     /// Whether this credential is void.
@@ -85,6 +92,7 @@ impl Revocations {
         hit(claimed.id.and_then(|id| self.ids.get(id)))
             || hit(self.subjects.get(claimed.subject))
             || hit(claimed.label.and_then(|label| self.labels.get(label)))
+            || hit(claimed.call_id.and_then(|call| self.calls.get(call)))
     }
 
     /// From which second on a credential of this subject and label may be minted that is not void at once; `None` while
@@ -120,7 +128,7 @@ mod tests {
 
     fn claimed(minted_at: Option<u64>) -> Claimed<'static> {
         let minted_at = minted_at.map(UnixTime);
-        Claimed { id: Some("c1"), subject: "alice", label: Some("room"), minted_at }
+        Claimed { id: Some("c1"), subject: "alice", label: Some("room"), call_id: Some("call"), minted_at }
     }
 
     fn order(target: Target, until: Option<u64>) -> Revocation {
@@ -156,6 +164,18 @@ mod tests {
         assert!(orders.deny(UnixTime(1_000_000), &claimed(Some(999_999))));
         assert_eq!(orders.mintable_from(UnixTime(150), "alice", None), None);
         assert_eq!(orders.mintable_from(UnixTime(150), "bob", None), Some(UnixTime(150)));
+    }
+
+    #[test]
+    fn a_call_that_ended_voids_its_credentials_whenever_they_were_minted_until_its_end() {
+        let orders = Revocations::new(&[order(Target::Call("call".into()), Some(200))]);
+        assert!(!orders.is_empty());
+        assert!([None, Some(99), Some(150)].iter().all(|at| orders.deny(UnixTime(150), &claimed(*at))));
+        assert!(!orders.deny(UnixTime(200), &claimed(None)));
+        let other = Claimed { call_id: Some("other"), ..claimed(None) };
+        assert!(!orders.deny(UnixTime(150), &other));
+        assert!(!orders.deny(UnixTime(150), &Claimed { call_id: None, subject: "call", ..other }));
+        assert_eq!(orders.mintable_from(UnixTime(150), "call", Some("call")), Some(UnixTime(150)));
     }
 
     #[test]

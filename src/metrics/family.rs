@@ -191,6 +191,12 @@ define! {
     ConnectionsClosed: Kind::Counter, "turnstone_connections_closed_total",
         "Connections of TCP, TLS and DTLS doors that ended, by reason; with those accepted it gives the open ones.",
         [Closed];
+    AccountsMerged: Kind::Counter, "turnstone_accounts_merged_total",
+        "Ended allocations whose traffic is counted under their door alone, because too many subjects left at once.", [];
+    SessionEventsLost: Kind::Counter, "turnstone_session_events_lost_total",
+        "Starts and ends of allocations that nobody was told of, because those who listen were too slow.", [];
+    EndedCallsFull: Kind::Counter, "turnstone_ended_calls_full_total",
+        "Ended calls whose credentials stay good until they expire, because too many calls ended.", [];
     BusyNanos: Kind::WorkerSeconds, "turnstone_worker_busy_seconds_total",
         "Time that relay workers did not sleep.", [];
     ForwardLatency: Kind::Histogram(&FORWARD_LATENCY_US), "turnstone_forward_latency_seconds",
@@ -284,6 +290,21 @@ pub fn stun_responses(method: MethodLabel, code: ResponseCode) -> CounterId {
 /// `turnstone_auth_challenges_total`
 pub fn auth_challenges() -> CounterId {
     id(Slot::AuthChallenges, 0)
+}
+
+/// `turnstone_accounts_merged_total`
+pub fn accounts_merged() -> CounterId {
+    id(Slot::AccountsMerged, 0)
+}
+
+/// `turnstone_session_events_lost_total`
+pub fn session_events_lost() -> CounterId {
+    id(Slot::SessionEventsLost, 0)
+}
+
+/// `turnstone_ended_calls_full_total`
+pub fn ended_calls_full() -> CounterId {
+    id(Slot::EndedCallsFull, 0)
 }
 
 /// `turnstone_auth_failures_total`

@@ -230,6 +230,8 @@ label! {
         Guessing = "guessing",
         /// Another user than the allocation's (441).
         OtherUser = "other_user",
+        /// Right, and revoked.
+        Revoked = "revoked",
     }
 }
 

@@ -76,6 +76,17 @@ impl IntegrityKey {
         (password.len() <= Self::BYTES_MAX).then(|| Self::from_bytes(password))
     }
 
+    /// A key that was kept.
+    pub fn of_digest<const N: usize>(bytes: &[u8; N]) -> Self {
+        const { assert!(N <= Self::BYTES_MAX, "a digest of at most 32 bytes") }
+        Self::from_bytes(bytes)
+    }
+
+    /// The key itself: as secret as a password.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.length)]
+    }
+
     /// `bytes`: at most 32, which holds for every digest and for what `short_term` lets through.
     fn from_bytes(bytes: &[u8]) -> Self {
         let mut key = Self { bytes: [0; Self::BYTES_MAX], length: bytes.len() as u8 };
