@@ -1,6 +1,7 @@
 //! What was relayed.
 
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// Relayed application payload, both ways. Only ever grows while an allocation lives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +33,20 @@ impl Traffic {
         self.bytes_from_peer += other.bytes_from_peer;
         self.packets_from_client += other.packets_from_client;
         self.packets_from_peer += other.packets_from_peer;
+    }
+
+    /// Spread over `elapsed`, which is some time, as of one second.
+    pub fn per_second(&self, elapsed: Duration) -> Self {
+        let rate = |count: u64| {
+            let rate = u128::from(count) * 1_000_000_000 / elapsed.as_nanos().max(1);
+            rate.min(u128::from(u64::MAX)) as u64
+        };
+        Self {
+            bytes_from_client: rate(self.bytes_from_client),
+            bytes_from_peer: rate(self.bytes_from_peer),
+            packets_from_client: rate(self.packets_from_client),
+            packets_from_peer: rate(self.packets_from_peer),
+        }
     }
 
     /// Whether nothing was relayed.

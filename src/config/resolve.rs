@@ -30,7 +30,7 @@ pub fn resolve(config: &Config, host: &Host) -> Result<Plan, Unfit> {
     Ok(Plan {
         admin,
         admin_socket: config.admin.socket.clone(),
-        storage: StoreSettings { path: config.storage.path.clone() },
+        storage: StoreSettings { path: config.storage.path.clone(), probe: None },
         public: signaling::resolve(config),
         driver: hub::driver(&config.signaling),
         hub: hub::settings(&config.signaling),

@@ -4,14 +4,16 @@ use super::state::State;
 use crate::auth::Revocations;
 use crate::base::Random;
 use crate::http::api::{Coming, Control, Ids, Kept, Services, TokenJudge};
-use crate::storage::{Store, StoreError, StoreSettings};
+use crate::storage::{Probe, Store, StoreError, StoreSettings};
 use crate::turn::{AllocationId, EndReason, Session};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 
 /// Opens the store. One that cannot be opened is a closed one that says why.
 pub(super) fn open(settings: &StoreSettings) -> (Store, Option<String>) {
-    match Store::open(settings) {
+    // On some damage sled ends the process that opens it.
+    let settings = StoreSettings { probe: Some(Probe::this_binary()), ..settings.clone() };
+    match Store::open(&settings) {
         Ok(store) => (store, None),
         Err(error) => {
             let said = error.to_string();

@@ -118,7 +118,7 @@ impl<S> RelayPorts<S> {
                     }
                     self.registry.close_port(now.at, internal);
                 }
-                Effect::Ended { subject, .. } => self.registry.end(&subject),
+                Effect::Ended(ended) => self.registry.end(&ended.session.subject),
                 Effect::Connect { .. }
                 | Effect::BindConnection { .. }
                 | Effect::CloseConnection { .. }

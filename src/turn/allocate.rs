@@ -1,5 +1,6 @@
 //! Allocate (RFC 8656 section 7).
 
+use super::accounts::Tally;
 use super::address::{AllocationId, ClientAddr, PeerProtocol};
 use super::allocation::{Allocation, Opening, Relay, Slot};
 use super::authenticate::Requester;
@@ -115,7 +116,12 @@ impl Server {
             Ok(opened) => {
                 let allocation = self.install(now, id, &opened);
                 let answer = allocation.answer;
+                let void = self.revoking.void(now, &allocation.identity);
                 self.allocations[id.index as usize] = Slot::Live(Box::new(allocation));
+                // Revoked while it waited for its ports.
+                if let Some(reason) = void {
+                    self.end_at(now, id.index as usize, reason);
+                }
                 Body::Allocated(answer)
             }
             Err(error) => {
@@ -138,6 +144,7 @@ impl Server {
         for family in Family::ALL.into_iter().filter(|f| opened.relays[*f as usize].is_some()) {
             self.counters.increment(allocations_started(opening.client.transport, family));
         }
+        self.revoking.join(&opening.identity, id.index);
         let (subject, member) = self.subjects.join(&opening.identity.subject, id.index, &opened.total);
         Allocation {
             client: opening.client,
@@ -159,6 +166,8 @@ impl Server {
                 missing: opened.missing,
             },
             heard_s: now.at.as_secs(),
+            tally: Tally::new(now.at),
+            ends_at: None,
             timer: Some(self.wheel.schedule(expires, id)),
         }
     }

@@ -1,5 +1,6 @@
 //! One allocation: a client, its relayed addresses, and whom they may reach.
 
+use super::accounts::Tally;
 use super::address::{ClientAddr, PeerProtocol};
 use super::channel::Channels;
 use super::connections::Connections;
@@ -53,6 +54,10 @@ pub(super) struct Allocation {
     pub(super) answer: Allocated,
     /// When the client was heard last, in whole seconds of the monotonic clock.
     pub(super) heard_s: u64,
+    /// What it relayed, and what of it was told.
+    pub(super) tally: Tally,
+    /// When it ends whatever its client asks for: its call is over.
+    pub(super) ends_at: Option<Timestamp>,
     /// `None` only while it fires.
     pub(super) timer: Option<TimerId>,
 }

@@ -99,7 +99,13 @@ impl Server {
             self.counters.increment(auth_failures(AuthFailed::Expired));
             return Err(Reject::Unauthorized.into());
         }
-        Ok((Requester::Owner(index), Signer::of(identity, scheme)))
+        let signer = Signer::of(identity, scheme);
+        if let Some(reason) = self.revoked_at(now, index) {
+            self.counters.increment(auth_failures(AuthFailed::Revoked));
+            self.end_at(now, index, reason);
+            return Err(Reject::Unauthorized.into());
+        }
+        Ok((Requester::Owner(index), signer))
     }
 
     /// Another user, who exists, on a live 5-tuple: 441 (RFC 8656 section 5). An Allocate gets 437
@@ -132,6 +138,8 @@ impl Server {
             AuthFailed::Guessing
         } else {
             match self.authenticator.authenticate(now.unix, login, scheme, &request.message) {
+                // Asked behind the integrity alone: strangers learn nothing of who was revoked.
+                Ok(identity) if self.revoking.void(now, &identity).is_some() => AuthFailed::Revoked,
                 Ok(identity) => return Ok(identity),
                 Err(AuthFailure::BadIntegrity) => AuthFailed::BadIntegrity,
                 Err(AuthFailure::UnknownUser) => AuthFailed::UnknownUser,

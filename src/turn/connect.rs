@@ -9,6 +9,7 @@
 //! ```
 //! The bytes of a bound connection never pass through here.
 
+use super::accounts::Meter;
 use super::address::{AllocationId, ClientAddr, ConnectionId, PeerConnection, PeerProtocol, RelayId, plain};
 use super::allocation::{Allocation, Relay, Slot};
 use super::authenticate::Requester;
@@ -26,6 +27,7 @@ use crate::base::Now;
 use crate::metrics::{PeerConnection as Became, peer_connections, peer_denied};
 use crate::wire::stun::{AttributeType, Class, MessageWriter, Method, TransactionId, attribute};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// A ConnectionBind that the driver looks into.
 #[derive(Debug)]
@@ -276,7 +278,13 @@ impl Server {
         self.allocations[index].live_mut().tcp.as_mut()?.by_id(connection.id)
     }
 
-    fn index_of(&self, id: AllocationId) -> Option<usize> {
+    /// Where whoever has the bytes of a connection of this allocation counts them.
+    pub fn meter(&self, id: AllocationId) -> Option<Arc<Meter>> {
+        let tcp = self.allocations[self.index_of(id)?].live().tcp.as_ref()?;
+        Some(Arc::clone(tcp.meter()))
+    }
+
+    pub(super) fn index_of(&self, id: AllocationId) -> Option<usize> {
         let index = id.index as usize;
         let is_it = |allocation: &Allocation| allocation.generation == id.generation;
         matches!(self.allocations.get(index)?, Slot::Live(allocation) if is_it(allocation)).then_some(index)

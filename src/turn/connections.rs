@@ -1,9 +1,11 @@
 //! The connections between one allocation and its peers, as a table (RFC 6062 section 3).
 
+use super::accounts::Meter;
 use super::address::ConnectionId;
 use super::respond::{Asked, Signer};
 use crate::base::Timestamp;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// One connection.
 #[derive(Debug)]
@@ -48,37 +50,45 @@ impl Connection {
 
 /// At most [`super::Settings::CONNECTIONS_MAX`], in no order.
 #[derive(Debug, Default)]
-pub(super) struct Connections(Vec<Connection>);
+pub(super) struct Connections {
+    all: Vec<Connection>,
+    /// What all of them carry, those that are closed included.
+    meter: Arc<Meter>,
+}
 
 impl Connections {
     pub(super) fn insert(&mut self, connection: Connection) {
-        self.0.push(connection);
+        self.all.push(connection);
     }
 
     pub(super) fn by_id(&mut self, id: ConnectionId) -> Option<&mut Connection> {
-        self.0.iter_mut().find(|c| c.id == id)
+        self.all.iter_mut().find(|c| c.id == id)
     }
 
     pub(super) fn has_peer(&self, peer: SocketAddr) -> bool {
-        self.0.iter().any(|c| c.peer == peer)
+        self.all.iter().any(|c| c.peer == peer)
     }
 
     pub(super) fn has_id(&self, id: ConnectionId) -> bool {
-        self.0.iter().any(|c| c.id == id)
+        self.all.iter().any(|c| c.id == id)
+    }
+
+    pub(super) fn meter(&self) -> &Arc<Meter> {
+        &self.meter
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.all.len()
     }
 
     /// When the next answer or ConnectionBind is due.
     pub(super) fn deadline(&self) -> Option<Timestamp> {
-        self.0.iter().filter_map(Connection::deadline).min()
+        self.all.iter().filter_map(Connection::deadline).min()
     }
 
     /// Takes out what `is_over` names.
     pub(super) fn take(&mut self, is_over: impl Fn(&Connection) -> bool) -> Vec<Connection> {
-        self.0.extract_if(.., |c| is_over(c)).collect()
+        self.all.extract_if(.., |c| is_over(c)).collect()
     }
 
     /// Takes out what has waited long enough.

@@ -9,6 +9,7 @@
 //! quotas) is a [`Ledger`], touched when an allocation is made or ends and never per packet.
 #![forbid(unsafe_code)]
 
+mod accounts;
 mod address;
 mod allocate;
 mod allocation;
@@ -28,14 +29,17 @@ mod refresh;
 mod relaying;
 mod request;
 mod respond;
+mod revoking;
 mod server;
 mod session;
+mod sessions;
 mod settings;
 mod strangers;
 mod subjects;
 mod verdict;
 
 pub use crate::base::Traffic;
+pub use accounts::{Account, AccountKey, AccountsPage, Meter};
 pub use address::{AllocationId, ClientAddr, ConnectionId, PeerConnection, PeerProtocol, RelayId};
 pub use canonical::embedded_v4;
 pub use discovery::Discovery;
@@ -48,7 +52,8 @@ pub use peer_policy::{OwnAddresses, PeerPolicy, PeerRules};
 pub use ports::{LivePorts, PortPool, PortRange};
 pub use respond::REPLY_BYTES_MAX;
 pub use server::Server;
-pub use session::{EndReason, Session};
+pub use session::{EndReason, Ended, Session, SessionEvent};
+pub use sessions::SessionsPage;
 pub use settings::{ReplyBudget, Settings};
 /// Bytes of an allocation's memory for one peer that has a permission and a channel.
 pub const PEER_BYTES: usize = permission::PERMISSION_BYTES + channel::CHANNEL_BYTES;

@@ -50,6 +50,11 @@ impl Permissions {
         self.0.retain(|p| !denied(p.peer));
     }
 
+    /// Those that may send now.
+    pub(super) fn peers(&self, now: Timestamp) -> impl Iterator<Item = IpAddr> {
+        self.0.iter().filter(move |p| p.expires > now).map(|p| p.peer)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }

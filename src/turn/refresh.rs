@@ -6,6 +6,7 @@ use super::error::Reject;
 use super::request::Request;
 use super::respond::Body;
 use super::server::Server;
+use super::session::{EndReason, Ended};
 use super::verdict::Effect;
 use crate::base::{Family, Now};
 use crate::metrics::allocations_ended;
@@ -21,12 +22,14 @@ impl Server {
 
         if lifetime == Some(Duration::ZERO) {
             for family in families {
-                self.close(now, index, family);
+                self.close(now, index, family, EndReason::Released);
             }
             return Ok(Body::Lifetime(0));
         }
         let granted = self.granted_lifetime(now, lifetime, &self.allocations[index].live().identity);
         let allocation = self.allocations[index].live_mut();
+        let left = allocation.ends_at.map_or(Duration::MAX, |ends_at| ends_at.since(now.at));
+        let granted = granted.min(left);
         for family in families {
             if let Some(relay) = &mut allocation.relays[family as usize] {
                 relay.expires = now.at.after(granted);
@@ -56,7 +59,7 @@ impl Server {
     }
 
     /// Closes one relayed address; the allocation ends with its last one.
-    fn close(&mut self, now: Now, index: usize, family: Family) {
+    fn close(&mut self, now: Now, index: usize, family: Family, reason: EndReason) {
         let allocation = self.allocations[index].live_mut();
         let allocation_id = AllocationId { index: index as u32, generation: allocation.generation };
         let Some(relay) = allocation.relays[family as usize].take() else { return };
@@ -69,23 +72,23 @@ impl Server {
         });
         self.close_connections(index, |peer| Family::of(peer.ip()) == family);
         if is_last {
-            self.forget(now, index);
+            self.forget(now, index, reason);
         } else {
             self.reschedule(index);
         }
     }
 
     /// Ends an allocation with all that belongs to it.
-    pub(super) fn end(&mut self, now: Now, index: usize) {
+    pub(super) fn end_at(&mut self, now: Now, index: usize, reason: EndReason) {
         for family in Family::ALL {
             if matches!(self.allocations.get(index), Some(Slot::Live(_))) {
-                self.close(now, index, family);
+                self.close(now, index, family, reason);
             }
         }
     }
 
     /// Removes an allocation whose last port is closed.
-    fn forget(&mut self, now: Now, index: usize) {
+    fn forget(&mut self, now: Now, index: usize, reason: EndReason) {
         let Slot::Live(allocation) = self.allocations.remove(index) else {
             unreachable!("only live allocations have ports to close")
         };
@@ -98,11 +101,10 @@ impl Server {
         }
         let lived = now.at.since(allocation.created_at);
         self.counters.observe_session(allocation.client.transport, lived.as_secs());
-        self.effects.push_back(Effect::Ended {
-            allocation: AllocationId { index: index as u32, generation: allocation.generation },
-            subject: allocation.identity.subject,
-            transport: allocation.client.transport,
-        });
+        self.revoking.leave(&allocation.identity, index as u32);
+        self.close_account(&allocation);
+        let session = allocation.session(index);
+        self.effects.push_back(Effect::Ended(Box::new(Ended { session, reason, at: now.at })));
     }
 
     /// Sets the timer to the first end of a relayed address or connection.
@@ -132,10 +134,11 @@ impl Server {
     /// address.
     pub(super) fn close_expired(&mut self, now: Now, index: usize) {
         self.expire_connections(now, index);
+        let reason = self.why_over(now, index);
         for family in Family::ALL {
             let Some(Slot::Live(allocation)) = self.allocations.get(index) else { return };
             if allocation.relays[family as usize].is_some_and(|relay| relay.expires <= now.at) {
-                self.close(now, index, family);
+                self.close(now, index, family, reason);
             }
         }
         if let Some(Slot::Live(allocation)) = self.allocations.get(index)

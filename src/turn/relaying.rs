@@ -81,6 +81,8 @@ impl Server {
         if !self.subjects.take_packet(now, &self.settings, allocation.subject) {
             return self.drop(Dropped::RateLimit);
         }
+        allocation.tally.traffic.bytes_from_client += payload.len() as u64;
+        allocation.tally.traffic.packets_from_client += 1;
         self.counters.increment(relay_packets(Direction::FromClient, transport));
         self.counters.add(relay_bytes(Direction::FromClient, transport), payload.len() as u64);
         Verdict::ToPeer { relay, peer, payload, dont_fragment }
@@ -130,6 +132,9 @@ impl Server {
         if !self.subjects.take_packet(now, &self.settings, subject) {
             return self.drop(Dropped::RateLimit);
         }
+        let traffic = &mut self.allocations[relay.allocation.index as usize].live_mut().tally.traffic;
+        traffic.bytes_from_peer += length as u64;
+        traffic.packets_from_peer += 1;
         self.counters.increment(relay_packets(Direction::FromPeer, client.transport));
         self.counters.add(relay_bytes(Direction::FromPeer, client.transport), length as u64);
         Verdict::ToClient { client, header, padding: padding as u8 }

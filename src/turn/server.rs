@@ -1,5 +1,6 @@
 //! The server: tables, dispatch, and the answer to each request.
 
+use super::accounts::Books;
 use super::address::{ClientAddr, FiveTuple};
 use super::allocation::{Allocation, Slot};
 use super::authenticate::{Refused, Requester};
@@ -9,6 +10,8 @@ use super::error::Reject;
 use super::peer_policy::PeerPolicy;
 use super::request::{REQUEST_BYTES_MAX, Request, Understood};
 use super::respond::{Asked, Body, Challenge, Signer};
+use super::revoking::Revoking;
+use super::session::EndReason;
 use super::settings::Settings;
 use super::strangers::Strangers;
 use super::subjects::Subjects;
@@ -40,6 +43,8 @@ pub struct Server {
     pub(super) strangers: Strangers,
     pub(super) counters: CounterSet,
     pub(super) draining: bool,
+    pub(super) books: Books,
+    pub(super) revoking: Revoking,
     /// A ConnectionBind that the driver looks into, until its answer.
     pub(super) binding: Option<Binding>,
     generation: u32,
@@ -87,6 +92,8 @@ impl Server {
             policy,
             random,
             allocations: Slab::new(),
+            books: Books::new(hasher.clone()),
+            revoking: Revoking::new(hasher.clone()),
             by_tuple: HashMap::with_hasher(hasher),
             subjects: Subjects::default(),
             wheel: Wheel::new(now.at),
@@ -130,7 +137,7 @@ impl Server {
         let index = *self.by_tuple.get(&from.five_tuple())? as usize;
         match self.allocations.get(index)? {
             Slot::Live(_) => {
-                self.end(now, index);
+                self.end_at(now, index, EndReason::Disconnected);
                 None
             }
             Slot::Opening(opening) => {
@@ -182,6 +189,11 @@ impl Server {
         self.draining = draining;
     }
 
+    /// Judges new requests with another authenticator; what lives keeps its keys.
+    pub fn set_authenticator(&mut self, authenticator: Arc<Authenticator>) {
+        self.authenticator = authenticator;
+    }
+
     /// Takes over changed settings. Allocations live on; permissions, channels and connections that the
     /// new policy denies are gone.
     pub fn reload(&mut self, settings: Arc<Settings>, authenticator: Arc<Authenticator>, policy: PeerPolicy) {
@@ -222,7 +234,7 @@ impl Server {
             .filter(|(_, a)| a.tcp.as_ref().is_none_or(|tcp| tcp.len() == 0))
             .min_by_key(|(_, a)| a.heard_s);
         let Some((index, _)) = idlest else { return false };
-        self.end(now, index);
+        self.end_at(now, index, EndReason::Evicted);
         true
     }
 

@@ -4,6 +4,7 @@ use super::address::{AllocationId, PeerProtocol};
 use crate::base::{Timestamp, Traffic, Transport, UnixTime};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A live allocation, as it is at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +41,33 @@ pub struct Session {
     pub traffic: Traffic,
     /// What it relayed in the last full interval of accounting, per second.
     pub rate: Traffic,
+}
+
+/// An allocation that has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// As it was at its end: the traffic is all that it relayed, the rate its last one.
+    pub session: Session,
+    /// Why it ended.
+    pub reason: EndReason,
+    /// When, by the monotonic clock.
+    pub at: Timestamp,
+}
+
+/// What became of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SessionEvent {
+    /// It began.
+    Started(Box<Session>),
+    /// It is over.
+    Ended(Box<Ended>),
+}
+
+impl Ended {
+    /// How long it lived.
+    pub fn age(&self) -> Duration {
+        self.at.since(self.session.created_at)
+    }
 }
 
 /// Why an allocation ended.

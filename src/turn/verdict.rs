@@ -1,13 +1,13 @@
 //! What the core answers to an input, and what it wants done.
 
-use super::{AllocationId, ClientAddr, ConnectionId, OpenRequest, PeerConnection, RelayId, SubjectTotal};
+use super::{
+    AllocationId, ClientAddr, ConnectionId, Ended, OpenRequest, PeerConnection, RelayId, SubjectTotal,
+};
 use crate::auth::CredentialId;
-use crate::base::Transport;
 use crate::metrics::Dropped;
 use crate::wire::stun::RequestedFamily;
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::sync::Arc;
 
 /// What to do with the datagram that was handed in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,14 +99,7 @@ pub enum Effect {
         message: Box<[u8]>,
     },
     /// The allocation is gone: give its quota back.
-    Ended {
-        /// Which.
-        allocation: AllocationId,
-        /// Who held it.
-        subject: Arc<str>,
-        /// How its client was connected.
-        transport: Transport,
-    },
+    Ended(Box<Ended>),
 }
 
 /// What the driver opened.

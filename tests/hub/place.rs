@@ -240,7 +240,7 @@ impl Place {
             match effect {
                 Effect::Publish(message) => self.hub.on_bus(self.now, message),
                 Effect::Ready(session) if !self.stuck.contains(&session) => self.read(session),
-                Effect::Ready(_) => {}
+                Effect::Ready(_) | Effect::CallLive(_) => {}
                 Effect::Close { session, why } => {
                     if !self.stuck.contains(&session) {
                         self.read(session);

@@ -300,7 +300,7 @@ fn an_ended_allocation_closes_its_port_and_gives_its_quota_back_once() {
     world.effects.clear();
     alice.refresh(&mut world, 0);
     let closed = world.effects.iter().filter(|e| matches!(e, Effect::ClosePort { .. })).count();
-    let ended = world.effects.iter().filter(|e| matches!(e, Effect::Ended { .. })).count();
+    let ended = world.effects.iter().filter(|e| matches!(e, Effect::Ended(_))).count();
     assert_eq!((closed, ended), (1, 1));
     assert_eq!(world.ledger.allocations(), 0);
 }

@@ -10,6 +10,7 @@
 #[path = "../support/world.rs"]
 mod world;
 
+mod accounts;
 mod allocate;
 mod auth;
 mod discovery;
@@ -19,6 +20,8 @@ mod modern;
 mod peers;
 mod refresh;
 mod relaying;
+mod revocations;
+mod sessions;
 mod split_view;
 mod streams;
 mod tcp_relay;

@@ -252,7 +252,7 @@ fn the_end_of_an_allocation_closes_its_connections_and_answers_its_connects() {
         assert_eq!(world.connections.iter().map(|(c, _)| *c).collect::<Vec<_>>(), [kept]);
         assert_eq!(Answer::only(&world.told).code, 447);
         let closed = world.effects.iter().position(|e| matches!(e, Effect::CloseConnection { .. }));
-        let ended = world.effects.iter().position(|e| matches!(e, Effect::Ended { .. }));
+        let ended = world.effects.iter().position(|e| matches!(e, Effect::Ended(_)));
         assert!(closed < ended && closed.is_some());
         // What its drivers had under way comes too late.
         assert!(!world.server.on_connected(world.now, bound, true));

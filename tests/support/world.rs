@@ -10,8 +10,8 @@ use turnstone::auth::{self, Authenticator, CredentialId, Secret};
 use turnstone::base::{Family, Now, Random, Timestamp, Transport, UnixTime};
 use turnstone::metrics::Dropped;
 use turnstone::turn::{
-    AllocationId, ClientAddr, ConnectionId, Effect, Ledger, LedgerSettings, OpenError, OpenRequest, Opened,
-    OpenedRelay, OwnAddresses, PeerConnection, PeerPolicy, PeerRules, PortRange, REPLY_BYTES_MAX,
+    AllocationId, ClientAddr, ConnectionId, Effect, Ended, Ledger, LedgerSettings, OpenError, OpenRequest,
+    Opened, OpenedRelay, OwnAddresses, PeerConnection, PeerPolicy, PeerRules, PortRange, REPLY_BYTES_MAX,
     RelayAddress, RelayId, Server, Settings, Verdict,
 };
 use turnstone::wire::channel_data::{self, ChannelNumber};
@@ -267,10 +267,12 @@ impl World {
 
     /// Both clocks move, and timers fire as a driver would let them.
     pub fn pass(&mut self, span: Duration) {
-        let end = self.now.at.after(span);
-        let unix = self.now.unix.after(span);
+        let begin = self.now;
+        let end = begin.at.after(span);
+        let unix = begin.unix.after(span);
         while let Some(next) = self.server.next_deadline().filter(|next| *next <= end) {
-            self.now.at = self.now.at.max(next);
+            let at = self.now.at.max(next);
+            self.now = Now { at, unix: begin.unix.after(at.since(begin.at)) };
             self.server.on_deadline(self.now);
             let told = self.run_effects();
             self.told.extend(told);
@@ -298,6 +300,21 @@ impl World {
         TransactionId(id)
     }
 
+    /// Does what the server wants done after something that was no datagram.
+    pub fn settle(&mut self) {
+        let told = self.run_effects();
+        self.told.extend(told);
+    }
+
+    /// Allocations that have ended so far.
+    pub fn ended(&self) -> Vec<&Ended> {
+        let ended = self.effects.iter().filter_map(|effect| match effect {
+            Effect::Ended(ended) => Some(&**ended),
+            _ => None,
+        });
+        ended.collect()
+    }
+
     fn run_effects(&mut self) -> Vec<Out> {
         let mut out = Vec::new();
         while let Some(effect) = self.server.next_effect() {
@@ -314,7 +331,7 @@ impl World {
                     self.ledger.close_port(self.now.at, internal);
                     self.closings.push((self.now.at, internal));
                 }
-                Effect::Ended { subject, .. } => self.ledger.end(&subject),
+                Effect::Ended(ended) => self.ledger.end(&ended.session.subject),
                 Effect::Connect { connection, local, peer, credential } => {
                     self.connections.push((connection, Some(credential)));
                     out.push(Out::Connecting { connection, from: local, peer });

@@ -57,7 +57,7 @@ pub(super) struct Api {
 impl Api {
     pub(super) fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let settings = StoreSettings { path: folder.path().into() };
+        let settings = StoreSettings { path: folder.path().into(), probe: None };
         Self::with(Store::open(&settings).expect("opens"), folder)
     }
 

@@ -404,7 +404,7 @@ impl Driver for Side<'_> {
             }
             Effect::CloseConnection { connection } => self.peers.close(connection),
             Effect::Send { client, message } => self.tell(&client, &message),
-            Effect::Open { .. } | Effect::ClosePort { .. } | Effect::Ended { .. } => {}
+            Effect::Open { .. } | Effect::ClosePort { .. } | Effect::Ended(_) => {}
         }
     }
 }

@@ -213,7 +213,7 @@ mod tests {
     #[tokio::test]
     async fn calls_are_found_by_the_time_of_their_start_the_latest_first() {
         let folder = tempfile::tempdir().expect("a folder");
-        let store = Store::open(&StoreSettings { path: folder.path().into() }).expect("opens");
+        let store = Store::open(&StoreSettings { path: folder.path().into(), probe: None }).expect("opens");
         let rows = [100, 200, 300].map(|second| CallRow::new(&ended(second), &CallUse::default()));
         let batch = rows.iter().fold(Batch::new(), |batch, row| batch.put(row));
         store.commit(batch).await.expect("written");

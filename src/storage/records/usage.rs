@@ -149,7 +149,7 @@ mod tests {
     #[tokio::test]
     async fn a_range_of_pages_is_one_scan_and_meets_neither_run_nor_gap() {
         let folder = tempfile::tempdir().expect("a folder");
-        let store = Store::open(&StoreSettings { path: folder.path().into() }).expect("opens");
+        let store = Store::open(&StoreSettings { path: folder.path().into(), probe: None }).expect("opens");
         let run = RunRow { settled_until: UnixTime(7), ended: false };
         let gap = Gap { from: UnixTime(5), to: UnixTime(9) };
         let mut batch = Batch::new().put(&run).put(&GapRow(gap));
