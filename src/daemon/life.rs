@@ -2,6 +2,7 @@
 
 use super::admin_socket::{self, NoSocket, SocketFile};
 use super::certificates::{self, CertificateWatch};
+use super::control::Credentials;
 use super::descriptors;
 use super::error::StartError;
 use super::relays::Relays;
@@ -97,10 +98,10 @@ impl Daemon {
         let tls = certificates.as_ref().map(CertificateWatch::tls).transpose()?;
         // Before any door: who is revoked is known when the first client comes.
         let (store, no_store) = services::open(&plan.storage);
-        let relays = Relays::start(&plan, random.fork(), tls, hand_over)?;
-        let state = Arc::new(State::new(&relays, no_store.clone()));
         // Without a store nothing is kept, which was said already.
         let kept = Kept::read(&store).unwrap_or_default();
+        let relays = Relays::start(&plan, random.fork(), Credentials::default(), tls, hand_over)?;
+        let state = Arc::new(State::new(&relays, no_store.clone()));
         missing.extend(no_store);
         state.certificates(certificates.as_ref().map(CertificateWatch::state));
         let public_settings = Arc::new(ArcSwap::from_pointee(plan.public.clone()));
@@ -167,6 +168,7 @@ impl Daemon {
             store: self.store.clone(),
             kept: std::mem::take(&mut self.kept),
             state: Arc::clone(&self.state),
+            control: self.relays.control(),
             tokens: self.signaling.as_ref().and_then(SignalingSide::tokens).map(TokenJudge::new),
             random: self.random.fork(),
         })

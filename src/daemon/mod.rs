@@ -6,6 +6,7 @@
 
 mod admin_socket;
 mod certificates;
+mod control;
 mod demo;
 mod descriptors;
 mod dtls;
@@ -19,6 +20,7 @@ mod services;
 mod signaling;
 mod state;
 
+pub use control::{Accounts, Credentials, RelayControl};
 pub use demo::demo;
 pub use entropy::random;
 pub use error::StartError;

@@ -1,8 +1,9 @@
 //! The relay side as one thing: doors, shards, their threads, and how they are told.
 
+use super::control::{Admittance, Credentials, RelayControl, lock};
 use super::dtls::Dtls;
 use super::error::StartError;
-use crate::auth::{Authenticator, Cookies};
+use crate::auth::Cookies;
 use crate::base::{Random, Transport};
 use crate::config::Plan;
 use crate::metrics::Published;
@@ -17,8 +18,8 @@ use crate::turn::{Ledger, OwnAddresses, PeerPolicy, Server};
 use crossbeam_channel::Receiver;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -30,6 +31,8 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Relays {
     registry: Arc<Registry>,
+    clock: Clock,
+    admittance: Arc<Mutex<Admittance>>,
     dtls: Dtls,
     admission: Arc<Admission>,
     drivers: Vec<Handle>,
@@ -45,13 +48,14 @@ pub struct Relays {
 impl Relays {
     /// Binds every door, then starts the threads: an error leaves nothing behind.
     ///
-    /// `tls`: for doors with TLS. `http`: where connections go that speak HTTP.
+    /// `credentials`: what is known of users beside the config. `tls`: for doors with TLS. `http`: where connections go that speak HTTP.
     ///
     /// # Errors
     /// What could not be bound, or that the system gives no thread or descriptor.
     pub fn start(
         plan: &Plan,
         mut random: Random,
+        credentials: Credentials,
         tls: Option<stream::Tls>,
         http: mpsc::Sender<HandedOver>,
     ) -> Result<Self, StartError> {
@@ -61,7 +65,8 @@ impl Relays {
         let addresses = addresses(&doors, &streams, &dtls_doors);
         let registry = Arc::new(Registry::new(Ledger::new(&plan.ledger, random.fork())));
         let admission = Arc::new(Admission::new(plan.connections, random.fork()));
-        let update = update(plan, &registry);
+        let admittance = Admittance::new(&plan.auth, credentials);
+        let update = update(plan, &registry, &admittance);
         let (clock, nonce_master) = (Clock::start(), random.bytes());
         let dtls = Dtls::load(plan.dtls.as_ref())?;
         let mut dtls_setups = Vec::new();
@@ -71,7 +76,10 @@ impl Relays {
         let mut server = || {
             let (settings, authenticator) = (Arc::clone(&update.settings), Arc::clone(&update.authenticator));
             let policy = update.policy.clone();
-            Server::new(settings, authenticator, policy, nonce_master, random.fork(), clock.now())
+            let mut server =
+                Server::new(settings, authenticator, policy, nonce_master, random.fork(), clock.now());
+            server.set_revocations(Arc::clone(&update.revocations));
+            server
         };
 
         let drivers = doors.len() + streams.len();
@@ -110,6 +118,8 @@ impl Relays {
         let threads = threads.map_err(|error| StartError::system("cannot start a relay thread", &error))?;
         Ok(Self {
             registry,
+            clock,
+            admittance: Arc::new(Mutex::new(admittance)),
             dtls,
             admission,
             published: handles.iter().map(|driver| Arc::clone(&driver.published)).collect(),
@@ -131,6 +141,11 @@ impl Relays {
         &self.registry
     }
 
+    /// What the API asks, and who keeps accounts. One for the daemon: what it was told, it is not told again.
+    pub fn control(&self) -> RelayControl {
+        RelayControl::new(Arc::clone(&self.registry), self.clock, Arc::clone(&self.admittance))
+    }
+
     pub(super) fn registry_handle(&self) -> Arc<Registry> {
         Arc::clone(&self.registry)
     }
@@ -150,7 +165,9 @@ impl Relays {
         self.registry.set_limits(plan.ledger.allocations_per_user, plan.ledger.allocations_total);
         self.admission.set_limits(plan.connections);
         self.dtls.reload(plan.dtls.as_ref());
-        let update = update(plan, &self.registry);
+        let mut admittance = lock(&self.admittance);
+        admittance.reload(&plan.auth);
+        let update = update(plan, &self.registry, &admittance);
         self.registry.broadcast(|| Command::Reload(update.clone()))
     }
 
@@ -247,7 +264,7 @@ fn addresses(
     of(Transport::Udp, doors).into_iter().chain(streams).chain(of(Transport::Dtls, dtls)).collect()
 }
 
-fn update(plan: &Plan, registry: &Registry) -> ShardUpdate {
+fn update(plan: &Plan, registry: &Registry, admittance: &Admittance) -> ShardUpdate {
     let own = OwnAddresses {
         relays: registry.live_ports(),
         hosts: plan.hosts.clone(),
@@ -255,7 +272,8 @@ fn update(plan: &Plan, registry: &Registry) -> ShardUpdate {
     };
     ShardUpdate {
         settings: Arc::new(plan.turn.clone()),
-        authenticator: Arc::new(Authenticator::new(&plan.auth)),
+        authenticator: admittance.authenticator(),
         policy: PeerPolicy::new(plan.peers.clone(), own),
+        revocations: admittance.revocations(),
     }
 }

@@ -1,11 +1,10 @@
 //! What the API works with, put together.
 
+use super::control::RelayControl;
 use super::state::State;
-use crate::auth::Revocations;
 use crate::base::Random;
-use crate::http::api::{Coming, Control, Ids, Kept, Services, TokenJudge};
+use crate::http::api::{Ids, Kept, Services, TokenJudge};
 use crate::storage::{Probe, Store, StoreError, StoreSettings};
-use crate::turn::{AllocationId, EndReason, Session};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 
@@ -31,43 +30,20 @@ pub(super) struct Parts {
     pub(super) store: Store,
     pub(super) kept: Kept,
     pub(super) state: Arc<State>,
+    pub(super) control: RelayControl,
     pub(super) tokens: Option<TokenJudge>,
     pub(super) random: Random,
 }
 
 /// Puts it together.
 pub(super) fn services(parts: Parts) -> Arc<Services> {
-    let Parts { store, kept, state, tokens, random } = parts;
+    let Parts { store, kept, state, control, tokens, random } = parts;
     Arc::new(Services {
         store,
-        control: Arc::new(NoControl),
+        control: Arc::new(control),
         sources: state,
         keys: ArcSwap::from_pointee(kept.keys),
         tokens,
         ids: Ids::new(random),
     })
-}
-
-/// Until drivers can be asked.
-struct NoControl;
-
-impl Control for NoControl {
-    fn sessions<'a>(
-        &'a self,
-        _wanted: &'a (dyn Fn(&Session) -> bool + Sync),
-    ) -> Coming<'a, Vec<(usize, Session)>> {
-        Box::pin(std::future::ready(Vec::new()))
-    }
-
-    fn session(&self, _driver: usize, _allocation: AllocationId) -> Coming<'_, Option<Session>> {
-        Box::pin(std::future::ready(None))
-    }
-
-    fn end(&self, _driver: usize, _allocation: AllocationId, _why: EndReason) -> Coming<'_, bool> {
-        Box::pin(std::future::ready(false))
-    }
-
-    fn revoke(&self, _revocations: Arc<Revocations>) -> Coming<'_, Option<usize>> {
-        Box::pin(std::future::ready(None))
-    }
 }

@@ -1,14 +1,15 @@
 //! How anybody talks to the driver of a core (a shard, a stream runtime): a bounded queue and a wake-up.
 
-use crate::auth::{Authenticator, CredentialId};
+use super::question::Question;
+use crate::auth::{Authenticator, CredentialId, Revocations};
 use crate::net::Waker;
 use crate::turn::{AllocationId, PeerPolicy, Settings};
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use std::sync::Arc;
 use tokio::sync::Notify;
 
-/// Room for what an operator does.
-const COMMANDS_OF_OPERATORS: usize = 64;
+/// Room for what operators ask, and for calls that end at once; who finds it full tries again.
+const COMMANDS_OF_OPERATORS: usize = 256;
 
 /// What the driver of a core can be told.
 #[derive(Debug)]
@@ -33,6 +34,10 @@ pub enum Command {
         /// For what.
         allocation: AllocationId,
     },
+    /// Judge new requests with this.
+    Authenticate(Arc<Authenticator>),
+    /// Somebody wants to know something.
+    Ask(Question),
     /// End the thread.
     Stop,
 }
@@ -46,6 +51,8 @@ pub struct ShardUpdate {
     pub authenticator: Arc<Authenticator>,
     /// Peers.
     pub policy: PeerPolicy,
+    /// Credentials that are void before their time.
+    pub revocations: Arc<Revocations>,
 }
 
 /// The sending end, for any thread.

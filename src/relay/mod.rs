@@ -8,8 +8,10 @@
 mod admission;
 mod door;
 mod mailbox;
+mod obey;
 mod parked;
 mod ports;
+mod question;
 mod registry;
 mod shard;
 mod socket;
@@ -20,5 +22,6 @@ pub use admission::{Admission, ConnectionLimits};
 pub use door::{Door, bind_doors, probe_door};
 pub use mailbox::{Command, Mailbox, ShardUpdate};
 pub use parked::PEER_CONNECTIONS_MAX;
-pub use registry::Registry;
+pub use question::Question;
+pub use registry::{Following, Registry};
 pub use shard::{Handle, Prepared, Setup};

@@ -1,7 +1,7 @@
 //! Connections to peers that wait for their clients (RFC 6062 section 5.4), which may come to any runtime.
 
 use crate::auth::CredentialId;
-use crate::turn::ConnectionId;
+use crate::turn::{ConnectionId, Meter};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::TcpStream;
@@ -24,6 +24,8 @@ pub(super) struct Parked {
     pub(super) credential: CredentialId,
     pub(super) tether: Tether,
     pub(super) place: Place,
+    /// Where its bytes are counted for its allocation.
+    pub(super) meter: Arc<Meter>,
 }
 
 /// The end of a connection that its bytes pass. Dropping it tells the runtime of the allocation that the

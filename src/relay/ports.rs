@@ -1,6 +1,7 @@
 //! Opens and closes relay sockets as a core wants it, for whoever drives one.
 
 use super::mailbox::Command;
+use super::obey::Revokers;
 use super::registry::Registry;
 use super::socket::Losses;
 use crate::auth::CredentialId;
@@ -9,7 +10,7 @@ use crate::metrics::port_early_reuse;
 use crate::net::{Buffers, UdpSocket, tcp};
 use crate::turn::{
     AllocationId, ClientAddr, Effect, Grant, Lease, OpenError, OpenRequest, Opened, OpenedRelay,
-    PeerProtocol, PortParity, REPLY_BYTES_MAX, RelayId, Server,
+    PeerProtocol, PortParity, REPLY_BYTES_MAX, RelayId, Server, SessionEvent,
 };
 use crate::wire::stun::RequestedFamily;
 use std::io;
@@ -61,6 +62,7 @@ pub(super) struct RelayPorts<S> {
     buffers: Buffers,
     sockets: Vec<Option<RelaySocket<S>>>,
     waiting: Vec<Waiting>,
+    pub(super) revokers: Revokers,
 }
 
 /// Allocations of one core that wait at once; one more gets 486.
@@ -83,7 +85,22 @@ pub(super) struct Waiting {
 impl<S> RelayPorts<S> {
     /// No ports yet. `index`: the driver's number in `registry`.
     pub(super) fn new(index: usize, registry: Arc<Registry>, buffers: Buffers) -> Self {
-        Self { index, registry, buffers, sockets: Vec::new(), waiting: Vec::new() }
+        Self {
+            index,
+            registry,
+            buffers,
+            sockets: Vec::new(),
+            waiting: Vec::new(),
+            revokers: Revokers::default(),
+        }
+    }
+
+    pub(super) fn index(&self) -> usize {
+        self.index
+    }
+
+    pub(super) fn registry(&self) -> &Registry {
+        &self.registry
     }
 
     /// The socket in a place.
@@ -118,7 +135,10 @@ impl<S> RelayPorts<S> {
                     }
                     self.registry.close_port(now.at, internal);
                 }
-                Effect::Ended(ended) => self.registry.end(&ended.session.subject),
+                Effect::Ended(ended) => {
+                    self.registry.end(&ended.session.subject);
+                    self.tell(server, |_| Some(SessionEvent::Ended(ended)));
+                }
                 Effect::Connect { .. }
                 | Effect::BindConnection { .. }
                 | Effect::CloseConnection { .. }
@@ -243,6 +263,7 @@ impl<S> RelayPorts<S> {
         if let Some(told) = server.on_opened(now, allocation, opened, &mut reply) {
             driver.answer(server, &told.client, &reply[..told.length]);
         }
+        self.tell(server, |server| Some(SessionEvent::Started(Box::new(server.session(now, allocation)?))));
     }
 
     /// Binds the leased ports. A dual allocation may lose one family; a pair is tried with other ports;

@@ -2,10 +2,14 @@
 
 use super::mailbox::{Command, Mailbox};
 use super::parked::Waiting;
+use super::question::Question;
 use crate::base::Timestamp;
-use crate::turn::{Grant, Lease, Ledger, LivePorts, OpenError, OpenRequest, PortUse, RelayAddress};
+use crate::turn::{
+    Grant, Lease, Ledger, LivePorts, OpenError, OpenRequest, PortUse, RelayAddress, SessionEvent,
+};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use tokio::sync::mpsc;
 
 /// The ledger, the way to each driver, and connections on their way from one to another.
 #[derive(Debug)]
@@ -13,12 +17,21 @@ pub struct Registry {
     ledger: Mutex<Ledger>,
     mailboxes: OnceLock<Vec<Mailbox>>,
     waiting: Waiting,
+    followers: OnceLock<mpsc::Sender<Following>>,
 }
+
+/// What became of a session, and the number of its driver.
+pub type Following = (usize, SessionEvent);
 
 impl Registry {
     /// Shared books.
     pub fn new(ledger: Ledger) -> Self {
-        Self { ledger: Mutex::new(ledger), mailboxes: OnceLock::new(), waiting: Waiting::default() }
+        Self {
+            ledger: Mutex::new(ledger),
+            mailboxes: OnceLock::new(),
+            waiting: Waiting::default(),
+            followers: OnceLock::new(),
+        }
     }
 
     /// Makes the drivers known to each other; once, when all of them exist.
@@ -57,13 +70,34 @@ impl Registry {
         &self.waiting
     }
 
+    /// Starts and ends of all sessions from now on. No driver waits for whoever reads: what finds `capacity` events
+    /// unread is lost, and counted. `None` when somebody follows already.
+    pub fn follow(&self, capacity: usize) -> Option<mpsc::Receiver<Following>> {
+        let (sender, receiver) = mpsc::channel(capacity);
+        self.followers.set(sender).is_ok().then_some(receiver)
+    }
+
+    pub(super) fn followers(&self) -> Option<&mpsc::Sender<Following>> {
+        self.followers.get()
+    }
+
+    /// Asks one driver. `false` when its mailbox is full or it is gone.
+    pub fn ask(&self, driver: usize, question: Question) -> bool {
+        self.post(driver, Command::Ask(question))
+    }
+
+    /// As [`Registry::broadcast`] to one driver.
+    pub fn tell(&self, driver: usize, command: Command) -> bool {
+        self.post(driver, command)
+    }
+
     /// Posts a command to one driver. Returns whether it took it.
     pub(super) fn post(&self, driver: usize, command: Command) -> bool {
         self.mailboxes().get(driver).is_some_and(|mailbox| mailbox.post(command))
     }
 
     /// How many drivers of a core there are.
-    pub(super) fn drivers(&self) -> usize {
+    pub fn drivers(&self) -> usize {
         self.mailboxes().len()
     }
 

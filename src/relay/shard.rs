@@ -20,9 +20,6 @@ use std::time::Duration;
 /// How old published counters may get while traffic flows.
 const PUBLISH_EVERY: Duration = Duration::from_millis(250);
 
-/// Commands taken from the mailbox in one turn.
-const COMMANDS_PER_TURN: usize = 64;
-
 /// Every datagram fits a slot.
 const SLOT_BYTES: usize = 65_536;
 
@@ -163,7 +160,6 @@ impl Shard {
         self.server.on_deadline(now);
         self.drain_effects(now);
         self.read_mailbox(now);
-        self.drive(|ports, server, side| ports.give_up_waiting(now, server, side));
         self.beats.fetch_add(1, Ordering::Relaxed);
         let slept = self.clock.monotonic();
         self.server.counters().add_quietly(busy_nanos(), slept.since(woke).as_nanos() as u64);
@@ -213,32 +209,14 @@ impl Shard {
     }
 
     fn read_mailbox(&mut self, now: Now) {
-        for _ in 0..COMMANDS_PER_TURN {
-            let Ok(command) = self.mailbox.try_recv() else { return };
-            self.obey(now, command);
-            self.drain_effects(now);
+        let mut side = Side { poller: &self.poller, doors: &self.doors };
+        let read = self.ports.obey_mailbox(now, &mut self.server, &mut side, &self.mailbox);
+        if read.more {
+            self.poller.waker().wake();
         }
-        // More may wait, and its wake-up is spent.
-        self.poller.waker().wake();
-    }
-
-    fn obey(&mut self, now: Now, command: Command) {
-        match command {
-            Command::Reload(update) => {
-                self.server.reload(update.settings, update.authenticator, update.policy);
-            }
-            Command::Drain(draining) => self.server.set_draining(draining),
-            Command::EvictIdle { subject, credential, asker, allocation } => {
-                let (whose, answer) = ((&*subject, credential), (asker, allocation));
-                self.drive(|ports, server, side| ports.on_evict_idle(now, server, side, whose, answer));
-            }
-            Command::EvictionTried { allocation } => {
-                self.drive(|ports, server, side| ports.on_eviction_tried(now, server, side, allocation));
-            }
-            Command::Stop => {
-                self.server.counters().publish(&self.published);
-                self.stopping = true;
-            }
+        if read.stop {
+            self.server.counters().publish(&self.published);
+            self.stopping = true;
         }
     }
 }

@@ -20,7 +20,7 @@ pub(crate) use fields::Fields;
 pub use ids::Ids;
 pub use kept::Kept;
 pub(crate) use path::Path;
-pub use services::{Coming, Control, Services};
+pub use services::{Coming, Control, Seen, Services};
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;

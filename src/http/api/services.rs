@@ -1,7 +1,8 @@
 //! What the API works with.
 
 use super::{Ids, TokenJudge};
-use crate::auth::{ApiKeys, Revocations};
+use crate::auth::{ApiKeys, Revocations, StoredUser};
+use crate::base::{Now, UnixTime};
 use crate::http::Sources;
 use crate::storage::Store;
 use crate::turn::{AllocationId, EndReason, Session};
@@ -10,24 +11,45 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// An answer that comes.
 pub type Coming<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// Live sessions, each with the number of its driver.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// In no order.
+    pub sessions: Vec<(usize, Session)>,
+    /// Drivers that have not told all of theirs in time.
+    pub missing: Vec<usize>,
+}
+
 /// What the API asks of the rest of the daemon. All of it goes through mailboxes: no packet waits for an answer.
 pub trait Control: Send + Sync + 'static {
-    /// Live sessions of all drivers that `wanted` picks, each with the number of its driver.
-    fn sessions<'a>(
-        &'a self,
-        wanted: &'a (dyn Fn(&Session) -> bool + Sync),
-    ) -> Coming<'a, Vec<(usize, Session)>>;
+    /// Both clocks, by which sessions tell their times.
+    fn now(&self) -> Now;
+    /// Live sessions of all drivers that `wanted` picks, as far as a second suffices.
+    fn sessions<'a>(&'a self, wanted: &'a (dyn Fn(&Session) -> bool + Sync)) -> Coming<'a, Seen>;
     /// One session, with its peers.
     fn session(&self, driver: usize, allocation: AllocationId) -> Coming<'_, Option<Session>>;
     /// Ends a session. `false` when there is none.
     fn end(&self, driver: usize, allocation: AllocationId, why: EndReason) -> Coming<'_, bool>;
     /// Takes these orders over instead of those before. Returns how many sessions ended by them, or `None` when a driver
-    /// could not be told within a second.
+    /// could not be told within a second. They hold from the call on, also over a reload.
     fn revoke(&self, revocations: Arc<Revocations>) -> Coming<'_, Option<usize>>;
+    /// A call has ended: its credentials are refused until `until`, and its sessions end after `grace`. Returns how many
+    /// there are, or `None` when a driver could not be told within a second.
+    fn end_call<'a>(
+        &'a self,
+        call_id: &'a str,
+        grace: Duration,
+        until: UnixTime,
+    ) -> Coming<'a, Option<usize>>;
+    /// Takes these static users over, beside those of the config, in place of those before. `false` when a driver could
+    /// not be told within a second. They hold from the call on, also over a reload; live sessions of users that are gone
+    /// go on.
+    fn set_users(&self, users: Vec<StoredUser>) -> Coming<'_, bool>;
 }
 
 /// What the handlers share.

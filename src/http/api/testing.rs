@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::auth::token::{KeySet, TokenRequest, TokenRules, issue};
-use crate::auth::{ApiKey, ApiKeyHash, Revocations, Scope, Secret};
-use crate::base::Random;
+use crate::auth::{ApiKey, ApiKeyHash, Revocations, Scope, Secret, StoredUser};
+use crate::base::{Now, Random, Timestamp, UnixTime};
 use crate::http::server::{Bounds, serve};
 use crate::http::testing::{Answer, FakeSources};
 use crate::http::{KeySets, KeySource, Pace, TokenSettings, WebClient};
@@ -12,6 +12,7 @@ use crate::turn::{AllocationId, EndReason, Session};
 use arc_swap::ArcSwap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Mutex;
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -23,11 +24,16 @@ pub(super) const JWT_SECRET: &str = "0123456789abcdef0123456789abcdef";
 #[derive(Debug, Default)]
 pub(super) struct Noted {
     pub(super) revocations: Mutex<Vec<Arc<Revocations>>>,
+    pub(super) users: Mutex<Vec<StoredUser>>,
 }
 
 impl Control for Noted {
-    fn sessions<'a>(&'a self, _: &'a (dyn Fn(&Session) -> bool + Sync)) -> Coming<'a, Vec<(usize, Session)>> {
-        Box::pin(async { Vec::new() })
+    fn now(&self) -> Now {
+        Now { at: Timestamp::ZERO, unix: clock::now() }
+    }
+
+    fn sessions<'a>(&'a self, _: &'a (dyn Fn(&Session) -> bool + Sync)) -> Coming<'a, Seen> {
+        Box::pin(async { Seen::default() })
     }
 
     fn session(&self, _: usize, _: AllocationId) -> Coming<'_, Option<Session>> {
@@ -41,6 +47,15 @@ impl Control for Noted {
     fn revoke(&self, revocations: Arc<Revocations>) -> Coming<'_, Option<usize>> {
         self.revocations.lock().expect("no test panics in it").push(revocations);
         Box::pin(async { Some(0) })
+    }
+
+    fn end_call<'a>(&'a self, _: &'a str, _: Duration, _: UnixTime) -> Coming<'a, Option<usize>> {
+        Box::pin(async { Some(0) })
+    }
+
+    fn set_users(&self, users: Vec<StoredUser>) -> Coming<'_, bool> {
+        *self.users.lock().expect("no test panics in it") = users;
+        Box::pin(async { true })
     }
 }
 

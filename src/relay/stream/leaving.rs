@@ -46,10 +46,11 @@ impl Connection {
     /// Carries bytes between the client and a peer, until both have ended or the allocation has.
     pub(super) async fn carry(self, parked: Parked) {
         let (shared, transport) = (Rc::clone(&self.shared), self.seat.from.transport);
-        let Parked { stream, mut tether, place: _place, .. } = parked;
+        let Parked { stream, mut tether, place: _place, meter, .. } = parked;
         let Ok((client, mut seat)) = self.leave() else { return };
         let (Ok(client), Ok(peer)) = (client.open(), TcpStream::from_std(stream)) else { return };
         let count = |way: Direction, bytes: usize| {
+            meter.count(way, bytes);
             shared.core.borrow_mut().server.counters().add(relay_bytes(way, transport), bytes as u64);
             shared.wake_if_asleep();
         };

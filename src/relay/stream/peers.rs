@@ -170,8 +170,9 @@ struct Kept {
 /// Lets a connection wait for its client.
 fn keep(shared: &Rc<Shared>, core: &mut Core, kept: Kept, fate: Fate) {
     let Kept { connection, credential, stream, tether, place } = kept;
-    let parked = stream.is_ok_and(|stream| {
-        let parked = Parked { stream, credential, tether, place };
+    let meter = core.server.meter(connection.allocation);
+    let parked = stream.ok().zip(meter).is_some_and(|(stream, meter)| {
+        let parked = Parked { stream, credential, tether, place, meter };
         core.peers.registry.waiting().park(connection.id, parked)
     });
     if parked {

@@ -13,6 +13,7 @@ use crate::net::tls::HandedOver;
 use crate::net::{Buffers, tcp};
 use crate::relay::admission::{Admission, Admitted};
 use crate::relay::mailbox::{Command, Mailbox, Wake};
+use crate::relay::obey::Read;
 use crate::relay::ports::RelayPorts;
 use crate::relay::registry::Registry;
 use crate::relay::shard::Handle;
@@ -38,9 +39,6 @@ use tokio::time::{sleep, timeout};
 /// How often timers are looked at and counters published while there is something to look at; a runtime without
 /// clients sleeps.
 const TICK: Duration = Duration::from_millis(250);
-
-/// Commands taken from the mailbox in one tick.
-const COMMANDS_PER_TICK: usize = 64;
 
 /// Out of descriptors or memory: the next accept would fail as well, so it must not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -166,9 +164,14 @@ impl Prepared {
         if let Some(dtls) = setup.dtls {
             dtls::start(&shared, dtls)?;
         }
-        while let Tick::Goes { busy } = tick(&shared, &mailbox, &published) {
+        while let Tick::Goes { busy, more } = tick(&shared, &mailbox, &published) {
             beats.fetch_add(1, Ordering::Relaxed);
             shared.asleep.set(!busy);
+            if more {
+                // Clients have their turn between two pages.
+                yield_now().await;
+                continue;
+            }
             let woken = shared.notify.notified();
             if busy {
                 let _ticked_or_told = timeout(TICK, woken).await;
@@ -181,7 +184,7 @@ impl Prepared {
 }
 
 enum Tick {
-    Goes { busy: bool },
+    Goes { busy: bool, more: bool },
     Stops,
 }
 
@@ -191,41 +194,17 @@ fn tick(shared: &Shared, mailbox: &Receiver<Command>, published: &Published) -> 
     let now = core.clock.now();
     core.server.on_deadline(now);
     core.drive(|ports, server, side| ports.drain_effects(now, server, side));
-    let mut stop = false;
-    for _ in 0..COMMANDS_PER_TICK {
-        let Ok(command) = mailbox.try_recv() else { break };
-        stop |= matches!(command, Command::Stop);
-        obey(core, command);
-        core.drive(|ports, server, side| ports.drain_effects(now, server, side));
-    }
-    if !mailbox.is_empty() {
-        shared.notify.notify_one();
-    }
-    core.drive(|ports, server, side| ports.give_up_waiting(now, server, side));
+    let mut read = Read::default();
+    core.drive(|ports, server, side| read = ports.obey_mailbox(now, server, side, mailbox));
     let dirty = core.server.counters().is_dirty();
-    if dirty || stop {
+    if dirty || read.stop {
         count_busy(core);
         core.server.counters().publish(published);
     }
-    if stop { Tick::Stops } else { Tick::Goes { busy: dirty || core.server.allocations() > 0 } }
-}
-
-fn obey(core: &mut Core, command: Command) {
-    let now = core.clock.now();
-    match command {
-        Command::Reload(update) => {
-            core.server.reload(update.settings, update.authenticator, update.policy);
-        }
-        Command::Drain(draining) => core.server.set_draining(draining),
-        Command::EvictIdle { subject, credential, asker, allocation } => {
-            let (whose, answer) = ((&*subject, credential), (asker, allocation));
-            core.drive(|ports, server, side| ports.on_evict_idle(now, server, side, whose, answer));
-        }
-        Command::EvictionTried { allocation } => {
-            core.drive(|ports, server, side| ports.on_eviction_tried(now, server, side, allocation));
-        }
-        Command::Stop => {}
+    if read.stop {
+        return Tick::Stops;
     }
+    Tick::Goes { busy: dirty || core.server.allocations() > 0, more: read.more }
 }
 
 /// This thread has no other work, so its CPU time is how long it was busy.
