@@ -2,8 +2,8 @@
 
 use super::labels::{
     AllocationFailure, AuthFailed, BatchOp, CallState, Carrier, Closed, DenyRule, Direction, Dropped,
-    EndReason, Label, MessageDirection, MethodLabel, Overflow, PeerConnection, Recovery, ResponseCode,
-    SignalingError, TokenFailure,
+    EndReason, Label, LimitScope, MessageDirection, MethodLabel, Overflow, PeerConnection, Recovery,
+    ResponseCode, SignalingError, TokenFailure,
 };
 use crate::base::{Family as AddressFamily, Transport};
 
@@ -166,6 +166,8 @@ define! {
         "Relayed datagrams, live.", [Direction, Transport];
     DroppedPackets: Kind::Counter, "turnstone_dropped_packets_total",
         "Datagrams dropped without an answer, by reason.", [Dropped];
+    RateLimitedBytes: Kind::Counter, "turnstone_rate_limited_bytes_total",
+        "Application payload of datagrams dropped because a limit of bandwidth was exceeded, by whose.", [LimitScope];
     StunRequests: Kind::Counter, "turnstone_stun_requests_total",
         "STUN and TURN requests, by method.", [MethodLabel];
     StunResponses: Kind::Counter, "turnstone_stun_responses_total",
@@ -265,6 +267,11 @@ pub fn relay_packets(direction: Direction, transport: Transport) -> CounterId {
 /// `turnstone_dropped_packets_total`
 pub fn dropped(reason: Dropped) -> CounterId {
     id(Slot::DroppedPackets, reason.index())
+}
+
+/// `turnstone_rate_limited_bytes_total`
+pub fn rate_limited_bytes(scope: LimitScope) -> CounterId {
+    id(Slot::RateLimitedBytes, scope.index())
 }
 
 /// `turnstone_connections_total`

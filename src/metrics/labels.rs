@@ -68,7 +68,7 @@ label! {
         NoChannel = "no_channel",
         /// ChannelData, an indication or a peer's datagram without an allocation.
         NoAllocation = "no_allocation",
-        /// `limits.packets_per_user`.
+        /// `limits.packets_per_user`, or one of the limits of bandwidth.
         RateLimit = "rate_limit",
         /// The send buffer of a socket was full.
         SendBufferFull = "tx_full",
@@ -212,6 +212,22 @@ label! {
         Token = "token",
         /// A malformed or contradictory request.
         BadRequest = "bad_request",
+        /// The subject exceeds `limits.bandwidth_per_user`, and `limits.over_total` is "refuse".
+        UserBandwidth = "user_bandwidth",
+        /// `limits.bandwidth_total` is exceeded, and `limits.over_total` is "refuse".
+        TotalBandwidth = "total_bandwidth",
+    }
+}
+
+label! {
+    /// Whose limit of bandwidth.
+    LimitScope as "scope" {
+        /// `limits.bandwidth_per_allocation`, or the credential's own.
+        Allocation = "allocation",
+        /// `limits.bandwidth_per_user`.
+        User = "user",
+        /// `limits.bandwidth_total`.
+        Total = "total",
     }
 }
 

@@ -4,6 +4,7 @@ use super::accounts::Tally;
 use super::address::{AllocationId, ClientAddr, PeerProtocol};
 use super::allocation::{Allocation, Opening, Relay, Slot};
 use super::authenticate::Requester;
+use super::bandwidth::Bucket;
 use super::channel::Channels;
 use super::connections::Connections;
 use super::error::{OpenError, Reject};
@@ -165,6 +166,7 @@ impl Server {
                 reservation: opened.reservation,
                 missing: opened.missing,
             },
+            bucket: Bucket::default(),
             heard_s: now.at.as_secs(),
             tally: Tally::new(now.at),
             ends_at: None,

@@ -2,6 +2,7 @@
 
 use super::accounts::Tally;
 use super::address::{ClientAddr, PeerProtocol};
+use super::bandwidth::Bucket;
 use super::channel::Channels;
 use super::connections::Connections;
 use super::permission::Permissions;
@@ -52,6 +53,8 @@ pub(super) struct Allocation {
     pub(super) created_by: TransactionId,
     pub(super) created_at: Timestamp,
     pub(super) answer: Allocated,
+    /// What it may relay; a TCP allocation has a pool with its connections.
+    pub(super) bucket: Bucket,
     /// When the client was heard last, in whole seconds of the monotonic clock.
     pub(super) heard_s: u64,
     /// What it relayed, and what of it was told.

@@ -2,6 +2,7 @@
 
 use super::accounts::Meter;
 use super::address::ConnectionId;
+use super::bandwidth::Pool;
 use super::respond::{Asked, Signer};
 use crate::base::Timestamp;
 use std::net::SocketAddr;
@@ -54,6 +55,8 @@ pub(super) struct Connections {
     all: Vec<Connection>,
     /// What all of them carry, those that are closed included.
     meter: Arc<Meter>,
+    /// What they may relay together.
+    pub(super) pool: Arc<Pool>,
 }
 
 impl Connections {

@@ -29,9 +29,9 @@ pub enum Reject {
     ConnectionExists,
     /// 447: the connection to the peer could not be made (RFC 6062 section 5.2).
     ConnectionFailed,
-    /// 486: the subject has as many allocations as it may have.
+    /// 486: the subject has as many allocations as it may have, or relays as much as it may.
     QuotaReached,
-    /// 508: no port, no room for a permission, channel or connection, or draining.
+    /// 508: no port, no room for a permission, channel or connection, no bandwidth left, or draining.
     InsufficientCapacity,
 }
 
@@ -91,15 +91,21 @@ pub enum OpenError {
     Token,
     /// The daemon takes no new allocations.
     Draining,
+    /// The subject wants to relay more than it may already.
+    UserBandwidth,
+    /// All together want to relay more than they may already.
+    TotalBandwidth,
 }
 
 impl OpenError {
     /// The answer to the client (RFC 8656 section 7.2).
     pub const fn reject(self) -> Reject {
         match self {
-            Self::Quota => Reject::QuotaReached,
+            Self::Quota | Self::UserBandwidth => Reject::QuotaReached,
             Self::Family => Reject::FamilyNotSupported,
-            Self::Total | Self::NoPort | Self::Token | Self::Draining => Reject::InsufficientCapacity,
+            Self::Total | Self::NoPort | Self::Token | Self::Draining | Self::TotalBandwidth => {
+                Reject::InsufficientCapacity
+            }
         }
     }
 
@@ -111,6 +117,8 @@ impl OpenError {
             Self::Family => AllocationFailure::Family,
             Self::Token => AllocationFailure::Token,
             Self::Draining => AllocationFailure::Draining,
+            Self::UserBandwidth => AllocationFailure::UserBandwidth,
+            Self::TotalBandwidth => AllocationFailure::TotalBandwidth,
         }
     }
 }

@@ -3,11 +3,13 @@
 //! Touched when an allocation is made or ends, never per packet.
 
 use super::address::PeerProtocol;
+use super::bandwidth::{Bandwidth, Pool};
 use super::error::OpenError;
 use super::ports::{LivePorts, PortPool, PortRange};
 use super::settings::Settings;
+use super::shares::Shares;
 use crate::base::{Family, Random, Timestamp};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -83,12 +85,23 @@ pub struct Lease {
 /// How many allocations a subject has on all servers: written by the ledger, read by each server that
 /// spends a part of the subject's rates.
 #[derive(Clone, Debug, Default)]
-pub struct SubjectTotal(Arc<AtomicU32>);
+pub struct SubjectTotal(Arc<OnAllServers>);
+
+#[derive(Debug, Default)]
+struct OnAllServers {
+    allocations: AtomicU32,
+    bandwidth: Pool,
+}
 
 impl SubjectTotal {
     /// The number now; a moment old at most.
     pub fn get(&self) -> u32 {
-        self.0.load(Ordering::Relaxed)
+        self.0.allocations.load(Ordering::Relaxed)
+    }
+
+    /// What the subject may relay.
+    pub(super) fn bandwidth(&self) -> &Pool {
+        &self.0.bandwidth
     }
 }
 
@@ -124,6 +137,12 @@ pub struct PortUse {
     pub quarantined: usize,
 }
 
+/// Subjects that rest at once; one more is forgotten with what it owes.
+const RESTING_MAX: usize = 1 << 16;
+
+/// Subjects that are looked at with each allocation; an allocation ends for each that begins.
+const RESTED_AT_ONCE: usize = 4;
+
 /// The shared books.
 #[derive(Debug)]
 pub struct Ledger {
@@ -132,6 +151,10 @@ pub struct Ledger {
     /// When the first reservation may be over; spares the walk.
     next_reservation_end: Option<Timestamp>,
     subjects: HashMap<Arc<str>, Account>,
+    /// Subjects without allocations whose bandwidth is not paid off yet.
+    resting: VecDeque<Arc<str>>,
+    bandwidth: Bandwidth,
+    shares: Arc<Shares>,
     total: u32,
     per_user_max: u32,
     total_max: u32,
@@ -152,6 +175,8 @@ struct Account {
     /// Reserved ports that wait for their token. They count against the quota, or a loop of EVEN-PORT
     /// allocations would hold the whole pool.
     reservations: u32,
+    /// Its name waits in [`Ledger::resting`].
+    rests: bool,
 }
 
 #[derive(Debug)]
@@ -175,6 +200,9 @@ impl Ledger {
             reservations: HashMap::new(),
             next_reservation_end: None,
             subjects: HashMap::new(),
+            resting: VecDeque::new(),
+            bandwidth: Bandwidth::default(),
+            shares: Arc::new(Shares::new(1)),
             total: 0,
             per_user_max: settings.allocations_per_user,
             total_max: settings.allocations_total,
@@ -193,19 +221,36 @@ impl Ledger {
         self.total_max = allocations_total;
     }
 
+    /// New limits of bandwidth, and whether new allocations feel them, too.
+    pub fn set_bandwidth(&mut self, bandwidth: Bandwidth) {
+        self.bandwidth = bandwidth;
+    }
+
+    /// The limits of bandwidth in force.
+    pub fn bandwidth(&self) -> Bandwidth {
+        self.bandwidth
+    }
+
+    /// What all servers spend together is looked at in `shares`.
+    pub fn share_bandwidth(&mut self, shares: Arc<Shares>) {
+        self.shares = shares;
+    }
+
     /// Takes quota and ports for one allocation.
     ///
     /// # Errors
     /// Nothing is taken then.
     pub fn open(&mut self, now: Timestamp, request: &OpenRequest) -> Result<Grant, OpenError> {
         self.expire_reservations(now);
+        self.forget_rested(now);
+        self.check_bandwidth(now, &request.subject)?;
         self.check_quota(request)?;
         let mut grant = match request.token {
             Some(token) => self.redeem(token, &request.subject)?,
             None => self.lease(now, request)?,
         };
         let account = self.subjects.entry(Arc::clone(&request.subject)).or_default();
-        account.allocations.0.fetch_add(1, Ordering::Relaxed);
+        account.allocations.0.allocations.fetch_add(1, Ordering::Relaxed);
         grant.total = account.allocations.clone();
         self.total += 1;
         Ok(grant)
@@ -251,7 +296,7 @@ impl Ledger {
     /// An allocation is gone: gives its quota back.
     pub fn end(&mut self, subject: &str) {
         if let Some(account) = self.subjects.get(subject) {
-            account.allocations.0.fetch_sub(1, Ordering::Relaxed);
+            account.allocations.0.allocations.fetch_sub(1, Ordering::Relaxed);
             self.total -= 1;
             self.forget_if_empty(subject);
         }
@@ -311,6 +356,19 @@ impl Ledger {
         Ok(())
     }
 
+    /// With `limits.over_total = "refuse"`: no new allocation where those that live want more than there is.
+    fn check_bandwidth(&self, now: Timestamp, subject: &str) -> Result<(), OpenError> {
+        let Bandwidth { per_user, total, refuses, .. } = self.bandwidth;
+        let account = self.subjects.get(subject).filter(|_| refuses && per_user.is_some());
+        if account.is_some_and(|account| account.allocations.bandwidth().is_over(now)) {
+            return Err(OpenError::UserBandwidth);
+        }
+        if refuses && total.is_some() && self.shares.is_over(now) {
+            return Err(OpenError::TotalBandwidth);
+        }
+        Ok(())
+    }
+
     /// RFC 8656 section 7.2: a token works once, for the subject that got it, from any 5-tuple.
     fn redeem(&mut self, token: [u8; 8], subject: &str) -> Result<Grant, OpenError> {
         if self.reservations.get(&token).is_none_or(|r| *r.subject != *subject) {
@@ -334,9 +392,40 @@ impl Ledger {
         }
     }
 
+    /// Forgets a subject that holds nothing. One that has relayed under a limit rests first: whoever ends his
+    /// allocations and makes others shall not find his bucket full.
     fn forget_if_empty(&mut self, subject: &str) {
-        if self.held_by(subject) == 0 {
+        if self.held_by(subject) > 0 {
+            return;
+        }
+        let Some((name, account)) = self.subjects.get_key_value(subject) else { return };
+        if account.rests {
+            return;
+        }
+        if account.allocations.bandwidth().is_untouched() || self.resting.len() >= RESTING_MAX {
             self.subjects.remove(subject);
+            return;
+        }
+        self.resting.push_back(Arc::clone(name));
+        if let Some(account) = self.subjects.get_mut(subject) {
+            account.rests = true;
+        }
+    }
+
+    /// Looks at a few of those that rest: more than can have come since the last time.
+    fn forget_rested(&mut self, now: Timestamp) {
+        for _ in 0..RESTED_AT_ONCE {
+            let Some(name) = self.resting.pop_front() else { return };
+            let holds_none = self.held_by(&name) == 0;
+            let Some(account) = self.subjects.get_mut(&name) else { continue };
+            if holds_none && !account.allocations.bandwidth().is_full(now) {
+                self.resting.push_back(name);
+                continue;
+            }
+            account.rests = false;
+            if holds_none {
+                self.subjects.remove(&name);
+            }
         }
     }
 

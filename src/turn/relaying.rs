@@ -81,8 +81,12 @@ impl Server {
         if !self.subjects.take_packet(now, &self.settings, allocation.subject) {
             return self.drop(Dropped::RateLimit);
         }
-        allocation.tally.traffic.bytes_from_client += payload.len() as u64;
-        allocation.tally.traffic.packets_from_client += 1;
+        if let Some(dropped) = self.take_bytes(now, index, payload.len()) {
+            return dropped;
+        }
+        let traffic = &mut self.allocations[index].live_mut().tally.traffic;
+        traffic.bytes_from_client += payload.len() as u64;
+        traffic.packets_from_client += 1;
         self.counters.increment(relay_packets(Direction::FromClient, transport));
         self.counters.add(relay_bytes(Direction::FromClient, transport), payload.len() as u64);
         Verdict::ToPeer { relay, peer, payload, dont_fragment }
@@ -131,6 +135,9 @@ impl Server {
         let Some(header) = header.filter(|h| !is_too_long(h)) else { return self.drop(Dropped::TooBig) };
         if !self.subjects.take_packet(now, &self.settings, subject) {
             return self.drop(Dropped::RateLimit);
+        }
+        if let Some(dropped) = self.take_bytes(now, relay.allocation.index as usize, length) {
+            return dropped;
         }
         let traffic = &mut self.allocations[relay.allocation.index as usize].live_mut().tally.traffic;
         traffic.bytes_from_peer += length as u64;

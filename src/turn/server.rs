@@ -13,6 +13,7 @@ use super::respond::{Asked, Body, Challenge, Signer};
 use super::revoking::Revoking;
 use super::session::EndReason;
 use super::settings::Settings;
+use super::shares::{Shareholder, Shares};
 use super::strangers::Strangers;
 use super::subjects::Subjects;
 use super::verdict::{Effect, Verdict};
@@ -38,6 +39,7 @@ pub struct Server {
     pub(super) allocations: Slab<Slot>,
     pub(super) by_tuple: HashMap<FiveTuple, u32, ahash::RandomState>,
     pub(super) subjects: Subjects,
+    pub(super) shareholder: Shareholder,
     pub(super) wheel: Wheel<AllocationId>,
     pub(super) effects: VecDeque<Effect>,
     pub(super) strangers: Strangers,
@@ -96,6 +98,7 @@ impl Server {
             revoking: Revoking::new(hasher.clone()),
             by_tuple: HashMap::with_hasher(hasher),
             subjects: Subjects::default(),
+            shareholder: Shareholder::new(Arc::new(Shares::new(1)), 0),
             wheel: Wheel::new(now.at),
             effects: VecDeque::new(),
             counters: CounterSet::default(),

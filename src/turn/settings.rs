@@ -1,5 +1,6 @@
 //! What the operator decided about relaying, checked.
 
+use super::bandwidth::Bandwidth;
 use super::discovery::Discovery;
 use crate::base::Rate;
 use std::time::Duration;
@@ -25,6 +26,8 @@ pub struct Settings {
     /// Relayed datagrams a second of one subject, both ways together. TCP relaying has no datagrams: its
     /// connections are bounded in number, and each by what its slower side takes.
     pub packets_per_user: Option<Rate>,
+    /// Relayed payload a second.
+    pub bandwidth: Bandwidth,
     /// Peers a second that one subject may add.
     pub new_peers_per_second: Option<Rate>,
     /// Replies to strangers.
@@ -96,6 +99,7 @@ impl Default for Settings {
             channels_max: Self::PEERS_MAX,
             tcp_relay: false,
             packets_per_user: None,
+            bandwidth: Bandwidth::default(),
             new_peers_per_second: Some(Rate { per_second: 50, burst: 200 }),
             replies: ReplyBudget::default(),
             discovery: Vec::new(),

@@ -1,8 +1,9 @@
 //! The subjects that have allocations here, and their rates.
 
+use super::bandwidth::Wallet;
 use super::ledger::SubjectTotal;
 use super::settings::Settings;
-use crate::base::{Now, Rate, TokenBucket};
+use crate::base::{Now, Rate, Timestamp, TokenBucket};
 use slab::Slab;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ struct Subject {
     pending: u32,
     packets: TokenBucket,
     peers: TokenBucket,
+    wallet: Wallet,
 }
 
 impl Subjects {
@@ -70,6 +72,7 @@ impl Subjects {
             pending: 0,
             packets: TokenBucket::default(),
             peers: TokenBucket::default(),
+            wallet: Wallet::default(),
         }) as SubjectIndex;
         self.by_name.insert(Arc::clone(name), index);
         index
@@ -81,6 +84,26 @@ impl Subjects {
         let subject = &mut self.entries[index as usize];
         let rate = subject.part_of(rate);
         subject.packets.take(now.at, rate, 1)
+    }
+
+    /// Whether the subject may relay `bytes` at `rate` bits a second; [`Subjects::spend_bytes`] takes them.
+    pub(super) fn has_bytes(&mut self, now: Timestamp, index: SubjectIndex, bytes: u64, rate: u64) -> bool {
+        let Subject { wallet, total, .. } = &mut self.entries[index as usize];
+        let has = wallet.fill(bytes, rate, |cost| total.bandwidth().draw(now, cost, 0));
+        if !has {
+            total.bandwidth().note_dry(now);
+        }
+        has
+    }
+
+    /// Takes bytes that [`Subjects::has_bytes`] has found.
+    pub(super) fn spend_bytes(&mut self, index: SubjectIndex, bytes: u64) {
+        self.entries[index as usize].wallet.spend(bytes);
+    }
+
+    /// What the subject has on all servers.
+    pub(super) fn total_of(&self, index: SubjectIndex) -> SubjectTotal {
+        self.entries[index as usize].total.clone()
     }
 
     /// Takes `count` new peers from the subject's rate.

@@ -13,6 +13,7 @@ mod world;
 mod accounts;
 mod allocate;
 mod auth;
+mod bandwidth;
 mod discovery;
 mod hostile;
 mod limits;
