@@ -14,7 +14,7 @@ use crate::relay::stream::{self, Deadlines, StreamDoor, StreamDoorSettings, bind
 use crate::relay::{
     Admission, Command, Door, Handle, Prepared, Registry, Setup, ShardUpdate, bind_doors, probe_door,
 };
-use crate::turn::{Ledger, OwnAddresses, PeerPolicy, Server};
+use crate::turn::{Ledger, OwnAddresses, PeerPolicy, Server, Shares};
 use crossbeam_channel::Receiver;
 use std::io;
 use std::net::SocketAddr;
@@ -63,7 +63,12 @@ impl Relays {
         let streams = bind_streams(plan)?;
         let dtls_doors = bind(plan, plan.dtls_doors())?;
         let addresses = addresses(&doors, &streams, &dtls_doors);
-        let registry = Arc::new(Registry::new(Ledger::new(&plan.ledger, random.fork())));
+        let drivers = doors.len() + streams.len();
+        let shares = Arc::new(Shares::new(drivers));
+        let mut ledger = Ledger::new(&plan.ledger, random.fork());
+        ledger.share_bandwidth(Arc::clone(&shares));
+        ledger.set_bandwidth(plan.turn.bandwidth);
+        let registry = Arc::new(Registry::new(ledger));
         let admission = Arc::new(Admission::new(plan.connections, random.fork()));
         let admittance = Admittance::new(&plan.auth, credentials);
         let update = update(plan, &registry, &admittance);
@@ -73,20 +78,21 @@ impl Relays {
         for doors in dtls_doors {
             dtls_setups.push(dtls.setup(doors, Cookies::new(nonce_master, clock.now().unix), random.fork()));
         }
-        let mut server = || {
+        let mut server = |number| {
             let (settings, authenticator) = (Arc::clone(&update.settings), Arc::clone(&update.authenticator));
             let policy = update.policy.clone();
             let mut server =
                 Server::new(settings, authenticator, policy, nonce_master, random.fork(), clock.now());
             server.set_revocations(Arc::clone(&update.revocations));
+            server.share_bandwidth(Arc::clone(&shares), number);
             server
         };
 
-        let drivers = doors.len() + streams.len();
         let (mut shards, mut runtimes, mut handles) = (Vec::new(), Vec::new(), Vec::new());
         for (index, doors) in doors.into_iter().enumerate() {
             let (relay_buffers, registry) = (plan.relay_buffers, Arc::clone(&registry));
-            let setup = Setup { index, drivers, server: server(), doors, relay_buffers, registry, clock };
+            let setup =
+                Setup { index, drivers, server: server(index), doors, relay_buffers, registry, clock };
             let (shard, handle) =
                 Prepared::new(setup).map_err(|error| StartError::system("cannot watch sockets", &error))?;
             shards.push(shard);
@@ -96,7 +102,7 @@ impl Relays {
             let (runtime, handle) = stream::Prepared::new(stream::Setup {
                 index: handles.len(),
                 drivers,
-                server: server(),
+                server: server(handles.len()),
                 doors,
                 tls: tls.clone(),
                 dtls: dtls_setups.pop().flatten(),
@@ -163,6 +169,7 @@ impl Relays {
     /// Takes over all of `plan` that needs no new socket. Returns whether every thread was told.
     pub fn reload(&self, plan: &Plan) -> bool {
         self.registry.set_limits(plan.ledger.allocations_per_user, plan.ledger.allocations_total);
+        self.registry.set_bandwidth(plan.turn.bandwidth);
         self.admission.set_limits(plan.connections);
         self.dtls.reload(plan.dtls.as_ref());
         let mut admittance = lock(&self.admittance);

@@ -4,6 +4,7 @@ use super::relays::Relays;
 use crate::http::{CertificateState, PortCounts, PublicRefusals, Readiness, Reload, Sources};
 use crate::metrics::Published;
 use crate::relay::Registry;
+use crate::turn::Bandwidth;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
@@ -89,6 +90,10 @@ impl Sources for State {
     fn relay_ports(&self) -> PortCounts {
         let ports = self.registry.port_use();
         PortCounts { used: ports.used as u64, free: ports.free as u64, quarantined: ports.quarantined as u64 }
+    }
+
+    fn bandwidth(&self) -> Bandwidth {
+        self.registry.bandwidth()
     }
 
     fn readiness(&self) -> Readiness {

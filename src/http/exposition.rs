@@ -5,11 +5,12 @@ use super::requests::Requests;
 use super::{CertificateState, PortCounts, PublicRefusals, Sources};
 use crate::base::{Family as AddressFamily, Transport};
 use crate::metrics::{
-    CallState, Carrier, Closed, CounterId, Family, Histogram, Kind, Label, Series, Snapshot,
+    CallState, Carrier, Closed, CounterId, Family, Histogram, Kind, Label, LimitScope, Series, Snapshot,
     allocations_ended, allocations_started, calls_entered, calls_left, connections_accepted,
     connections_closed, families, rooms_made, rooms_removed, sessions_closed, sessions_opened,
     signaling_closed, signaling_opened,
 };
+use crate::turn::Bandwidth;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{self, Metric, MetricFamily, MetricType};
 use prometheus::{Registry, TextEncoder};
@@ -79,6 +80,7 @@ impl Collector for DaemonCollector {
         all.extend([build_info(), allocations(&sum), connections(&sum)]);
         all.extend(signaling(&sum));
         all.push(relay_ports(self.sources.relay_ports()));
+        all.push(bandwidth_limits(self.sources.bandwidth()));
         all.push(public_refusals(self.sources.public_refusals()));
         all.extend(state(&*self.sources));
         all.extend(self.sources.certificates().into_iter().flat_map(certificates));
@@ -212,6 +214,22 @@ fn relay_ports(ports: PortCounts) -> MetricFamily {
         |(state, count): (&str, u64)| with_labels(gauge_value(count as f64), [("state", state.to_owned())]);
     let metrics = states.into_iter().map(metric).collect();
     family_of("turnstone_relay_ports", "Relay ports of the pool, by state.", MetricType::GAUGE, metrics)
+}
+
+/// Only limits that there are: what flows can then be divided by what may flow.
+fn bandwidth_limits(limits: Bandwidth) -> MetricFamily {
+    let of = |scope: &LimitScope| match scope {
+        LimitScope::Allocation => limits.per_allocation,
+        LimitScope::User => limits.per_user,
+        LimitScope::Total => limits.total,
+    };
+    let metric = |scope: &LimitScope| {
+        let labels = [(LimitScope::NAME, LimitScope::VALUES[scope.index()].to_owned())];
+        of(scope).map(|bits| with_labels(gauge_value(bits as f64 / 8.0), labels))
+    };
+    let metrics = LimitScope::ALL.iter().filter_map(metric).collect();
+    let help = "Application payload that may be relayed, both ways together, by whose limit; absent where there is none.";
+    family_of("turnstone_bandwidth_limit_bytes_per_second", help, MetricType::GAUGE, metrics)
 }
 
 fn public_refusals(refusals: &PublicRefusals) -> MetricFamily {
@@ -364,6 +382,15 @@ mod tests {
         assert_line(&text, "turnstone_allocations{transport=\"udp\",family=\"ipv4\"} 3");
         assert_line(&text, "turnstone_allocations{transport=\"udp\",family=\"ipv6\"} 0");
         assert!(!text.contains("turnstone_allocations_ended"), "hidden families stay hidden");
+    }
+
+    #[test]
+    fn a_limit_of_bandwidth_is_shown_in_bytes_and_only_where_there_is_one() {
+        let text = text_of(&mut [CounterSet::default()]);
+        assert_line(&text, "turnstone_bandwidth_limit_bytes_per_second{scope=\"user\"} 500000");
+        assert_eq!(text.matches("turnstone_bandwidth_limit_bytes_per_second{").count(), 1);
+        let none = bandwidth_limits(Bandwidth::default());
+        assert!(none.get_metric().is_empty());
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub use socket::serve_socket;
 pub use web_client::{WebClient, WebError};
 
 use crate::metrics::Published;
+use crate::turn::Bandwidth;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -64,6 +65,8 @@ pub trait Sources: Send + Sync + 'static {
     fn signaling(&self) -> Option<&Arc<Published>>;
     /// Relay ports by state; they add up to the pool.
     fn relay_ports(&self) -> PortCounts;
+    /// The limits of bandwidth in force.
+    fn bandwidth(&self) -> Bandwidth;
     /// Whether new sessions are welcome, and why not.
     fn readiness(&self) -> Readiness;
     /// The certificates in use; `None` while TLS is off.

@@ -4,6 +4,7 @@ use super::admin::serve_bounded;
 use super::server::Bounds;
 use super::{AdminSettings, CertificateState, PortCounts, PublicRefusals, Readiness, Reload, Sources};
 use crate::metrics::Published;
+use crate::turn::Bandwidth;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -39,6 +40,10 @@ impl Sources for FakeSources {
 
     fn relay_ports(&self) -> PortCounts {
         PortCounts { used: 1, free: 2, quarantined: 3 }
+    }
+
+    fn bandwidth(&self) -> Bandwidth {
+        Bandwidth { per_user: Some(4_000_000), ..Bandwidth::default() }
     }
 
     fn readiness(&self) -> Readiness {

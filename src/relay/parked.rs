@@ -1,7 +1,7 @@
 //! Connections to peers that wait for their clients (RFC 6062 section 5.4), which may come to any runtime.
 
 use crate::auth::CredentialId;
-use crate::turn::{ConnectionId, Meter};
+use crate::turn::{ConnectionId, Meter, Throttle};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::TcpStream;
@@ -22,6 +22,8 @@ pub(super) struct Parked {
     pub(super) stream: TcpStream,
     /// Who may come for it.
     pub(super) credential: CredentialId,
+    /// What limits its bytes.
+    pub(super) throttle: Throttle,
     pub(super) tether: Tether,
     pub(super) place: Place,
     /// Where its bytes are counted for its allocation.

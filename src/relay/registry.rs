@@ -5,7 +5,7 @@ use super::parked::Waiting;
 use super::question::Question;
 use crate::base::Timestamp;
 use crate::turn::{
-    Grant, Lease, Ledger, LivePorts, OpenError, OpenRequest, PortUse, RelayAddress, SessionEvent,
+    Bandwidth, Grant, Lease, Ledger, LivePorts, OpenError, OpenRequest, PortUse, RelayAddress, SessionEvent,
 };
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -57,6 +57,16 @@ impl Registry {
     /// New limits; what is allocated stays.
     pub fn set_limits(&self, allocations_per_user: u32, allocations_total: u32) {
         self.ledger().set_limits(allocations_per_user, allocations_total);
+    }
+
+    /// New limits of bandwidth, as far as new allocations feel them; servers learn them with their settings.
+    pub fn set_bandwidth(&self, bandwidth: Bandwidth) {
+        self.ledger().set_bandwidth(bandwidth);
+    }
+
+    /// The limits of bandwidth in force.
+    pub fn bandwidth(&self) -> Bandwidth {
+        self.ledger().bandwidth()
     }
 
     /// Posts a command to every driver. Returns whether all took it.

@@ -56,8 +56,11 @@ impl Server {
         if limits.per_user.is_some_and(|rate| !subjects.has_bytes(now, *subject, bytes, rate)) {
             return Some(LimitScope::User);
         }
-        if limits.total.is_some_and(|rate| !shareholder.fill(now, bytes, rate)) {
-            return Some(LimitScope::Total);
+        if let Some(rate) = limits.total {
+            shareholder.note_asked(bytes, rate);
+            if !shareholder.fill(now, bytes, rate) {
+                return Some(LimitScope::Total);
+            }
         }
         if let Some(cost) = own {
             bucket.spend(now, cost);
@@ -96,7 +99,15 @@ impl Server {
         let own = tighter(limits.per_allocation, throttle.bits_per_second);
         own.is_none_or(|rate| has(&throttle.allocation, rate))
             && limits.per_user.is_none_or(|rate| has(throttle.subject.bandwidth(), rate))
-            && limits.total.is_none_or(|rate| self.shareholder.fill(now, bytes, rate))
+            && limits.total.is_none_or(|rate| self.may_read_of_total(now, bytes, rate))
+    }
+
+    fn may_read_of_total(&mut self, now: Timestamp, bytes: u64, rate: u64) -> bool {
+        let may = self.shareholder.fill(now, bytes, rate);
+        if !may {
+            self.shareholder.note_asked(bytes, rate);
+        }
+        may
     }
 
     /// Takes what was read after [`Server::may_read`], and no more than was asked for there.
@@ -109,7 +120,8 @@ impl Server {
         if let Some(rate) = limits.per_user {
             throttle.subject.bandwidth().spend(now, cost(bytes, rate));
         }
-        if limits.total.is_some() {
+        if let Some(rate) = limits.total {
+            self.shareholder.note_asked(bytes, rate);
             self.shareholder.spend(bytes);
         }
     }

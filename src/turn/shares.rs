@@ -5,7 +5,7 @@
 //! for, and the limit is divided anew by that, as water fills vessels, so that who asks for little gets it whole.
 //! Within its share a server may empty the pool; beyond it, it leaves half for the shares of others.
 
-use super::bandwidth::{DEPTH, Pool, Wallet};
+use super::bandwidth::{DEPTH, Pool, Wallet, cost};
 use crate::base::Timestamp;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -128,7 +128,6 @@ impl Shareholder {
     pub(super) fn fill(&mut self, now: Timestamp, bytes: u64, rate: u64) -> bool {
         self.turn_to(now);
         self.accrue(now);
-        self.asked = self.asked.saturating_add(super::bandwidth::cost(bytes, rate));
         let (pool, left) = (&self.shares.pool, &mut self.left);
         let is_there = self.wallet.fill(bytes, rate, |cost| {
             let is_within = *left > 0;
@@ -142,6 +141,11 @@ impl Shareholder {
             pool.note_dry(now);
         }
         is_there
+    }
+
+    /// Notes that `bytes` were asked for, whether they pass or not: shares follow that.
+    pub(super) fn note_asked(&mut self, bytes: u64, rate: u64) {
+        self.asked = self.asked.saturating_add(cost(bytes, rate));
     }
 
     /// Takes bytes that [`Shareholder::fill`] has found.
@@ -253,6 +257,7 @@ mod tests {
             for (i, number) in order.iter().enumerate() {
                 let nanos = millis * 1_000_000 + 1_000_000 * i as u64 / order.len() as u64;
                 let (server, now) = (&mut self.servers[*number], Timestamp::from_nanos(nanos));
+                server.note_asked(DATAGRAM, RATE);
                 if server.fill(now, DATAGRAM, RATE) {
                     server.spend(DATAGRAM);
                     passed[*number] += DATAGRAM;

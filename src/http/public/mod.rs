@@ -32,6 +32,7 @@ use super::{CertificateState, PortCounts, Readiness, Reload, Sources};
 use crate::metrics::Published;
 use crate::net::tcp;
 use crate::net::tls::HandedOver;
+use crate::turn::Bandwidth;
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Body;
@@ -203,6 +204,10 @@ impl Sources for NoSources {
 
     fn relay_ports(&self) -> PortCounts {
         PortCounts::default()
+    }
+
+    fn bandwidth(&self) -> Bandwidth {
+        Bandwidth::default()
     }
 
     fn readiness(&self) -> Readiness {

@@ -46,18 +46,26 @@ impl Connection {
     /// Carries bytes between the client and a peer, until both have ended or the allocation has.
     pub(super) async fn carry(self, parked: Parked) {
         let (shared, transport) = (Rc::clone(&self.shared), self.seat.from.transport);
-        let Parked { stream, mut tether, place: _place, meter, .. } = parked;
+        let Parked { stream, meter, throttle, mut tether, place: _place, .. } = parked;
         let Ok((client, mut seat)) = self.leave() else { return };
         let (Ok(client), Ok(peer)) = (client.open(), TcpStream::from_std(stream)) else { return };
         let count = |way: Direction, bytes: usize| {
             meter.count(way, bytes);
-            shared.core.borrow_mut().server.counters().add(relay_bytes(way, transport), bytes as u64);
+            let core = &mut *shared.core.borrow_mut();
+            core.server.counters().add(relay_bytes(way, transport), bytes as u64);
+            if matches!(way, Direction::FromClient | Direction::FromPeer) {
+                core.server.have_read(core.clock.now(), &throttle, bytes);
+            }
             shared.wake_if_asleep();
+        };
+        let may_read = |bytes: usize| {
+            let core = &mut *shared.core.borrow_mut();
+            core.server.may_read(core.clock.now(), &throttle, bytes)
         };
         seat.reason = tokio::select! {
             biased;
             () = tether.ended() => Closed::Allocation,
-            _ended_or_broken = pipe::carry(client, peer, &count) => Closed::Client,
+            _ended_or_broken = pipe::carry(client, peer, &count, &may_read) => Closed::Client,
         };
     }
 }

@@ -171,8 +171,9 @@ struct Kept {
 fn keep(shared: &Rc<Shared>, core: &mut Core, kept: Kept, fate: Fate) {
     let Kept { connection, credential, stream, tether, place } = kept;
     let meter = core.server.meter(connection.allocation);
+    let throttle = core.server.throttle(connection).unwrap_or_default();
     let parked = stream.ok().zip(meter).is_some_and(|(stream, meter)| {
-        let parked = Parked { stream, credential, tether, place, meter };
+        let parked = Parked { stream, credential, meter, throttle, tether, place };
         core.peers.registry.waiting().park(connection.id, parked)
     });
     if parked {
