@@ -411,13 +411,13 @@ section! {
         connections_per_source: u32 = 256;
         /// Open TCP and TLS connections of all; 0 for as many as there are descriptors.
         connections_total: u32 = 16_384;
-        /// Relayed payload of one allocation.
+        /// Relayed payload of one allocation, both ways together.
         bandwidth_per_allocation: Limit<BitRate> = Limit(None);
         /// Relayed payload of one subject.
         bandwidth_per_user: Limit<BitRate> = Limit(None);
         /// Relayed payload of all.
         bandwidth_total: Limit<BitRate> = Limit(None);
-        /// What happens above `bandwidth_total`.
+        /// What happens above `bandwidth_per_user` and `bandwidth_total`, beside dropping what is too much.
         over_total: OverTotal = OverTotal::Shape;
         /// Relayed packets of one subject.
         packets_per_user: Limit<EventRate> = Limit(None);
@@ -441,9 +441,9 @@ impl Limits {
 }
 
 words! {
-    /// What happens above the total bandwidth.
+    /// What happens above a limit of bandwidth, beside dropping what is too much.
     OverTotal("an answer to overload") {
-        /// Every flow gets less.
+        /// Nothing.
         Shape = "shape",
         /// New allocations are refused.
         Refuse = "refuse",

@@ -6,7 +6,7 @@ use super::{dtls, hub};
 use crate::http;
 use crate::net::tcp;
 use crate::relay::PEER_CONNECTIONS_MAX;
-use crate::turn::{PEER_BYTES, Settings};
+use crate::turn::{PEER_BYTES, SUBJECTS_RESTING_MAX, Settings};
 use std::net::SocketAddr;
 
 /// Worst case of one kind of thing.
@@ -138,6 +138,7 @@ impl Config {
                 ALLOCATIONS,
             ),
             row("subjects", allocations, sizes.subject, ALLOCATIONS),
+            row("subjects that owe", self.subjects_resting_max(), sizes.subject, "limits.bandwidth_per_user"),
             row("ports of the pool", ports, sizes.port, "relay.ports"),
             // A stream runtime beside each shard has the same.
             row("shard buffers", 2 * shards, sizes.shard_buffers, "relay.workers"),
@@ -195,6 +196,12 @@ impl Config {
             0 => ports,
             total => total.min(ports),
         }
+    }
+
+    /// Subjects without allocations that are remembered, since they have relayed under a limit.
+    fn subjects_resting_max(&self) -> u64 {
+        let is_limited = self.limits.bandwidth_per_user.0.is_some();
+        if is_limited { SUBJECTS_RESTING_MAX as u64 } else { 0 }
     }
 
     /// Open connections at most; without doors for them there are none.

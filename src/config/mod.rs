@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod addresses;
+mod bandwidth;
 mod certificates;
 mod challenge;
 mod checked;

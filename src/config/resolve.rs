@@ -3,7 +3,7 @@
 use super::host::Host;
 use super::plan::{Plan, Unfit};
 use super::{ByteSize, Config, EventRate, Limits, PublicAddress, PublicMapping, RelayAddress};
-use super::{certificates, discovery, doors, hub, signaling};
+use super::{bandwidth, certificates, discovery, doors, hub, signaling};
 use crate::base::{Family, Rate};
 use crate::net::Buffers;
 use crate::relay::ConnectionLimits;
@@ -184,6 +184,7 @@ fn turn_settings(config: &Config, shards: usize) -> Settings {
         legacy_channels: config.relay.legacy_channels,
         strict_expiry: config.auth.strict_expiry,
         tcp_relay: config.relay.tcp,
+        bandwidth: bandwidth::settings(limits),
         packets_per_user: limits.packets_per_user.0.map(|rate| with_burst(rate, 1)),
         // A call offers a dozen candidates at once, and ICE permits them all.
         new_peers_per_second: limits.new_peers_per_second.0.map(|rate| with_burst(rate, 4)),

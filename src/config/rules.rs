@@ -5,7 +5,7 @@ use super::checked::{Config, Listen, Tls, TlsMode, Transport};
 use super::public_address::{PublicAddress, PublicMapping};
 use super::report::Report;
 use super::units::ByteSize;
-use super::{discovery, dtls, hub, signaling};
+use super::{bandwidth, discovery, dtls, hub, signaling};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -23,6 +23,7 @@ pub(super) fn check(config: &Config, report: &mut Report) {
     dtls::check(config, report);
     durations(config, report);
     buffers(config, report);
+    bandwidth::check(config, report);
     signaling::check(config, report);
     hub::check(config, report);
 }

@@ -1,6 +1,6 @@
 //! What the file format knows and this build does not do yet. Building a part deletes its rows.
 
-use super::checked::{Config, OverTotal, TlsMode};
+use super::checked::{Config, TlsMode};
 use super::report::Report;
 
 /// A part of the format without a part of the daemon behind it.
@@ -22,24 +22,6 @@ static ROWS: &[Row] = &[
         asked_at: |config| when(config.http.test_page, "http.test_page"),
     },
     Row { what: "hooks (`[hooks]`)", asked_at: |_| when(true, "hooks") },
-    Row {
-        what: "`limits.bandwidth_per_allocation`",
-        asked_at: |config| {
-            when(config.limits.bandwidth_per_allocation.0.is_some(), "limits.bandwidth_per_allocation")
-        },
-    },
-    Row {
-        what: "`limits.bandwidth_per_user`",
-        asked_at: |config| when(config.limits.bandwidth_per_user.0.is_some(), "limits.bandwidth_per_user"),
-    },
-    Row {
-        what: "`limits.bandwidth_total`",
-        asked_at: |config| when(config.limits.bandwidth_total.0.is_some(), "limits.bandwidth_total"),
-    },
-    Row {
-        what: "`limits.over_total`",
-        asked_at: |config| when(config.limits.over_total != OverTotal::Shape, "limits.over_total"),
-    },
     Row { what: "the usage record (`[usage]`)", asked_at: |_| when(true, "usage") },
     Row { what: "clusters (`[cluster]`)", asked_at: |_| when(true, "cluster") },
 ];

@@ -137,9 +137,9 @@ impl TextSetting for BitRate {
             _ => return refuse(unit_help(unit, &["bit/s", "kbit/s", "Mbit/s", "Gbit/s"])),
         };
         let bits = number * factor;
-        // 2^53: past that a float is no longer exact, and no network is that fast.
-        if !(1.0..=9.0e15).contains(&bits) {
-            return refuse("it must be at least 1 bit/s and below 9,000,000 Gbit/s".into());
+        // Under the least, one datagram takes seconds; over the most, there is no network.
+        if !(8e3..=1e13).contains(&bits) {
+            return refuse("write \"8 kbit/s\" to \"10000 Gbit/s\", or \"off\" for no limit".into());
         }
         Ok(Self { bits_per_s: bits.round() as u64 })
     }
@@ -237,7 +237,7 @@ mod tests {
         for size in [0, 1, 1_000, 1_024, 65_536, 4 << 20, 3 << 30] {
             assert_eq!(ByteSize::from_text(&ByteSize(size).to_text()), Ok(ByteSize(size)));
         }
-        for bits_per_s in [1, 999, 64_000, 4_000_000, 1_500_000, 10_000_000_000] {
+        for bits_per_s in [8_000, 9_999, 64_000, 4_000_000, 1_500_000, 10_000_000_000] {
             let rate = BitRate { bits_per_s };
             assert_eq!(BitRate::from_text(&rate.to_text()), Ok(rate));
         }
@@ -277,7 +277,10 @@ mod tests {
     #[test]
     fn figures_too_large_to_hold_are_refused() {
         assert_eq!(help::<ByteSize>("99999999999GiB"), "the number is too large");
-        assert!(help::<BitRate>("99999999999 Gbit/s").starts_with("it must be at least"));
+        let range = "write \"8 kbit/s\" to \"10000 Gbit/s\", or \"off\" for no limit";
+        for rate in ["99999999999 Gbit/s", "0 Mbit/s", "0.0 bit/s", "7999 bit/s"] {
+            assert_eq!(help::<BitRate>(rate), range, "{rate}");
+        }
         assert!(Duration::from_text("999999999999999999999d").is_err());
     }
 }

@@ -137,8 +137,8 @@ pub struct PortUse {
     pub quarantined: usize,
 }
 
-/// Subjects that rest at once; one more is forgotten with what it owes.
-const RESTING_MAX: usize = 1 << 16;
+/// Subjects without allocations that are remembered for what they owe; one more is forgotten.
+pub const SUBJECTS_RESTING_MAX: usize = 1 << 16;
 
 /// Subjects that are looked at with each allocation; an allocation ends for each that begins.
 const RESTED_AT_ONCE: usize = 4;
@@ -402,7 +402,7 @@ impl Ledger {
         if account.rests {
             return;
         }
-        if account.allocations.bandwidth().is_untouched() || self.resting.len() >= RESTING_MAX {
+        if account.allocations.bandwidth().is_untouched() || self.resting.len() >= SUBJECTS_RESTING_MAX {
             self.subjects.remove(subject);
             return;
         }

@@ -49,7 +49,8 @@ pub use canonical::embedded_v4;
 pub use discovery::Discovery;
 pub use error::{OpenError, Reject};
 pub use ledger::{
-    Grant, Lease, Ledger, LedgerSettings, OpenRequest, PortParity, PortUse, RelayAddress, SubjectTotal,
+    Grant, Lease, Ledger, LedgerSettings, OpenRequest, PortParity, PortUse, RelayAddress,
+    SUBJECTS_RESTING_MAX, SubjectTotal,
 };
 pub use peer_path::PeerPath;
 pub use peer_policy::{OwnAddresses, PeerPolicy, PeerRules};

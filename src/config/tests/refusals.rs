@@ -1,6 +1,7 @@
 //! One mistake, one report: its place, its message, its suggestion.
 
 use super::*;
+use crate::turn::Bandwidth;
 
 #[test]
 fn a_misspelt_key_is_refused_with_the_right_one() {
@@ -101,6 +102,43 @@ fn figures_out_of_range_are_refused_with_the_range() {
         "longer than `auth.max_ttl`",
         both,
     );
+}
+
+#[test]
+fn a_limit_of_bandwidth_is_off_or_a_rate_that_something_fits_through() {
+    let range = "write \"8 kbit/s\" to \"10000 Gbit/s\", or \"off\" for no limit";
+    for key in ["bandwidth_per_allocation", "bandwidth_per_user", "bandwidth_total"] {
+        for rate in ["0 Mbit/s", "7 kbit/s", "20000 Gbit/s"] {
+            let at = (2, key.len() + 4);
+            refused(&format!("[limits]\n{key} = \"{rate}\""), at, "is not a bit rate", range);
+        }
+        let loaded = accept(&with_auth(&format!("[limits]\n{key} = \"off\"")));
+        assert_eq!(
+            (loaded.warnings.len(), bandwidth::settings(&loaded.config.limits)),
+            (0, Bandwidth::default())
+        );
+    }
+}
+
+#[test]
+fn a_limit_of_bandwidth_without_effect_is_warned_of() {
+    let warned = |lines: &str| {
+        let warnings = accept(&with_auth(&format!("[limits]\n{lines}"))).warnings;
+        warnings.into_iter().map(|found| found.key.unwrap_or_default()).collect::<Vec<_>>()
+    };
+    let limits = "bandwidth_per_allocation = \"4 Mbit/s\"\nbandwidth_per_user = \"8 Mbit/s\"\n\
+                  bandwidth_total = \"1 Gbit/s\"\nover_total = \"refuse\"";
+    assert!(warned(limits).is_empty());
+    assert_eq!(warned(&limits.replace("8 M", "3 M")), ["limits.bandwidth_per_allocation"]);
+    assert_eq!(
+        warned(&limits.replace("1 G", "1 M")),
+        ["limits.bandwidth_per_allocation", "limits.bandwidth_per_user"]
+    );
+    assert_eq!(
+        warned("bandwidth_per_allocation = \"1 Mbit/s\"\nover_total = \"refuse\""),
+        ["limits.over_total"]
+    );
+    assert!(warned("over_total = \"shape\"").is_empty());
 }
 
 #[test]
