@@ -15,6 +15,7 @@ mod world;
 
 mod addresses;
 mod admin_socket;
+mod bandwidth;
 mod caller;
 mod credentials;
 mod demo;

@@ -136,6 +136,29 @@ impl Caller {
     }
 }
 
+/// A client over TCP whose allocation relays datagrams, with a channel to `peer`.
+pub(crate) fn bound(daemon: &Daemon, channel: u16, peer: SocketAddr) -> TcpStream {
+    let mut caller = Caller::new(daemon, "alice");
+    assert_eq!(caller.ask(Method::ALLOCATE, &[(AttributeType::REQUESTED_TRANSPORT, UDP)]).code, 0);
+    let number = [&channel.to_be_bytes()[..], &[0, 0]].concat();
+    let bound = caller.ask_with(Method::CHANNEL_BIND, |id| {
+        let peer = world::xor(peer, id);
+        vec![(AttributeType::CHANNEL_NUMBER, number.clone()), (AttributeType::XOR_PEER_ADDRESS, peer)]
+    });
+    assert_eq!(bound.code, 0);
+    caller.stream
+}
+
+/// A client's connection with an allocation, one to a peer of it, and the peer's end.
+pub(crate) fn connected(daemon: &Daemon) -> (TcpStream, TcpStream, TcpStream) {
+    let (mut alice, _) = Caller::allocated(daemon, "alice");
+    let (listener, peer) = listener();
+    let connection = alice.connect(peer);
+    let (peer, _) = accept(&listener);
+    let data = Caller::data(daemon, "alice", connection);
+    (alice.stream, data, peer)
+}
+
 fn daemon() -> Daemon {
     Daemon::start(&Config::default().relay("tcp = true\nworkers = 4"))
 }
