@@ -137,12 +137,6 @@ pub struct PortUse {
     pub quarantined: usize,
 }
 
-/// Subjects without allocations that are remembered for what they owe; one more is forgotten.
-pub const SUBJECTS_RESTING_MAX: usize = 1 << 16;
-
-/// Subjects that are looked at with each allocation; an allocation ends for each that begins.
-const RESTED_AT_ONCE: usize = 4;
-
 /// The shared books.
 #[derive(Debug)]
 pub struct Ledger {
@@ -150,11 +144,11 @@ pub struct Ledger {
     reservations: HashMap<[u8; 8], Reservation>,
     /// When the first reservation may be over; spares the walk.
     next_reservation_end: Option<Timestamp>,
-    subjects: HashMap<Arc<str>, Account>,
+    pub(super) subjects: HashMap<Arc<str>, Account>,
     /// Subjects without allocations whose bandwidth is not paid off yet.
-    resting: VecDeque<Arc<str>>,
-    bandwidth: Bandwidth,
-    shares: Arc<Shares>,
+    pub(super) resting: VecDeque<Arc<str>>,
+    pub(super) bandwidth: Bandwidth,
+    pub(super) shares: Arc<Shares>,
     total: u32,
     per_user_max: u32,
     total_max: u32,
@@ -170,13 +164,13 @@ struct Address {
 
 /// What a subject holds; forgotten when it is nothing.
 #[derive(Debug, Default)]
-struct Account {
-    allocations: SubjectTotal,
+pub(super) struct Account {
+    pub(super) allocations: SubjectTotal,
     /// Reserved ports that wait for their token. They count against the quota, or a loop of EVEN-PORT
     /// allocations would hold the whole pool.
     reservations: u32,
     /// Its name waits in [`Ledger::resting`].
-    rests: bool,
+    pub(super) rests: bool,
 }
 
 #[derive(Debug)]
@@ -219,21 +213,6 @@ impl Ledger {
     pub fn set_limits(&mut self, allocations_per_user: u32, allocations_total: u32) {
         self.per_user_max = allocations_per_user;
         self.total_max = allocations_total;
-    }
-
-    /// New limits of bandwidth, and whether new allocations feel them, too.
-    pub fn set_bandwidth(&mut self, bandwidth: Bandwidth) {
-        self.bandwidth = bandwidth;
-    }
-
-    /// The limits of bandwidth in force.
-    pub fn bandwidth(&self) -> Bandwidth {
-        self.bandwidth
-    }
-
-    /// What all servers spend together is looked at in `shares`.
-    pub fn share_bandwidth(&mut self, shares: Arc<Shares>) {
-        self.shares = shares;
     }
 
     /// Takes quota and ports for one allocation.
@@ -356,19 +335,6 @@ impl Ledger {
         Ok(())
     }
 
-    /// With `limits.over_total = "refuse"`: no new allocation where those that live want more than there is.
-    fn check_bandwidth(&self, now: Timestamp, subject: &str) -> Result<(), OpenError> {
-        let Bandwidth { per_user, total, refuses, .. } = self.bandwidth;
-        let account = self.subjects.get(subject).filter(|_| refuses && per_user.is_some());
-        if account.is_some_and(|account| account.allocations.bandwidth().is_over(now)) {
-            return Err(OpenError::UserBandwidth);
-        }
-        if refuses && total.is_some() && self.shares.is_over(now) {
-            return Err(OpenError::TotalBandwidth);
-        }
-        Ok(())
-    }
-
     /// RFC 8656 section 7.2: a token works once, for the subject that got it, from any 5-tuple.
     fn redeem(&mut self, token: [u8; 8], subject: &str) -> Result<Grant, OpenError> {
         if self.reservations.get(&token).is_none_or(|r| *r.subject != *subject) {
@@ -381,7 +347,7 @@ impl Ledger {
     }
 
     /// Allocations and reserved ports of a subject.
-    fn held_by(&self, subject: &str) -> u32 {
+    pub(super) fn held_by(&self, subject: &str) -> u32 {
         self.subjects.get(subject).map_or(0, |account| account.allocations.get() + account.reservations)
     }
 
@@ -389,43 +355,6 @@ impl Ledger {
         if let Some(account) = self.subjects.get_mut(subject) {
             account.reservations -= 1;
             self.forget_if_empty(subject);
-        }
-    }
-
-    /// Forgets a subject that holds nothing. One that has relayed under a limit rests first: whoever ends his
-    /// allocations and makes others shall not find his bucket full.
-    fn forget_if_empty(&mut self, subject: &str) {
-        if self.held_by(subject) > 0 {
-            return;
-        }
-        let Some((name, account)) = self.subjects.get_key_value(subject) else { return };
-        if account.rests {
-            return;
-        }
-        if account.allocations.bandwidth().is_untouched() || self.resting.len() >= SUBJECTS_RESTING_MAX {
-            self.subjects.remove(subject);
-            return;
-        }
-        self.resting.push_back(Arc::clone(name));
-        if let Some(account) = self.subjects.get_mut(subject) {
-            account.rests = true;
-        }
-    }
-
-    /// Looks at a few of those that rest: more than can have come since the last time.
-    fn forget_rested(&mut self, now: Timestamp) {
-        for _ in 0..RESTED_AT_ONCE {
-            let Some(name) = self.resting.pop_front() else { return };
-            let holds_none = self.held_by(&name) == 0;
-            let Some(account) = self.subjects.get_mut(&name) else { continue };
-            if holds_none && !account.allocations.bandwidth().is_full(now) {
-                self.resting.push_back(name);
-                continue;
-            }
-            account.rests = false;
-            if holds_none {
-                self.subjects.remove(&name);
-            }
         }
     }
 

@@ -22,6 +22,7 @@ mod connections;
 mod discovery;
 mod error;
 mod ledger;
+mod owing;
 mod peer_path;
 mod peer_policy;
 mod permission;
@@ -49,9 +50,9 @@ pub use canonical::embedded_v4;
 pub use discovery::Discovery;
 pub use error::{OpenError, Reject};
 pub use ledger::{
-    Grant, Lease, Ledger, LedgerSettings, OpenRequest, PortParity, PortUse, RelayAddress,
-    SUBJECTS_RESTING_MAX, SubjectTotal,
+    Grant, Lease, Ledger, LedgerSettings, OpenRequest, PortParity, PortUse, RelayAddress, SubjectTotal,
 };
+pub use owing::SUBJECTS_RESTING_MAX;
 pub use peer_path::PeerPath;
 pub use peer_policy::{OwnAddresses, PeerPolicy, PeerRules};
 pub use ports::{LivePorts, PortPool, PortRange};

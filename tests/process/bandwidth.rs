@@ -27,7 +27,7 @@ const TRIES: usize = 3;
 
 /// Somebody who sends to a peer of its own as fast as he is asked to.
 enum Flooder {
-    Udp(Caller),
+    Udp(Box<Caller>),
     Tcp(TcpStream),
     /// The peer of a client over UDP, who hears it.
     Peer(UdpSocket, SocketAddr),
@@ -60,7 +60,7 @@ impl Scene {
         let (mut caller, peer) = (Caller::new(daemon.server), peer());
         caller.allocate();
         assert_eq!(caller.bind(CHANNEL, peer.local_addr().unwrap()).code, 0);
-        self.flooders.push(Flooder::Udp(caller));
+        self.flooders.push(Flooder::Udp(Box::new(caller)));
         self.ends.push(peer);
     }
 
