@@ -10,8 +10,10 @@ use std::time::Duration;
 /// What a credential shall say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MintRequest<'a> {
-    /// The time of minting, wall clock.
+    /// The time of minting, wall clock: the credential is good from then on.
     pub now: UnixTime,
+    /// The time of minting that the name says, which revocations go by.
+    pub minted_at: UnixTime,
     /// How long it is good, whole seconds; the caller keeps it within `Settings::max_ttl`.
     pub ttl: Duration,
     /// Whose it is: quotas and usage go by it. Any text.
@@ -33,6 +35,7 @@ impl<'a> MintRequest<'a> {
     pub fn new(now: UnixTime, ttl: Duration, subject: &'a str) -> Self {
         Self {
             now,
+            minted_at: now,
             ttl,
             subject,
             id: None,
@@ -78,16 +81,39 @@ impl fmt::Display for MintError {
 
 impl std::error::Error for MintError {}
 
+/// Makes credentials by one secret, which is prepared once.
+#[derive(Clone, Debug)]
+pub struct Minter(SigningKey);
+
+impl Minter {
+    /// Makes passwords of this kind with `secret`.
+    pub fn new(secret: &Secret, variant: Variant) -> Self {
+        Self(SigningKey::new(secret, 0, variant))
+    }
+
+    /// Makes the credential that `request` describes.
+    ///
+    /// # Errors
+    /// `NameTooLong`.
+    pub fn mint(&self, request: &MintRequest<'_>) -> Result<Credential, MintError> {
+        mint_with(&self.0, request)
+    }
+}
+
 /// Makes the credential that `request` describes.
 ///
 /// # Errors
 /// `NameTooLong`.
 pub fn mint(secret: &Secret, variant: Variant, request: &MintRequest<'_>) -> Result<Credential, MintError> {
+    Minter::new(secret, variant).mint(request)
+}
+
+fn mint_with(key: &SigningKey, request: &MintRequest<'_>) -> Result<Credential, MintError> {
     let expires = request.now.after(request.ttl);
     let fields = NameFields {
         expires,
         subject: request.subject,
-        minted_at: request.now,
+        minted_at: request.minted_at,
         id: request.id,
         call_id: request.call_id,
         label: request.label,
@@ -98,7 +124,7 @@ pub fn mint(secret: &Secret, variant: Variant, request: &MintRequest<'_>) -> Res
     if username.len() > NAME_BYTES_MAX {
         return Err(MintError::NameTooLong { bytes: username.len() });
     }
-    let password = Secret::new(SigningKey::new(secret, 0, variant).password(&username).as_str());
+    let password = Secret::new(key.password(&username).as_str());
     Ok(Credential { username, password, expires })
 }
 

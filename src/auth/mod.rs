@@ -37,7 +37,7 @@ pub use cookie::Cookies;
 pub use explain::{Explanation, NameFault, explain};
 pub use keys::{BadAlgorithms, KeyHash, LongTermKeys, Scheme};
 pub use login::Login;
-pub use mint::{Credential, MintError, MintRequest, mint};
+pub use mint::{Credential, MintError, MintRequest, Minter, mint};
 pub use name::{MintedName, NAME_BYTES_MAX, NameFields};
 pub use nonce::{Nonce, Nonces, StaleNonce};
 pub use offer::Offer;

@@ -425,6 +425,12 @@ section! {
         new_peers_per_second: Limit<EventRate> = Limit(Some(EventRate { per_s: 50 }));
         /// UDP replies without valid integrity, per source; burst and total follow from it.
         unauthenticated_replies: EventRate = EventRate { per_s: 500 };
+        /// Credentials that one API key may mint.
+        mints_per_key: Limit<EventRate> = Limit(Some(EventRate { per_s: 1000 }));
+        /// Credentials that may be minted for one subject.
+        mints_per_user: Limit<EventRate> = Limit(Some(EventRate { per_s: 5 }));
+        /// Credentials that the users at one source may mint with their tokens; bad keys and tokens count apart.
+        mints_per_source: Limit<EventRate> = Limit(Some(EventRate { per_s: 50 }));
     }
 }
 

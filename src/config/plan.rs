@@ -3,6 +3,7 @@
 use super::certificates::TlsPlan;
 use crate::auth;
 use crate::base::Transport;
+use crate::http::api::MintSettings;
 use crate::http::signaling::DriverSettings;
 use crate::http::{PublicSettings, TokenSettings};
 use crate::net::Buffers;
@@ -63,8 +64,21 @@ pub struct Plan {
     pub hosts: Vec<IpAddr>,
     /// What no client may reach: own listeners, admin, back ends.
     pub endpoints: Vec<SocketAddr>,
+    /// Credentials a second, by whom they are minted and for whom.
+    pub mints: MintRates,
     /// How long a drain may take.
     pub drain_timeout: std::time::Duration,
+}
+
+/// Credentials a second; none for any number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MintRates {
+    /// By one API key.
+    pub per_key: Option<u32>,
+    /// For one subject.
+    pub per_user: Option<u32>,
+    /// By users at one source.
+    pub per_source: Option<u32>,
 }
 
 /// Where DTLS is spoken, and by which certificate.
@@ -116,6 +130,19 @@ impl Plan {
             variant: auth::Variant::Sha1,
         });
         signaling::Settings { relay, ..self.hub.clone() }
+    }
+
+    /// What the API mints credentials by: the newest secret, for the doors that listen.
+    pub fn mint_settings(&self) -> MintSettings {
+        MintSettings {
+            secret: self.auth.secrets.first().cloned(),
+            doors: self.advertised_servers(),
+            ttl: self.auth.ttl,
+            max_ttl: self.auth.max_ttl,
+            per_key: self.mints.per_key,
+            per_subject: self.mints.per_user,
+            per_source: self.mints.per_source,
+        }
     }
 
     /// Whether there may be connections at all.

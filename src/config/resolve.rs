@@ -1,7 +1,7 @@
 //! From a config to a plan for a host.
 
 use super::host::Host;
-use super::plan::{Plan, Unfit};
+use super::plan::{MintRates, Plan, Unfit};
 use super::{ByteSize, Config, EventRate, Limits, PublicAddress, PublicMapping, RelayAddress};
 use super::{bandwidth, certificates, discovery, doors, hub, signaling};
 use crate::base::{Family, Rate};
@@ -55,6 +55,11 @@ pub fn resolve(config: &Config, host: &Host) -> Result<Plan, Unfit> {
             deny: config.relay.peers.denied_networks().collect(),
             allow: config.relay.peers.allow.clone(),
             min_port: config.relay.peers.min_port.get(),
+        },
+        mints: MintRates {
+            per_key: config.limits.mints_per_key.0.map(|rate| rate.per_s),
+            per_user: config.limits.mints_per_user.0.map(|rate| rate.per_s),
+            per_source: config.limits.mints_per_source.0.map(|rate| rate.per_s),
         },
         drain_timeout: config.server.drain_timeout,
         name: config.server.name.clone(),

@@ -2,7 +2,6 @@
 
 use super::admin_socket::{self, NoSocket, SocketFile};
 use super::certificates::{self, CertificateWatch};
-use super::control::Credentials;
 use super::descriptors;
 use super::error::StartError;
 use super::relays::Relays;
@@ -11,7 +10,7 @@ use super::signaling::SignalingSide;
 use super::state::{MISSED_BEATS_MAX, State};
 use crate::base::Random;
 use crate::config::Plan;
-use crate::http::api::{Kept, Services, TokenJudge};
+use crate::http::api::{Kept, Minting, Services, TokenJudge};
 use crate::http::{self, AdminSettings, PublicSettings};
 use crate::net::interfaces;
 use crate::net::tls::HandedOver;
@@ -49,6 +48,8 @@ pub struct Daemon {
     socket: Option<(UnixListener, SocketFile)>,
     store: Store,
     kept: Kept,
+    /// What the API mints credentials by.
+    minting: Arc<ArcSwap<Minting>>,
     /// What is missing, to be said once the rest serves.
     missing: Vec<String>,
     /// What public HTTP goes by.
@@ -100,11 +101,12 @@ impl Daemon {
         let (store, no_store) = services::open(&plan.storage);
         // Without a store nothing is kept, which was said already.
         let kept = Kept::read(&store).unwrap_or_default();
-        let relays = Relays::start(&plan, random.fork(), Credentials::default(), tls, hand_over)?;
+        let relays = Relays::start(&plan, random.fork(), services::credentials(&kept), tls, hand_over)?;
         let state = Arc::new(State::new(&relays, no_store.clone()));
         missing.extend(no_store);
         state.certificates(certificates.as_ref().map(CertificateWatch::state));
         let public_settings = Arc::new(ArcSwap::from_pointee(plan.public.clone()));
+        let minting = Arc::new(ArcSwap::from_pointee(Minting::new(&plan.mint_settings())));
         let signaling = None;
         Ok(Self {
             plan,
@@ -116,6 +118,7 @@ impl Daemon {
             socket,
             store,
             kept,
+            minting,
             missing,
             public_settings,
             signaling,
@@ -167,6 +170,7 @@ impl Daemon {
         services::services(Parts {
             store: self.store.clone(),
             kept: std::mem::take(&mut self.kept),
+            minting: Arc::clone(&self.minting),
             state: Arc::clone(&self.state),
             control: self.relays.control(),
             tokens: self.signaling.as_ref().and_then(SignalingSide::tokens).map(TokenJudge::new),
@@ -333,6 +337,7 @@ impl Daemon {
         let needs_restart = self.plan.needs_restart(&plan);
         self.plan = plan.within(&self.plan);
         self.public_settings.store(Arc::new(self.plan.public.clone()));
+        self.minting.store(Arc::new(Minting::new(&self.plan.mint_settings())));
         let told = self.tell_shards() & self.tell_signaling();
         self.state.reloaded(told);
         if needs_restart.is_empty() {

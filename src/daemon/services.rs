@@ -1,9 +1,9 @@
 //! What the API works with, put together.
 
-use super::control::RelayControl;
+use super::control::{Credentials, RelayControl};
 use super::state::State;
 use crate::base::Random;
-use crate::http::api::{Ids, Kept, Services, TokenJudge};
+use crate::http::api::{Ids, Kept, Minting, Orders, Services, TokenJudge};
 use crate::storage::{Probe, Store, StoreError, StoreSettings};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
@@ -25,10 +25,16 @@ pub(super) fn open(settings: &StoreSettings) -> (Store, Option<String>) {
     }
 }
 
+/// Whom drivers let in and whom not, from the first client on.
+pub(super) fn credentials(kept: &Kept) -> Credentials {
+    Credentials { users: Vec::new(), revocations: Arc::new(kept.revocations_in_force()) }
+}
+
 /// What is there for the API.
 pub(super) struct Parts {
     pub(super) store: Store,
     pub(super) kept: Kept,
+    pub(super) minting: Arc<ArcSwap<Minting>>,
     pub(super) state: Arc<State>,
     pub(super) control: RelayControl,
     pub(super) tokens: Option<TokenJudge>,
@@ -37,13 +43,15 @@ pub(super) struct Parts {
 
 /// Puts it together.
 pub(super) fn services(parts: Parts) -> Arc<Services> {
-    let Parts { store, kept, state, control, tokens, random } = parts;
+    let Parts { store, kept, minting, state, control, tokens, random } = parts;
     Arc::new(Services {
         store,
         control: Arc::new(control),
         sources: state,
         keys: ArcSwap::from_pointee(kept.keys),
         tokens,
+        minting,
+        revocations: Orders::new(kept.revocations),
         ids: Ids::new(random),
     })
 }

@@ -1,6 +1,7 @@
 //! What the daemon tells about itself: the sources of `/readyz` and `/metrics`.
 
 use super::relays::Relays;
+use crate::http::api::MintCounts;
 use crate::http::{CertificateState, PortCounts, PublicRefusals, Readiness, Reload, Sources};
 use crate::metrics::Published;
 use crate::relay::Registry;
@@ -25,6 +26,7 @@ pub(super) struct State {
     reload_success_unix: AtomicU64,
     certificates: Mutex<Option<CertificateState>>,
     refusals: PublicRefusals,
+    mint_counts: MintCounts,
     /// Why there is no storage.
     storage: Option<String>,
 }
@@ -42,6 +44,7 @@ impl State {
             reload_success_unix: AtomicU64::new(unix_now()),
             certificates: Mutex::default(),
             refusals: PublicRefusals::default(),
+            mint_counts: MintCounts::default(),
             storage,
         }
     }
@@ -119,6 +122,10 @@ impl Sources for State {
 
     fn public_refusals(&self) -> &PublicRefusals {
         &self.refusals
+    }
+
+    fn mint_counts(&self) -> &MintCounts {
+        &self.mint_counts
     }
 }
 

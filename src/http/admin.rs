@@ -267,12 +267,14 @@ mod tests {
     }
 
     /// Families beyond those that the workers count.
-    const REST: [&str; 23] = [
+    const REST: [&str; 25] = [
         "turnstone_build_info",
         "turnstone_allocations",
         "turnstone_connections",
         "turnstone_relay_ports",
         "turnstone_public_refusals_total",
+        "turnstone_credentials_minted_total",
+        "turnstone_credentials_refused_total",
         "turnstone_ws_connections",
         "turnstone_signaling_sessions",
         "turnstone_rooms",

@@ -1,5 +1,6 @@
 //! Turns counters into Prometheus text: the only place besides `requests` that knows `prometheus`.
 
+use super::api::MintCounts;
 use super::process::Process;
 use super::requests::Requests;
 use super::{CertificateState, PortCounts, PublicRefusals, Sources};
@@ -82,6 +83,7 @@ impl Collector for DaemonCollector {
         all.push(relay_ports(self.sources.relay_ports()));
         all.push(bandwidth_limits(self.sources.bandwidth()));
         all.push(public_refusals(self.sources.public_refusals()));
+        all.extend(minting(self.sources.mint_counts()));
         all.extend(state(&*self.sources));
         all.extend(self.sources.certificates().into_iter().flat_map(certificates));
         all.extend(self.process.families());
@@ -238,6 +240,28 @@ fn public_refusals(refusals: &PublicRefusals) -> MetricFamily {
     let help = "Connections and requests that public HTTP refused, by reason.";
     let metrics = refusals.counts().map(metric).collect();
     family_of("turnstone_public_refusals_total", help, MetricType::COUNTER, metrics)
+}
+
+fn minting(counts: &MintCounts) -> [MetricFamily; 2] {
+    let metric = |label: &'static str| {
+        move |(value, count)| with_labels(counter_value(count as f64), [(label, str::to_owned(value))])
+    };
+    let (by, refused) =
+        (counts.by().map(metric("by")).collect(), counts.refusals().map(metric("reason")).collect());
+    [
+        family_of(
+            "turnstone_credentials_minted_total",
+            "Credentials minted by the API, by what its caller had.",
+            MetricType::COUNTER,
+            by,
+        ),
+        family_of(
+            "turnstone_credentials_refused_total",
+            "Credentials that the API did not mint, by reason.",
+            MetricType::COUNTER,
+            refused,
+        ),
+    ]
 }
 
 fn certificates(state: CertificateState) -> [MetricFamily; 2] {

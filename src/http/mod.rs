@@ -75,6 +75,8 @@ pub trait Sources: Send + Sync + 'static {
     fn last_reload(&self) -> Reload;
     /// What the public side has refused; it counts there itself.
     fn public_refusals(&self) -> &PublicRefusals;
+    /// What the API has minted; it counts there itself.
+    fn mint_counts(&self) -> &api::MintCounts;
 }
 
 /// Relay ports by state.

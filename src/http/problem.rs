@@ -90,10 +90,27 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, code, message, hint)
     }
 
+    /// It is about this field.
+    pub(crate) fn at(mut self, field: &'static str) -> Self {
+        self.field = Some(field.into());
+        self
+    }
+
+    /// The word for machines.
+    pub(crate) fn code(&self) -> &'static str {
+        self.code
+    }
+
     /// The field that it is about.
     #[cfg(test)]
     pub(crate) fn named_field(&self) -> Option<&str> {
         self.field.as_deref()
+    }
+
+    /// In how many seconds to come back.
+    #[cfg(test)]
+    pub(crate) fn retry_after_s(&self) -> Option<u64> {
+        self.retry_after_s
     }
 
     /// Come back after so many seconds.

@@ -1,6 +1,7 @@
 //! What the tests of this module share: made-up sources, a running server, a client on a raw socket.
 
 use super::admin::serve_bounded;
+use super::api::MintCounts;
 use super::server::Bounds;
 use super::{AdminSettings, CertificateState, PortCounts, PublicRefusals, Readiness, Reload, Sources};
 use crate::metrics::Published;
@@ -17,6 +18,7 @@ pub(super) struct FakeSources {
     shards: Vec<Arc<Published>>,
     pub(super) readiness: Mutex<Readiness>,
     refusals: PublicRefusals,
+    mint_counts: MintCounts,
 }
 
 impl FakeSources {
@@ -25,6 +27,7 @@ impl FakeSources {
             shards: (0..count).map(|_| Arc::default()).collect(),
             readiness: Mutex::default(),
             refusals: PublicRefusals::default(),
+            mint_counts: MintCounts::default(),
         }
     }
 }
@@ -61,6 +64,10 @@ impl Sources for FakeSources {
 
     fn public_refusals(&self) -> &PublicRefusals {
         &self.refusals
+    }
+
+    fn mint_counts(&self) -> &MintCounts {
+        &self.mint_counts
     }
 }
 

@@ -28,12 +28,12 @@ impl Advertised {
     }
 
     /// The URL of RFC 7064 for STUN: over UDP alone, which is all that a browser asks for.
-    fn stun_url(&self) -> Option<String> {
+    pub fn stun_url(&self) -> Option<String> {
         (self.transport == Transport::Udp).then(|| format!("stun:{}:{}", self.host, self.port))
     }
 
     /// The URL of RFC 7065 for TURN.
-    fn turn_url(&self) -> String {
+    pub fn turn_url(&self) -> String {
         let (scheme, transport) = match self.transport {
             Transport::Udp => ("turn", "udp"),
             Transport::Tcp => ("turn", "tcp"),

@@ -12,6 +12,8 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use percent_encoding::percent_decode_str;
+use std::borrow::Cow;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
@@ -89,23 +91,40 @@ fn busy() -> Problem {
 
 /// Finds out who calls, or refuses.
 pub(super) async fn identify(State(services): State<Shared>, mut request: Request, next: Next) -> Response {
-    match caller(&services, request.headers()).await {
+    let source = request.extensions().get().copied();
+    // A body cannot be shared with what waits here, so that what is presented is taken along.
+    let presented = presented(&request).map(Cow::into_owned);
+    match caller(&services, presented.as_deref()).await {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
-        Err(problem) => problem.into_response(),
+        Err(problem) => {
+            let one_too_many = services.minting.load().guessed(source).err();
+            one_too_many.unwrap_or(problem).into_response()
+        }
     }
 }
 
-async fn caller(services: &Shared, headers: &HeaderMap) -> Result<Caller, Problem> {
-    let presented = bearer(headers).ok_or_else(Problem::unauthorized)?;
+async fn caller(services: &Shared, presented: Option<&str>) -> Result<Caller, Problem> {
+    let presented = presented.ok_or_else(Problem::unauthorized)?;
     if presented.starts_with(API_KEY_PREFIX) {
         let keys = services.keys.load();
         return keys.find(presented).cloned().map(Caller::Key).ok_or_else(Problem::unauthorized);
     }
     let judge = services.tokens.as_ref().ok_or_else(Problem::unauthorized)?;
     judge.judge(presented).await.map(|claims| Caller::Token(Arc::new(claims)))
+}
+
+/// A key or a token. The TURN REST draft has it in the query, and only there it may be: URLs end up in logs.
+fn presented(request: &Request) -> Option<Cow<'_, str>> {
+    let in_query = || {
+        let query = request.uri().query().filter(|_| request.uri().path() == "/turn")?;
+        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        let (_, key) = pairs.find(|(name, _)| *name == "key")?;
+        percent_decode_str(key).decode_utf8().ok()
+    };
+    bearer(request.headers()).map(Cow::Borrowed).or_else(in_query)
 }
 
 /// What follows `Bearer` in the only Authorization header.

@@ -1,8 +1,9 @@
 //! What the store keeps for the API, read before any door opens.
 
 use super::keys::KEYS_MAX;
-use crate::auth::ApiKeys;
-use crate::storage::records::ApiKeyRecord;
+use super::revocations::{self, ORDERS_MAX};
+use crate::auth::{ApiKeys, Revocations};
+use crate::storage::records::{ApiKeyRecord, RevocationRecord};
 use crate::storage::{Key, Page, Record, Store, StoreError};
 use std::sync::mpsc;
 
@@ -11,6 +12,8 @@ use std::sync::mpsc;
 pub struct Kept {
     /// For [`super::Services::keys`].
     pub keys: ApiKeys,
+    /// For [`super::Orders`].
+    pub revocations: Vec<RevocationRecord>,
 }
 
 impl Kept {
@@ -20,7 +23,13 @@ impl Kept {
     /// There is no store, or it cannot be read: no key is good, and revocations are unknown.
     pub fn read(store: &Store) -> Result<Self, StoreError> {
         let keys = all::<ApiKeyRecord>(store, KEYS_MAX)?;
-        Ok(Self { keys: keys.iter().filter_map(ApiKeyRecord::entry).collect() })
+        let keys = keys.iter().filter_map(ApiKeyRecord::entry).collect();
+        Ok(Self { keys, revocations: all(store, ORDERS_MAX)? })
+    }
+
+    /// What credentials are judged by, for doors that are about to open.
+    pub fn revocations_in_force(&self) -> Revocations {
+        revocations::prepared(&self.revocations)
     }
 }
 

@@ -5,11 +5,17 @@ pub(crate) mod answer;
 pub(crate) mod body;
 mod caller;
 pub(crate) mod clock;
+mod facades;
 mod fields;
+mod ice_servers;
 mod ids;
 mod kept;
 mod keys;
+mod limiter;
+mod mint_counts;
+mod minting;
 mod path;
+mod revocations;
 mod services;
 #[cfg(test)]
 mod testing;
@@ -19,19 +25,27 @@ pub use caller::TokenJudge;
 pub(crate) use fields::Fields;
 pub use ids::Ids;
 pub use kept::Kept;
+pub use mint_counts::MintCounts;
+pub use minting::{MintSettings, Minting};
 pub(crate) use path::Path;
+pub use revocations::Orders;
 pub use services::{Coming, Control, Seen, Services};
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
+use std::net::IpAddr;
 use std::sync::Arc;
+
+/// From where a request comes, in its extensions where that counts: on the public side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Source(pub(crate) IpAddr);
 
 /// What handlers share.
 pub(crate) type Shared = Arc<Services>;
 
 /// Routes for apps: `http.public` and `tls` doors.
 pub(crate) fn public_routes(services: &Shared) -> Router {
-    let routes = Router::new();
+    let routes = Router::new().merge(ice_servers::routes()).merge(facades::routes());
     routes.layer(from_fn_with_state(services.clone(), caller::identify)).with_state(services.clone())
 }
 
@@ -48,5 +62,5 @@ pub(crate) fn socket_routes(services: &Shared) -> Router {
 }
 
 fn operators() -> Router<Shared> {
-    Router::new().merge(keys::routes())
+    Router::new().merge(keys::routes()).merge(revocations::routes())
 }

@@ -1,6 +1,6 @@
 //! What the API works with.
 
-use super::{Ids, TokenJudge};
+use super::{Ids, Minting, Orders, TokenJudge};
 use crate::auth::{ApiKeys, Revocations, StoredUser};
 use crate::base::{Now, UnixTime};
 use crate::http::Sources;
@@ -64,6 +64,10 @@ pub struct Services {
     pub keys: ArcSwap<ApiKeys>,
     /// Who judges the tokens of users; `None` where no key is configured.
     pub tokens: Option<TokenJudge>,
+    /// What credentials are minted by.
+    pub minting: Arc<ArcSwap<Minting>>,
+    /// Credentials that are void before their time.
+    pub revocations: Orders,
     /// Where ids and new keys come from.
     pub ids: Ids,
 }

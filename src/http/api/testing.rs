@@ -3,10 +3,11 @@
 use super::*;
 use crate::auth::token::{KeySet, TokenRequest, TokenRules, issue};
 use crate::auth::{ApiKey, ApiKeyHash, Revocations, Scope, Secret, StoredUser};
-use crate::base::{Now, Random, Timestamp, UnixTime};
+use crate::base::{Now, Random, Timestamp, Transport, UnixTime};
 use crate::http::server::{Bounds, serve};
 use crate::http::testing::{Answer, FakeSources};
 use crate::http::{KeySets, KeySource, Pace, TokenSettings, WebClient};
+use crate::signaling::Advertised;
 use crate::storage::{Store, StoreSettings};
 use crate::turn::{AllocationId, EndReason, Session};
 use arc_swap::ArcSwap;
@@ -19,6 +20,9 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// Signs the tokens of users.
 pub(super) const JWT_SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+/// Signs credentials.
+pub(super) const SECRET: &str = "a-secret-of-at-least-32-characters-00001";
 
 /// The rest of the daemon, which notes what it is told.
 #[derive(Debug, Default)]
@@ -89,6 +93,8 @@ impl Api {
             sources: Arc::new(FakeSources::with_workers(1)),
             keys: ArcSwap::from_pointee(kept.keys),
             tokens: Some(TokenJudge::new(key_sets())),
+            minting: Arc::new(ArcSwap::from_pointee(Minting::new(&mint_settings()))),
+            revocations: Orders::new(kept.revocations),
             ids: Ids::new(Random::seeded(7)),
         });
         let public = served(public_routes(&services));
@@ -120,6 +126,20 @@ impl Api {
     /// An app with this key, or a user with a token, asks for something.
     pub(super) async fn app(&self, key: &str, method: &str, path: &str, body: &str) -> Answer {
         ask(self.public, method, path, &[&bearer(key)], body).await
+    }
+}
+
+/// Three doors, no limits.
+pub(super) fn mint_settings() -> MintSettings {
+    let door = |transport, port| Advertised::named(transport, "turn.example.org", port);
+    MintSettings {
+        secret: Some(Secret::new(SECRET)),
+        doors: vec![door(Transport::Tls, 443), door(Transport::Udp, 3478), door(Transport::Tcp, 3478)],
+        ttl: Duration::from_secs(3600),
+        max_ttl: Duration::from_secs(86_400),
+        per_key: None,
+        per_subject: None,
+        per_source: None,
     }
 }
 

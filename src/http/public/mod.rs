@@ -4,6 +4,7 @@
 //! page may connect, whether its handshake makes sense and its body fits. What is left goes to the signaling thread
 //! by a queue of fixed length: polls with a way to answer them, WebSockets as bare connections.
 
+mod apps;
 mod body;
 mod origin;
 mod proxies;
@@ -24,7 +25,7 @@ pub use refusals::PublicRefusals;
 pub use token::TokenPlaces;
 
 use super::admin::{healthz, protect, told};
-use super::api::{self, Services};
+use super::api::{self, MintCounts, Services};
 use super::problem::Problem;
 use super::server::{Accepting, Bounds, Connections};
 use super::signaling::Door;
@@ -38,7 +39,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{any, get};
 use hyper::body::Incoming;
@@ -106,6 +107,11 @@ impl PublicSettings {
             self.signaling.map_or(bound, |rules| SignalingRules { socketio_paths, ..rules })
         });
         Self { address: bound.address, trusted_proxies: self.trusted_proxies, signaling }
+    }
+
+    /// Pages that may ask, for signaling and for the API.
+    fn origins(&self) -> &Origins {
+        self.signaling.as_ref().map_or(&Origins::Own, |rules| &rules.origins)
     }
 
     /// Mount paths of Socket.IO, where there are any.
@@ -191,6 +197,7 @@ pub async fn serve_fixture(listener: TcpListener, path: &str, door: Door) -> io:
 #[derive(Default)]
 struct NoSources {
     refusals: PublicRefusals,
+    mint_counts: MintCounts,
 }
 
 impl Sources for NoSources {
@@ -224,6 +231,10 @@ impl Sources for NoSources {
 
     fn public_refusals(&self) -> &PublicRefusals {
         &self.refusals
+    }
+
+    fn mint_counts(&self) -> &MintCounts {
+        &self.mint_counts
     }
 }
 
@@ -337,9 +348,10 @@ fn router(shared: Shared, mounts: Option<Vec<String>>, api: Router) -> Router {
             router = router.route(path, visit.clone()).route(&format!("{path}/"), visit);
         }
     }
+    let shared = Arc::new(shared);
     router
-        .with_state(Arc::new(shared))
-        .merge(api)
+        .with_state(shared.clone())
+        .merge(api.layer(from_fn_with_state(shared, apps::admit)))
         .fallback(async || Problem::not_found("try /healthz, /readyz, /ws or /openapi.json"))
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .layer(from_fn(shield))

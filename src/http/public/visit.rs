@@ -48,13 +48,7 @@ pub(super) async fn visit(State(shared): State<Arc<Shared>>, place: Place, reque
     let (Some(rules), Some(door)) = (&settings.signaling, &shared.door) else {
         return Problem::not_found("signaling is switched off").into_response();
     };
-    let Some(peer) = request.extensions().get::<Peer>() else { return Problem::internal().into_response() };
-    let mut client = peer.client(request.headers(), &settings.trusted_proxies);
-    if client.address.is_loopback() && peer.is_trusted(&settings.trusted_proxies) {
-        // Clients on this host are exempt from limits per source, and its proxy is none of them: whom it does not
-        // name, or names in two ways, has one source together with all others like that.
-        client.address = Ipv4Addr::UNSPECIFIED.into();
-    }
+    let Some(client) = client_of(&settings, &request) else { return Problem::internal().into_response() };
     let judged = rules.origins.judge(request.headers(), client.is_secure);
     let answered = match &judged {
         Judged::Refused(origin) => {
@@ -71,6 +65,18 @@ pub(super) async fn visit(State(shared): State<Arc<Shared>>, place: Place, reque
     });
     judged.share(response.headers_mut());
     response
+}
+
+/// Who asks, behind its proxies.
+pub(super) fn client_of(settings: &PublicSettings, request: &HttpRequest) -> Option<Client> {
+    let peer = request.extensions().get::<Peer>()?;
+    let mut client = peer.client(request.headers(), &settings.trusted_proxies);
+    if client.address.is_loopback() && peer.is_trusted(&settings.trusted_proxies) {
+        // Clients on this host are exempt from limits per source, and its proxy is none of them: whom it does not
+        // name, or names in two ways, has one source together with all others like that.
+        client.address = Ipv4Addr::UNSPECIFIED.into();
+    }
+    Some(client)
 }
 
 /// A request of a client that may connect.
@@ -205,7 +211,7 @@ fn is_text(headers: &HeaderMap) -> bool {
 }
 
 /// What a page of an allowed origin may send (the Fetch standard's CORS protocol).
-fn preflight() -> Response {
+pub(super) fn preflight() -> Response {
     let rules = [
         (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"),
         (header::ACCESS_CONTROL_ALLOW_HEADERS, "content-type, authorization"),

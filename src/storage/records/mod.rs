@@ -2,10 +2,12 @@
 
 mod api_key;
 mod calls;
+mod revocation;
 mod usage;
 
 pub use api_key::ApiKeyRecord;
 pub use calls::{CallParty, CallRow, PartyStats, PartyTraffic};
+pub use revocation::RevocationRecord;
 pub use usage::{DayPage, GapRow, HourPage, MinutePage, RunRow, put_page, usage_range};
 
 /// Two digits a byte.

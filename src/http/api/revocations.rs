@@ -1,0 +1,194 @@
+//! `/v1/credentials/revoke` and `/v1/revocations`: credentials that are void before their time.
+//!
+//! An order holds in memory first, everywhere, and is made durable then: what is refused on the disk is refused all
+//! the same, and the answer says so.
+
+use super::clock::{now, rfc3339};
+use super::{Caller, Path, Services, Shared, answer, body};
+use crate::auth::{NAME_BYTES_MAX, Revocation, Revocations, Scope};
+use crate::base::UnixTime;
+use crate::http::problem::Problem;
+use crate::storage::records::RevocationRecord;
+use crate::storage::{Batch, StoreError};
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::Mutex;
+
+/// Orders at once.
+pub(super) const ORDERS_MAX: usize = 100_000;
+
+/// All orders, with their ids.
+#[derive(Debug)]
+pub struct Orders {
+    /// By id. Held while the drivers are told, so that they hear of each set after the one before.
+    by_id: Mutex<BTreeMap<String, RevocationRecord>>,
+    in_force: ArcSwap<Revocations>,
+    /// The latest mint time that a credential says: what is revoked next, is revoked up to it. Names know whole seconds
+    /// only, and one that is minted in the second of an order says the next one.
+    minted_to: AtomicU64,
+}
+
+impl Orders {
+    /// These, also those that have passed: they refuse nothing, and go with the next change.
+    pub fn new(records: Vec<RevocationRecord>) -> Self {
+        let by_id: BTreeMap<_, _> = records.into_iter().map(|record| (record.id.clone(), record)).collect();
+        let in_force = ArcSwap::from_pointee(prepared(by_id.values()));
+        Self { by_id: Mutex::new(by_id), in_force, minted_to: AtomicU64::new(0) }
+    }
+
+    /// The mint time of a credential that is made now, so that no order of before voids it; `None` while there is a ban.
+    pub(super) fn mint_time(&self, now: UnixTime, subject: &str, label: Option<&str>) -> Option<UnixTime> {
+        let time = self.in_force.load().mintable_from(now, subject, label)?;
+        self.minted_to.fetch_max(time.0, Ordering::Relaxed);
+        Some(time)
+    }
+
+    /// What credentials are judged by: for newcomers on every door, from the first one on.
+    pub fn in_force(&self) -> Arc<Revocations> {
+        self.in_force.load_full()
+    }
+}
+
+pub(super) fn prepared<'r>(records: impl IntoIterator<Item = &'r RevocationRecord>) -> Revocations {
+    let orders: Vec<Revocation> = records.into_iter().filter_map(RevocationRecord::order).collect();
+    Revocations::new(&orders)
+}
+
+/// What came of a change.
+struct Changed {
+    /// Sessions that ended by it; `None` when a driver could not be told.
+    ended: Option<usize>,
+    written: Result<(), StoreError>,
+}
+
+impl Services {
+    /// Takes away orders that have passed. To be called now and then.
+    pub async fn forget_passed_revocations(&self) {
+        let now = now();
+        let mut by_id = self.revocations.by_id.lock().await;
+        if by_id.values().any(|record| record.has_passed(now)) {
+            let Changed { .. } = self.change(&mut by_id, |_, batch| batch).await;
+        }
+    }
+
+    /// Changes the orders: in memory and at the drivers at once, then on the disk. What has passed goes with it.
+    async fn change(
+        &self,
+        by_id: &mut BTreeMap<String, RevocationRecord>,
+        change: impl FnOnce(&mut BTreeMap<String, RevocationRecord>, Batch) -> Batch,
+    ) -> Changed {
+        let now = now();
+        let passed: Vec<String> =
+            by_id.values().filter(|record| record.has_passed(now)).map(|record| record.id.clone()).collect();
+        let mut batch = Batch::new();
+        for id in passed {
+            by_id.remove(&id);
+            batch = batch.delete(RevocationRecord::key_of(&id));
+        }
+        let batch = change(by_id, batch);
+        let in_force = Arc::new(prepared(by_id.values()));
+        self.revocations.in_force.store(Arc::clone(&in_force));
+        let ended = self.control.revoke(in_force).await;
+        Changed { ended, written: self.store.commit(batch).await }
+    }
+}
+
+pub(super) fn routes() -> Router<Shared> {
+    Router::new()
+        .route("/v1/credentials/revoke", post(revoke))
+        .route("/v1/revocations", get(list))
+        .route("/v1/revocations/{id}", delete(lift))
+}
+
+async fn list(State(services): State<Shared>, caller: Caller) -> Result<Response, Problem> {
+    caller.must(Scope::Read)?;
+    let (now, by_id) = (now(), services.revocations.by_id.lock().await);
+    let orders: Vec<_> = by_id.values().filter(|record| !record.has_passed(now)).map(told).collect();
+    Ok(answer::json(StatusCode::OK, &json!({ "revocations": orders })))
+}
+
+async fn revoke(State(services): State<Shared>, caller: Caller, body: Body) -> Result<Response, Problem> {
+    caller.must(Scope::Admin)?;
+    let record = wanted(&services, body).await?;
+    let mut by_id = services.revocations.by_id.lock().await;
+    if by_id.len() >= ORDERS_MAX {
+        let message = format!("there are {ORDERS_MAX} revocations, which is the most");
+        return Err(Problem::conflict("full", message, "lift bans that are not needed any more"));
+    }
+    let put = |by_id: &mut BTreeMap<_, _>, batch: Batch| {
+        by_id.insert(record.id.clone(), record.clone());
+        batch.put(&record)
+    };
+    let changed = services.change(&mut by_id, put).await;
+    drop(by_id);
+    let ended = settled(changed)?;
+    let mut answer = told(&record);
+    answer["sessions_ended"] = json!(ended);
+    Ok(answer::json(StatusCode::OK, &answer))
+}
+
+/// Sessions that it ended already are not brought back.
+async fn lift(State(services): State<Shared>, caller: Caller, Path(id): Path) -> Result<Response, Problem> {
+    caller.must(Scope::Admin)?;
+    let mut by_id = services.revocations.by_id.lock().await;
+    if !by_id.contains_key(&id) {
+        return Err(Problem::not_found("GET /v1/revocations lists those in force"));
+    }
+    let take = |by_id: &mut BTreeMap<String, _>, batch: Batch| {
+        by_id.remove(&id);
+        batch.delete(RevocationRecord::key_of(&id))
+    };
+    let changed = services.change(&mut by_id, take).await;
+    drop(by_id);
+    settled(changed)?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// The order that a body describes.
+async fn wanted(services: &Shared, body: Body) -> Result<RevocationRecord, Problem> {
+    let mut fields = body::fields(body).await?;
+    let mut target = None;
+    for kind in RevocationRecord::KINDS {
+        // Foreign minters may have given any text, so any can be revoked.
+        let Some(name) = fields.any_text(kind, 1..=NAME_BYTES_MAX)? else { continue };
+        if target.replace((kind, name)).is_some() {
+            return Err(Problem::field(kind, "give one of `id`, `subject` and `label`, not several"));
+        }
+    }
+    let is_ban = fields.flag("ban")?;
+    let (kind, name) = fields.required("subject", target, "one of `id`, `subject` and `label`")?;
+    fields.done()?;
+    let (now, max_ttl_s) = (now().0, services.minting.load().max_ttl_s());
+    let at = now.max(services.revocations.minted_to.load(Ordering::Relaxed));
+    let until = (!is_ban).then(|| now.saturating_add(max_ttl_s));
+    Ok(RevocationRecord { id: services.ids.next("rev"), kind: kind.into(), name, at, until })
+}
+
+fn settled(changed: Changed) -> Result<usize, Problem> {
+    let everywhere = changed.ended.is_some();
+    changed.written.map_err(|error| Problem::from(error).applied(everywhere))?;
+    changed.ended.ok_or_else(|| {
+        let message = "it is durable, and a relay worker could not be told within a second";
+        let hint = "it holds there as soon as the worker moves again; `turnstone status` says how it is";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "worker_busy", message, hint).applied(false)
+    })
+}
+
+fn told(record: &RevocationRecord) -> Value {
+    let (at, until) = (rfc3339(UnixTime(record.at)), record.until.map(|until| rfc3339(UnixTime(until))));
+    let target = json!({ record.kind.as_str(): record.name });
+    json!({ "id": record.id, "target": target, "at": at, "until": until, "ban": record.until.is_none() })
+}
+
+#[cfg(test)]
+#[path = "revocations_tests.rs"]
+mod tests;

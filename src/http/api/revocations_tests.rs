@@ -1,0 +1,149 @@
+//! What a revocation does to those who mint, and where it is kept.
+
+use super::super::Kept;
+use super::super::testing::{Api, token};
+use super::*;
+use crate::auth::{Claimed, MintedName};
+
+const REVOKE: &str = "/v1/credentials/revoke";
+
+impl Api {
+    async fn revoked(&self, body: &str) -> Value {
+        let answer = self.local("POST", REVOKE, body).await;
+        assert_eq!(answer.status, 200, "{body}: {}", answer.body);
+        answer.json()
+    }
+
+    /// Whether the last set that the drivers were told refuses this username.
+    fn is_denied(&self, username: &str) -> bool {
+        let told = self.control.revocations.lock().expect("no test panics in it");
+        let name = MintedName::parse(username).expect("ours");
+        let (id, subject, label) = (name.id(), name.subject(), name.label());
+        let claimed = Claimed {
+            id: id.as_deref(),
+            subject: &subject,
+            label: label.as_deref(),
+            call_id: None,
+            minted_at: name.minted_at(),
+        };
+        told.last().is_some_and(|revocations| revocations.deny(now(), &claimed))
+    }
+
+    async fn username(&self, key: &str, body: &str) -> String {
+        let made = self.app(key, "POST", "/v1/ice-servers", body).await;
+        assert_eq!(made.status, 201, "{}", made.body);
+        made.json()["iceServers"][1]["username"].as_str().expect("a name").to_owned()
+    }
+}
+
+#[tokio::test]
+async fn what_was_minted_before_is_void_at_once_and_what_is_minted_after_is_good() {
+    let api = Api::start();
+    let key = api.key(&[Scope::Mint]);
+    let body = r#"{"user":"alice","label":"room"}"#;
+    for kind in ["subject", "label", "id"] {
+        let before = api.username(&key, body).await;
+        let name = MintedName::parse(&before).expect("ours");
+        let target = match kind {
+            "subject" => json!({ "subject": "alice" }),
+            "label" => json!({ "label": "room" }),
+            _ => json!({ "id": name.id() }),
+        };
+        let said = api.revoked(&target.to_string()).await;
+        assert_eq!(
+            (&said["target"], &said["ban"], &said["sessions_ended"]),
+            (&target, &json!(false), &json!(0))
+        );
+        assert!(api.is_denied(&before), "{kind}");
+        let after = api.username(&key, body).await;
+        assert!(!api.is_denied(&after), "{kind}: minted within the same second");
+    }
+}
+
+#[tokio::test]
+async fn who_is_banned_mints_nothing_until_the_ban_is_lifted() {
+    let api = Api::start();
+    let key = api.key(&[Scope::Mint]);
+    let said = api.revoked(r#"{"subject":"alice","ban":true}"#).await;
+    assert_eq!((&said["ban"], &said["until"]), (&json!(true), &json!(null)));
+    for (caller, body) in [(&*key, r#"{"user":"alice"}"#), (&token("alice"), "")] {
+        let refused = api.app(caller, "POST", "/v1/ice-servers", body).await;
+        assert_eq!((refused.status, refused.json()["code"].clone()), (403, json!("banned")));
+    }
+    api.username(&key, r#"{"user":"bob"}"#).await;
+    let lift = format!("/v1/revocations/{}", said["id"].as_str().expect("an id"));
+    assert_eq!(api.local("DELETE", &lift, "").await.status, 204);
+    let after = api.username(&key, r#"{"user":"alice"}"#).await;
+    assert!(!api.is_denied(&after));
+    assert_eq!(api.local("DELETE", &lift, "").await.status, 404);
+    assert!(Kept::read(&api.services.store).expect("a store").revocations.is_empty());
+}
+
+#[tokio::test]
+async fn revocations_are_kept_listed_and_in_force_after_a_new_start() {
+    let api = Api::start();
+    let strange = "a\u{1b}[31m/\n\u{0}\"ü".repeat(8);
+    let said = api.revoked(&json!({ "subject": strange, "ban": true }).to_string()).await;
+    let listed = api.local("GET", "/v1/revocations", "").await;
+    assert_eq!(listed.body.trim_end().lines().count(), 1, "nothing breaks the line");
+    assert!(!listed.body.contains('\u{1b}'));
+    assert_eq!(listed.json()["revocations"][0]["target"]["subject"], json!(strange));
+    assert_eq!(listed.json()["revocations"][0]["id"], said["id"]);
+    let kept = Kept::read(&api.services.store).expect("a store");
+    let orders = Orders::new(kept.revocations);
+    assert_eq!(orders.in_force().mintable_from(now(), &strange, None), None);
+    assert!(orders.in_force().mintable_from(now(), "alice", None).is_some());
+}
+
+#[tokio::test]
+async fn what_cannot_be_made_durable_holds_all_the_same_and_is_said_so() {
+    let api = Api::without_store();
+    let before = api.username(&api.key(&[Scope::Mint]), r#"{"user":"alice"}"#).await;
+    let answer = api.local("POST", REVOKE, r#"{"subject":"alice"}"#).await;
+    let said = answer.json();
+    assert_eq!((answer.status, &said["applied"], &said["code"]), (503, &json!(true), &json!("store_closed")));
+    assert!(api.is_denied(&before));
+}
+
+#[tokio::test]
+async fn an_order_that_has_passed_goes_away_by_itself() {
+    let api = Api::start();
+    let record = |id: &str, until| RevocationRecord {
+        id: id.into(),
+        kind: "subject".into(),
+        name: "alice".into(),
+        at: 1,
+        until,
+    };
+    let batch = Batch::new().put(&record("rev_1", Some(2))).put(&record("rev_2", None));
+    api.services.store.commit(batch).await.expect("a store");
+    let kept = Kept::read(&api.services.store).expect("a store").revocations;
+    assert_eq!(kept.len(), 2);
+    *api.services.revocations.by_id.lock().await = Orders::new(kept).by_id.into_inner();
+    let listed = api.local("GET", "/v1/revocations", "").await.json();
+    assert_eq!(listed["revocations"].as_array().map(Vec::len), Some(1), "{listed}");
+    api.services.forget_passed_revocations().await;
+    let left = Kept::read(&api.services.store).expect("a store").revocations;
+    assert_eq!(left, [record("rev_2", None)]);
+}
+
+#[tokio::test]
+async fn a_revocation_names_one_thing_and_takes_the_scope_admin() {
+    let api = Api::start();
+    for (body, field) in [
+        ("", "subject"),
+        (r#"{"ban":true}"#, "subject"),
+        (r#"{"id":"a","label":"b"}"#, "label"),
+        (r#"{"subject":""}"#, "subject"),
+        (r#"{"subject":"a","ban":1}"#, "ban"),
+        (r#"{"subject":"a","reason":"x"}"#, "reason"),
+    ] {
+        let refused = api.local("POST", REVOKE, body).await;
+        assert_eq!((refused.status, refused.json()["field"].as_str()), (400, Some(field)), "{body}");
+    }
+    let body = r#"{"subject":"a"}"#;
+    for (scope, status) in [(Scope::Mint, 403), (Scope::Read, 403), (Scope::Admin, 200)] {
+        assert_eq!(api.operator(&api.key(&[scope]), "POST", REVOKE, body).await.status, status, "{scope}");
+    }
+    assert_eq!(api.operator(&token("a"), "POST", REVOKE, body).await.status, 403);
+}
