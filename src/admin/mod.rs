@@ -1,18 +1,24 @@
 //! Rank 7: the command line. Arguments are read here, one file does what one verb says; `run` and
 //! `demo` are the daemon's.
 
+mod api_key;
 mod check_config;
+mod client;
 mod credentials;
 mod probe_store;
+mod text;
 mod token;
 mod version;
 
 use crate::base::Exit;
 use crate::config::{self, Loaded};
+use api_key::ApiKeyArgs;
 use check_config::CheckConfigArgs;
 use clap::{Parser, Subcommand};
+use client::{Client, Failure};
 use credentials::CredentialsArgs;
 use probe_store::ProbeStoreArgs;
+use serde_json::Value;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use token::TokenArgs;
@@ -50,6 +56,9 @@ pub enum AdminVerb {
     /// Mint and check credentials.
     #[command(subcommand)]
     Credentials(CredentialsArgs),
+    /// Make, list and take away keys of the HTTP API.
+    #[command(subcommand)]
+    ApiKey(ApiKeyArgs),
     /// Sign tokens for clients of signaling.
     #[command(subcommand)]
     Token(TokenArgs),
@@ -65,9 +74,32 @@ pub fn obey(path: &Path, verb: &AdminVerb) -> Exit {
     match verb {
         AdminVerb::CheckConfig(args) => check_config::check_config(path, args),
         AdminVerb::Credentials(args) => credentials::credentials(path, args),
+        AdminVerb::ApiKey(args) => ask(path, |client| api_key::api_key(client, args)),
         AdminVerb::Token(args) => token::token(path, args),
         AdminVerb::ProbeStore(args) => probe_store::probe_store(args),
         AdminVerb::Version(args) => version::version(args),
+    }
+}
+
+/// A verb that asks the daemon.
+fn ask(path: &Path, verb: impl FnOnce(&Client) -> Result<Exit, Failure>) -> Exit {
+    match Client::of(path) {
+        Ok(client) => verb(&client).unwrap_or_else(|failure| failure.exit()),
+        Err(exit) => exit,
+    }
+}
+
+/// What the API said, for programs.
+fn print_json(answer: &Value) {
+    text::say(&format!("{answer:#}\n"));
+}
+
+/// A text or a number of an answer; nothing when it is not there.
+fn field(answer: &Value, name: &str) -> String {
+    match &answer[name] {
+        Value::Null => String::new(),
+        Value::String(text) => text::safe(text),
+        other => other.to_string(),
     }
 }
 

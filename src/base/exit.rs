@@ -9,6 +9,8 @@ pub enum Exit {
     Failure,
     /// Wrong arguments, or a config that is refused.
     Usage,
+    /// The daemon could not be reached.
+    Unreachable,
 }
 
 impl Exit {
@@ -18,6 +20,7 @@ impl Exit {
             Self::Ok => 0,
             Self::Failure => 1,
             Self::Usage => 2,
+            Self::Unreachable => 3,
         }
     }
 }

@@ -70,7 +70,7 @@ pub use urls::SignalingUrls;
 
 use report::Report;
 use section::Setting;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A good configuration and what is worth knowing about it.
 #[derive(Debug)]
@@ -103,6 +103,28 @@ pub fn load(path: &Path, env: impl IntoIterator<Item = (String, String)>) -> Res
                 snippet: None,
             };
             Err(ConfigErrors { errors: vec![error], warnings: Vec::new() })
+        }
+    }
+}
+
+/// Where the socket of the daemon is (`admin.socket`), for who only wants to reach it: a daemon lives on with the
+/// file that it began with, so errors elsewhere in this one do not matter here, nor do secrets that cannot be read.
+///
+/// # Errors
+/// Those of [`load`], when the file cannot be read or is no TOML.
+pub fn admin_socket(
+    path: &Path,
+    env: impl IntoIterator<Item = (String, String)>,
+) -> Result<PathBuf, ConfigErrors> {
+    match load(path, env) {
+        Ok(loaded) => Ok(loaded.config.admin.socket),
+        Err(errors) => {
+            let table =
+                files::read(path).ok().and_then(|text| text.parse::<toml::Table>().ok()).ok_or(errors)?;
+            let given =
+                table.get("admin").and_then(|admin| admin.get("socket")).and_then(|socket| socket.as_str());
+            let socket = given.map_or_else(|| Admin::default().socket, PathBuf::from);
+            Ok(path.parent().unwrap_or(Path::new("")).join(socket))
         }
     }
 }

@@ -1,0 +1,85 @@
+//! `turnstone api-key`: keys of the HTTP API.
+
+use super::client::{Client, Failure, segment};
+use super::text::{Column, Table};
+use super::{field, print_json};
+use crate::base::Exit;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+/// What to do with API keys.
+#[derive(Debug, Subcommand)]
+pub enum ApiKeyArgs {
+    /// Make a key; it is shown once and cannot be shown again.
+    New(NewArgs),
+    /// List the keys there are.
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take a key away; it is good no more at once.
+    Revoke {
+        /// Its id, as `api-key list` shows it.
+        id: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct NewArgs {
+    /// What it is for.
+    #[arg(long)]
+    name: String,
+    /// What it allows: some of mint, read, admin, with commas between.
+    #[arg(long, value_delimiter = ',', required = true)]
+    scope: Vec<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Carries the verb out.
+pub(super) fn api_key(client: &Client, args: &ApiKeyArgs) -> Result<Exit, Failure> {
+    match args {
+        ApiKeyArgs::New(args) => new(client, args),
+        ApiKeyArgs::List { json } => list(client, *json),
+        ApiKeyArgs::Revoke { id } => {
+            client.delete(&format!("/v1/api-keys/{}", segment(id)))?;
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+fn new(client: &Client, args: &NewArgs) -> Result<Exit, Failure> {
+    let made = client.post("/v1/api-keys", &json!({ "name": args.name, "scopes": args.scope }))?;
+    if args.json {
+        print_json(&made);
+    } else {
+        println!("id:  {}\nkey: {}", field(&made, "id"), field(&made, "key"));
+        println!("It is shown this once. Use it as `Authorization: Bearer KEY`.");
+    }
+    Ok(Exit::Ok)
+}
+
+fn list(client: &Client, as_json: bool) -> Result<Exit, Failure> {
+    let answer = client.get("/v1/api-keys")?;
+    if as_json {
+        print_json(&answer);
+        return Ok(Exit::Ok);
+    }
+    let mut table = Table::new(&[
+        ("ID", Column::Whole),
+        ("NAME", Column::Text),
+        ("SCOPES", Column::Whole),
+        ("CREATED", Column::Whole),
+    ]);
+    for key in answer["api_keys"].as_array().into_iter().flatten() {
+        let scopes: Vec<_> =
+            key["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let created = field(key, "created_at");
+        let day = created.split('T').next().unwrap_or_default();
+        table.row([field(key, "id").as_str(), &field(key, "name"), &scopes.join(","), day]);
+    }
+    table.print();
+    Ok(Exit::Ok)
+}
