@@ -54,6 +54,11 @@ impl Client {
         Ok(Self { socket, runtime })
     }
 
+    /// Lets time go by.
+    pub(super) fn pause(&self, time: Duration) {
+        self.runtime.block_on(tokio::time::sleep(time));
+    }
+
     /// The JSON at `path`.
     pub(super) fn get(&self, path: &str) -> Result<Value, Failure> {
         self.ask(Method::GET, path, None)

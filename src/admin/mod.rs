@@ -2,10 +2,15 @@
 //! `demo` are the daemon's.
 
 mod api_key;
+mod cert;
 mod check_config;
 mod client;
 mod credentials;
+mod drain;
 mod probe_store;
+mod progress;
+mod reload;
+mod status;
 mod text;
 mod token;
 mod version;
@@ -13,12 +18,16 @@ mod version;
 use crate::base::Exit;
 use crate::config::{self, Loaded};
 use api_key::ApiKeyArgs;
+use cert::CertArgs;
 use check_config::CheckConfigArgs;
 use clap::{Parser, Subcommand};
 use client::{Client, Failure};
 use credentials::CredentialsArgs;
+use drain::{DrainArgs, UndrainArgs};
 use probe_store::ProbeStoreArgs;
+use reload::ReloadArgs;
 use serde_json::Value;
+use status::StatusArgs;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use token::TokenArgs;
@@ -56,6 +65,16 @@ pub enum AdminVerb {
     /// Mint and check credentials.
     #[command(subcommand)]
     Credentials(CredentialsArgs),
+    /// Say how the daemon is.
+    Status(StatusArgs),
+    /// Show the certificates in use.
+    Cert(CertArgs),
+    /// Read the config again; say what changed and what needs a restart.
+    Reload(ReloadArgs),
+    /// Refuse new sessions; those that live go on.
+    Drain(DrainArgs),
+    /// Take new sessions again.
+    Undrain(UndrainArgs),
     /// Make, list and take away keys of the HTTP API.
     #[command(subcommand)]
     ApiKey(ApiKeyArgs),
@@ -74,6 +93,11 @@ pub fn obey(path: &Path, verb: &AdminVerb) -> Exit {
     match verb {
         AdminVerb::CheckConfig(args) => check_config::check_config(path, args),
         AdminVerb::Credentials(args) => credentials::credentials(path, args),
+        AdminVerb::Status(args) => ask(path, |client| status::status(client, args)),
+        AdminVerb::Cert(args) => ask(path, |client| cert::cert(client, args)),
+        AdminVerb::Reload(args) => ask(path, |client| reload::reload(client, args)),
+        AdminVerb::Drain(args) => ask(path, |client| drain::drain(client, args)),
+        AdminVerb::Undrain(args) => ask(path, |client| drain::undrain(client, args)),
         AdminVerb::ApiKey(args) => ask(path, |client| api_key::api_key(client, args)),
         AdminVerb::Token(args) => token::token(path, args),
         AdminVerb::ProbeStore(args) => probe_store::probe_store(args),

@@ -143,6 +143,13 @@ pub fn parse(
 }
 
 impl Config {
+    /// Every key with the value in effect as text, secrets as stars.
+    pub fn settings(&self) -> Vec<(String, String)> {
+        let mut settings = Vec::new();
+        self.show().flat("", &mut settings);
+        settings
+    }
+
     /// Every key with the value in effect, as TOML that reads back the same, secrets as stars.
     pub fn effective(&self) -> String {
         let mut text = String::new();

@@ -12,12 +12,15 @@ use crate::relay::stream::StreamDoorSettings;
 use crate::signaling::{self, Advertised, RelayOffer};
 use crate::storage::StoreSettings;
 use crate::turn::{LedgerSettings, PeerRules, Settings};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 /// A config, resolved.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// The file that it was made from, key by key; secrets as stars.
+    pub settings: Vec<(String, String)>,
     /// Host name of the server, when it has one.
     pub name: Option<String>,
     /// UDP listeners.
@@ -221,6 +224,27 @@ impl Plan {
             hosts,
             ..self
         }
+    }
+
+    /// Keys by which the file of `other` differs from this one's, needing a restart or not.
+    pub fn changes(&self, other: &Self) -> Vec<String> {
+        let value = |settings: &[(String, String)], key: &str| {
+            settings.iter().find(|(other, _)| other == key).map(|(_, value)| value.clone())
+        };
+        let keys = self.settings.iter().chain(&other.settings).map(|(key, _)| key);
+        let mut changed: BTreeSet<String> =
+            keys.filter(|key| value(&self.settings, key) != value(&other.settings, key)).cloned().collect();
+        // Those are stars, whatever they are, and may come from a file of their own.
+        for (key, same) in [
+            ("auth.secrets", self.auth.secrets == other.auth.secrets),
+            ("auth.users", self.auth.users == other.auth.users),
+            ("auth.jwt", self.tokens == other.tokens),
+        ] {
+            if !same && !changed.iter().any(|changed| changed.starts_with(key)) {
+                changed.insert(key.to_owned());
+            }
+        }
+        changed.into_iter().collect()
     }
 
     /// Keys whose change needs a restart: what is bound at start.

@@ -28,6 +28,7 @@ pub fn resolve(config: &Config, host: &Host) -> Result<Plan, Unfit> {
     let external = addresses.iter().map(|relay| relay.external);
     let external = external.chain(discovery.iter().flat_map(|discovery| discovery.external));
     Ok(Plan {
+        settings: config.settings(),
         admin,
         admin_socket: config.admin.socket.clone(),
         storage: StoreSettings { path: config.storage.path.clone(), probe: None },

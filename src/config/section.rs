@@ -58,6 +58,18 @@ impl Shown {
         }
     }
 
+    /// Every key inside with its value as text, secrets as stars.
+    pub(super) fn flat(&self, path: &str, found: &mut Vec<(String, String)>) {
+        match self {
+            Self::Value(text) => found.push((path.to_owned(), text.clone())),
+            Self::Unset => found.push((path.to_owned(), String::new())),
+            Self::Table(entries) => {
+                entries.iter().for_each(|(key, shown)| shown.flat(&join(path, key), found))
+            }
+            Self::Tables(_) => found.push((path.to_owned(), format!("{self:?}"))),
+        }
+    }
+
     /// Every key inside, as (section, key).
     pub(super) fn keys(&self, path: &str, found: &mut Vec<(String, String)>) {
         match self {

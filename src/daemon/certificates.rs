@@ -5,7 +5,7 @@
 
 use super::error::StartError;
 use crate::config::{FirstCertificate, PairFiles, TlsPlan, Unservable};
-use crate::http::CertificateState;
+use crate::http::{CertificateState, HeldCertificate};
 use crate::net::tls::{Certificate, Certificates, server_config};
 use crate::relay::stream;
 use std::os::unix::fs::MetadataExt;
@@ -104,9 +104,10 @@ impl CertificateWatch {
 
     /// What metrics tell about them.
     pub(super) fn state(&self) -> CertificateState {
-        let mut state = CertificateState { all_current: true, ends_unix_s: Vec::new() };
+        let mut state = CertificateState { all_current: true, ends_unix_s: Vec::new(), held: Vec::new() };
         for watched in std::iter::once(&self.first).chain(&self.extra) {
             state.all_current &= !watched.has_alarm();
+            state.held.push(watched.told());
             let name = watched.certificate.names().first().map_or("", String::as_str);
             let end = watched.certificate.not_after_unix_s();
             match state.ends_unix_s.iter_mut().find(|(other, _)| other == name) {
@@ -176,6 +177,18 @@ impl Watched {
                 false
             }
         }
+    }
+
+    fn told(&self) -> HeldCertificate {
+        let (source, fault) = match &self.source {
+            Source::Made { .. } => ("self-signed".to_owned(), None),
+            Source::Files { files, fault, .. } => {
+                let fault = fault.as_ref().filter(|fault| fault.is_alarming);
+                (files.cert.display().to_string(), fault.map(|fault| fault.what.clone()))
+            }
+        };
+        let names = self.certificate.names().to_vec();
+        HeldCertificate { names, ends_unix_s: self.certificate.not_after_unix_s(), source, fault }
     }
 
     fn has_alarm(&self) -> bool {

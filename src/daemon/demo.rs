@@ -84,8 +84,8 @@ fn start() -> Result<Exit, StartError> {
         println!("\n{first_call}");
         println!("look at it: turnstone --config {} status", path.display());
         println!("Ctrl-C ends it.");
-        // Ctrl-C and SIGTERM end a demo alike; there is no file to read again.
-        let ending = daemon.serve(&mut || None).await;
+        // Ctrl-C and SIGTERM end a demo alike.
+        let ending = daemon.serve(&mut || run::reread(&path)).await;
         ending.map_err(|error| StartError::system("cannot watch signals", &error))
     })?;
     println!("turnstone demo has ended");

@@ -1,6 +1,7 @@
 //! Why the daemon does not start: one line that names the config key and what to do.
 
 use crate::config::{Unfit, Unservable};
+use crate::http::api::Fault;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -46,6 +47,12 @@ impl StartError {
     /// A resource of the system that is not to be had.
     pub fn system(what: &str, error: &io::Error) -> Self {
         Self::new("system", format!("{what}: {error}"), "check the limits of the process (`ulimit -n`)")
+    }
+}
+
+impl From<StartError> for Fault {
+    fn from(error: StartError) -> Self {
+        Self { at: error.key, message: error.what, help: error.help }
     }
 }
 

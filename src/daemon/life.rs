@@ -8,9 +8,10 @@ use super::relays::Relays;
 use super::services::{self, Parts};
 use super::signaling::SignalingSide;
 use super::state::{MISSED_BEATS_MAX, State};
+use super::steering::{self, Helm, Order};
 use crate::base::Random;
 use crate::config::Plan;
-use crate::http::api::{Kept, Minting, Services, TokenJudge};
+use crate::http::api::{Fault, Kept, Minting, Reloaded, Services, TokenJudge};
 use crate::http::{self, AdminSettings, PublicSettings};
 use crate::net::interfaces;
 use crate::net::tls::HandedOver;
@@ -33,8 +34,8 @@ const HANDED_OVER_MAX: usize = 256;
 /// How often a drain looks whether somebody is left.
 const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// Where a new plan comes from at SIGHUP: reads the config again, and reports what is wrong itself.
-pub type Reread<'a> = dyn FnMut() -> Option<Plan> + 'a;
+/// Where a new plan comes from at SIGHUP and by order: reads the config again.
+pub type Reread<'a> = dyn FnMut() -> Result<Plan, Vec<Fault>> + 'a;
 
 /// A daemon whose sockets are bound and whose shards run.
 #[derive(Debug)]
@@ -147,11 +148,12 @@ impl Daemon {
         for what in std::mem::take(&mut self.missing) {
             tracing::error!("{what}; relaying and signaling go on");
         }
-        let services = self.services();
+        let (helm, orders) = Helm::new(&self.plan, &self.relays);
+        let services = self.services(&helm);
         let admin = self.serve_admin(&services, http_stopped.clone());
         let socket = self.serve_socket(&services, http_stopped.clone());
         let public = self.serve_public(&services, http_stopped);
-        let ending = self.obey(&mut signals, reread).await;
+        let ending = self.obey(&mut signals, &helm, orders, reread).await;
         // While HTTP still answers: a client that polls hears by a poll why its call ends.
         if let Some(signaling) = self.signaling.take() {
             signaling.stop();
@@ -166,8 +168,9 @@ impl Daemon {
     }
 
     /// What the API works with. To be called once, when signaling runs.
-    fn services(&mut self) -> Arc<Services> {
+    fn services(&mut self, helm: &Arc<Helm>) -> Arc<Services> {
         services::services(Parts {
+            helm: Arc::clone(helm),
             store: self.store.clone(),
             kept: std::mem::take(&mut self.kept),
             minting: Arc::clone(&self.minting),
@@ -241,21 +244,36 @@ impl Daemon {
         })
     }
 
-    async fn obey(&mut self, signals: &mut Signals, reread: &mut Reread<'_>) -> Ending {
+    async fn obey(
+        &mut self,
+        signals: &mut Signals,
+        helm: &Helm,
+        mut orders: mpsc::Receiver<Order>,
+        reread: &mut Reread<'_>,
+    ) -> Ending {
+        let mut sample = tokio::time::interval(steering::SAMPLE_EVERY);
         let mut beat = tokio::time::interval(BEAT_EVERY);
         let mut look = tokio::time::interval(certificates::LOOK_EVERY);
         loop {
             tokio::select! {
                 _ = look.tick() => self.look_at_certificates(),
+                _ = sample.tick() => helm.sample(),
+                Some(order) = orders.recv() => self.follow(order, reread),
                 _ = beat.tick() => {
                     self.look_around();
                     if self.has_lost_a_shard() {
                         return Ending::ShardLost;
                     }
                 }
-                _ = signals.hang_up.recv() => self.reload(reread),
+                _ = signals.hang_up.recv() => {
+                    let _told_by_the_log = self.reload(reread);
+                }
                 _ = signals.interrupt.recv() => return self.cut(),
-                _ = signals.terminate.recv() => return self.drain(signals).await,
+                _ = signals.terminate.recv() => {
+                    // Whoever orders something now is told that it is too late.
+                    drop(orders);
+                    return self.drain(signals).await;
+                }
             }
         }
     }
@@ -323,18 +341,48 @@ impl Daemon {
         told
     }
 
-    /// Takes over what can change while running; the rest is named.
-    fn reload(&mut self, reread: &mut Reread<'_>) {
-        let usable = |plan: &Plan| {
-            let failed = self.reload_certificates(plan);
-            failed.map_err(|error| tracing::error!("{error}")).is_ok()
+    fn follow(&mut self, order: Order, reread: &mut Reread<'_>) {
+        // Whoever gave it may not wait any more; it is followed all the same.
+        let _nobody_waits = match order {
+            Order::Reload(answer) => answer.send(self.reload(reread)).is_ok(),
+            Order::Drain(draining, answer) => answer.send(self.set_drain(draining)).is_ok(),
         };
-        let Some(plan) = reread().filter(usable) else {
-            self.state.reloaded(false);
-            tracing::error!("the config was not taken over; the one before it stays in force");
-            return;
+    }
+
+    /// Refuses new allocations, or takes them again. Returns whether every thread was told.
+    fn set_drain(&mut self, draining: bool) -> bool {
+        let sessions = self.relays.registry().allocations();
+        match draining {
+            true => tracing::info!(sessions, "draining by order: no new allocations"),
+            false => tracing::info!(sessions, "the drain is over: new allocations are welcome"),
+        }
+        self.state.drain(draining);
+        let told = self.relays.drain(draining);
+        if !told {
+            tracing::error!("a relay shard is too busy to be told to drain, or not to");
+        }
+        told
+    }
+
+    /// Takes over what can change while running; the rest is named.
+    fn reload(&mut self, reread: &mut Reread<'_>) -> Result<Reloaded, Vec<Fault>> {
+        let usable = |plan: Plan| match self.reload_certificates(&plan) {
+            Ok(()) => Ok(plan),
+            Err(error) => Err(vec![error.into()]),
+        };
+        let plan = match reread().and_then(usable) {
+            Ok(plan) => plan,
+            Err(faults) => {
+                for Fault { at, message, help } in &faults {
+                    tracing::error!(at, help, "{message}");
+                }
+                self.state.reloaded(false);
+                tracing::error!("the config was not taken over; the one before it stays in force");
+                return Err(faults);
+            }
         };
         let needs_restart = self.plan.needs_restart(&plan);
+        let changed = self.plan.changes(&plan);
         self.plan = plan.within(&self.plan);
         self.public_settings.store(Arc::new(self.plan.public.clone()));
         self.minting.store(Arc::new(Minting::new(&self.plan.mint_settings())));
@@ -345,6 +393,13 @@ impl Daemon {
         } else {
             tracing::warn!(keys = needs_restart.join(", "), "config reloaded; these keys need a restart");
         }
+        let waits = |key: &String| {
+            let mut named = needs_restart.iter().flat_map(|keys| keys.split(" or "));
+            named.any(|name| key.as_str() == name)
+        };
+        let changed = changed.into_iter().filter(|key| !waits(key)).collect();
+        let needs_restart = needs_restart.into_iter().map(str::to_owned).collect();
+        Ok(Reloaded { changed, needs_restart, complete: told })
     }
 
     /// Refuses new allocations and waits until the live ones have ended, the time is over, or another

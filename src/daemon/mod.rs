@@ -19,6 +19,7 @@ mod run;
 mod services;
 mod signaling;
 mod state;
+mod steering;
 
 pub use control::{Accounts, Credentials, RelayControl};
 pub use demo::demo;

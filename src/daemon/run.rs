@@ -4,7 +4,8 @@ use super::life::{Daemon, Ending};
 use super::log::{self, LogSettings};
 use super::{StartError, entropy, runtime};
 use crate::base::{Exit, Transport};
-use crate::config::{self, Config, Host, Loaded, Plan};
+use crate::config::{self, Config, Finding, Host, Loaded, Plan};
+use crate::http::api::Fault;
 use std::io::IsTerminal;
 use std::path::Path;
 
@@ -52,17 +53,17 @@ fn start(plan: Plan, path: &Path) -> Result<Exit, StartError> {
     }
 }
 
-/// The config as it is now, or `None` after its errors were logged.
-fn reread(path: &Path) -> Option<Plan> {
+/// The config as it is now, or all that is wrong with it.
+pub(super) fn reread(path: &Path) -> Result<Plan, Vec<Fault>> {
+    let fault = |error: &Finding| Fault {
+        at: error.location(),
+        message: error.message.clone(),
+        help: error.help.clone().unwrap_or_default(),
+    };
     let loaded = config::load(path, config::environment())
-        .map_err(|errors| {
-            for error in errors.errors() {
-                tracing::error!(at = error.location(), help = error.help, "{}", error.message);
-            }
-        })
-        .ok()?;
+        .map_err(|errors| errors.errors().iter().map(fault).collect::<Vec<_>>())?;
     warn(&loaded);
-    resolve(&loaded.config).map_err(|error| tracing::error!("{error}")).ok()
+    resolve(&loaded.config).map_err(|error| vec![error.into()])
 }
 
 /// The plan of a config on this machine.

@@ -2,6 +2,7 @@
 
 use super::control::{Credentials, RelayControl};
 use super::state::State;
+use super::steering::Helm;
 use crate::base::Random;
 use crate::http::api::{Ids, Kept, Minting, Orders, Services, TokenJudge};
 use crate::storage::{Probe, Store, StoreError, StoreSettings};
@@ -37,16 +38,18 @@ pub(super) struct Parts {
     pub(super) minting: Arc<ArcSwap<Minting>>,
     pub(super) state: Arc<State>,
     pub(super) control: RelayControl,
+    pub(super) helm: Arc<Helm>,
     pub(super) tokens: Option<TokenJudge>,
     pub(super) random: Random,
 }
 
 /// Puts it together.
 pub(super) fn services(parts: Parts) -> Arc<Services> {
-    let Parts { store, kept, minting, state, control, tokens, random } = parts;
+    let Parts { store, kept, minting, state, control, helm, tokens, random } = parts;
     Arc::new(Services {
         store,
         control: Arc::new(control),
+        steering: helm,
         sources: state,
         keys: ArcSwap::from_pointee(kept.keys),
         tokens,

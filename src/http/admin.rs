@@ -122,7 +122,8 @@ pub(super) fn told(readiness: &Readiness) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()
 }
 
-fn reasons(readiness: &Readiness) -> Vec<serde_json::Value> {
+/// Why it is not ready.
+pub(super) fn reasons(readiness: &Readiness) -> Vec<serde_json::Value> {
     let mut reasons = Vec::new();
     if readiness.starting {
         reasons.push(json!({ "code": "starting", "message": "not every listener serves yet" }));

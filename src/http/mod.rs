@@ -132,4 +132,19 @@ pub struct CertificateState {
     pub all_current: bool,
     /// When each ends, in seconds since the Unix epoch, by its first name; no name twice.
     pub ends_unix_s: Vec<(String, i64)>,
+    /// All of them, the one for clients that name no host first.
+    pub held: Vec<HeldCertificate>,
+}
+
+/// A certificate in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldCertificate {
+    /// Host names and IP addresses, the main one first.
+    pub names: Vec<String>,
+    /// When it ends, in seconds since the Unix epoch.
+    pub ends_unix_s: i64,
+    /// The file that it was read from, or `self-signed`.
+    pub source: String,
+    /// Why its files cannot be served any more.
+    pub fault: Option<String>,
 }

@@ -1,8 +1,9 @@
 //! Error answers (RFC 9457).
 
+use super::api::Fault;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::borrow::Cow;
 
 /// Text of ours, which repeats nothing that a client sent but the names of fields.
@@ -18,6 +19,8 @@ pub(crate) struct Problem {
     field: Option<Text>,
     retry_after_s: Option<u64>,
     applied: Option<bool>,
+    /// What is wrong in detail.
+    errors: Option<Value>,
 }
 
 impl Problem {
@@ -29,7 +32,7 @@ impl Problem {
         hint: impl Into<Text>,
     ) -> Self {
         let (message, hint) = (message.into(), hint.into());
-        Self { status, code, message, hint, field: None, retry_after_s: None, applied: None }
+        Self { status, code, message, hint, field: None, retry_after_s: None, applied: None, errors: None }
     }
 
     /// A field of the body or of the query that cannot be used. `message` says the allowed range.
@@ -37,6 +40,15 @@ impl Problem {
         let hint = "see /openapi.json for every field and its range";
         let mut problem = Self::new(StatusCode::BAD_REQUEST, "bad_field", message, hint);
         problem.field = Some(field.into());
+        problem
+    }
+
+    /// A config that is not taken over.
+    pub(crate) fn bad_config(faults: &[Fault]) -> Self {
+        let message = "the config was not taken over; the one before it stays in force";
+        let mut problem =
+            Self::new(StatusCode::CONFLICT, "bad_config", message, "mend the file, and reload again");
+        problem.errors = Some(json!(faults));
         problem
     }
 
@@ -140,6 +152,9 @@ impl IntoResponse for Problem {
         });
         if let Some(field) = self.field {
             body["field"] = json!(field);
+        }
+        if let Some(errors) = self.errors {
+            body["errors"] = errors;
         }
         if let Some(applied) = self.applied {
             body["applied"] = json!(applied);

@@ -55,7 +55,7 @@ impl Sources for FakeSources {
 
     fn certificates(&self) -> Option<CertificateState> {
         let ends_unix_s = vec![("turn.example.org".to_owned(), 1_800_000_000), ("::1".to_owned(), -1)];
-        Some(CertificateState { all_current: false, ends_unix_s })
+        Some(CertificateState { all_current: false, ends_unix_s, held: Vec::new() })
     }
 
     fn last_reload(&self) -> Reload {

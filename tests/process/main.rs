@@ -35,3 +35,4 @@ mod stop;
 mod tcp_relay;
 mod tls;
 mod token;
+mod verbs;

@@ -17,6 +17,7 @@ mod minting;
 mod path;
 mod revocations;
 mod services;
+mod steering;
 #[cfg(test)]
 mod testing;
 
@@ -30,6 +31,7 @@ pub use minting::{MintSettings, Minting};
 pub(crate) use path::Path;
 pub use revocations::Orders;
 pub use services::{Coming, Control, Seen, Services};
+pub use steering::{Fault, Reloaded, Steering};
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -57,10 +59,10 @@ pub(crate) fn admin_routes(services: &Shared) -> Router {
 
 /// The same routes, and those of the command line alone, on the admin socket: who can open it may do everything.
 pub(crate) fn socket_routes(services: &Shared) -> Router {
-    let routes = operators();
+    let routes = operators().merge(steering::orders());
     routes.layer(axum::Extension(Caller::Local)).with_state(services.clone())
 }
 
 fn operators() -> Router<Shared> {
-    Router::new().merge(keys::routes()).merge(revocations::routes())
+    Router::new().merge(keys::routes()).merge(revocations::routes()).merge(steering::routes())
 }

@@ -1,6 +1,6 @@
 //! What the API works with.
 
-use super::{Ids, Minting, Orders, TokenJudge};
+use super::{Ids, Minting, Orders, Steering, TokenJudge};
 use crate::auth::{ApiKeys, Revocations, StoredUser};
 use crate::base::{Now, UnixTime};
 use crate::http::Sources;
@@ -58,6 +58,8 @@ pub struct Services {
     pub store: Store,
     /// The rest of the daemon.
     pub control: Arc<dyn Control>,
+    /// The loop that runs the daemon.
+    pub steering: Arc<dyn Steering>,
     /// What the daemon tells of itself.
     pub sources: Arc<dyn Sources>,
     /// API keys that are good.

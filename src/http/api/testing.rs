@@ -63,6 +63,41 @@ impl Control for Noted {
     }
 }
 
+/// A daemon that lies at anchor.
+#[derive(Debug)]
+struct Anchored;
+
+impl Steering for Anchored {
+    fn doors(&self) -> Vec<(Transport, SocketAddr)> {
+        vec![(Transport::Udp, (Ipv4Addr::LOCALHOST, 3478).into())]
+    }
+
+    fn http(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
+        (None, None)
+    }
+
+    fn uptime(&self) -> Duration {
+        Duration::from_secs(61)
+    }
+
+    fn sessions(&self) -> u32 {
+        2
+    }
+
+    fn rate(&self) -> (u64, u64) {
+        (1000, 2000)
+    }
+
+    fn reload(&self) -> Coming<'_, Option<Result<Reloaded, Vec<Fault>>>> {
+        let fault = Fault { at: "t.toml:1:1".into(), message: "nonsense".into(), help: "write sense".into() };
+        Box::pin(async { Some(Err(vec![fault])) })
+    }
+
+    fn drain(&self, _: bool) -> Coming<'_, Option<bool>> {
+        Box::pin(async { None })
+    }
+}
+
 /// The API on three ports of loopback. Needs a runtime around it.
 pub(super) struct Api {
     pub(super) services: Shared,
@@ -90,6 +125,7 @@ impl Api {
         let services = Arc::new(Services {
             store,
             control: control.clone(),
+            steering: Arc::new(Anchored),
             sources: Arc::new(FakeSources::with_workers(1)),
             keys: ArcSwap::from_pointee(kept.keys),
             tokens: Some(TokenJudge::new(key_sets())),
