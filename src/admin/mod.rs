@@ -2,6 +2,7 @@
 //! `demo` are the daemon's.
 
 mod api_key;
+mod backup;
 mod cert;
 mod check_config;
 mod client;
@@ -18,6 +19,7 @@ mod version;
 use crate::base::Exit;
 use crate::config::{self, Loaded};
 use api_key::ApiKeyArgs;
+use backup::{BackupArgs, ExportArgs, RestoreArgs};
 use cert::CertArgs;
 use check_config::CheckConfigArgs;
 use clap::{Parser, Subcommand};
@@ -75,6 +77,12 @@ pub enum AdminVerb {
     Drain(DrainArgs),
     /// Take new sessions again.
     Undrain(UndrainArgs),
+    /// Write a copy of all that is stored, while the daemon runs.
+    Backup(BackupArgs),
+    /// Put a backup in the place of what is stored, while the daemon is stopped.
+    Restore(RestoreArgs),
+    /// Write all that is stored as JSON lines, for other programs.
+    Export(ExportArgs),
     /// Make, list and take away keys of the HTTP API.
     #[command(subcommand)]
     ApiKey(ApiKeyArgs),
@@ -98,6 +106,12 @@ pub fn obey(path: &Path, verb: &AdminVerb) -> Exit {
         AdminVerb::Reload(args) => ask(path, |client| reload::reload(client, args)),
         AdminVerb::Drain(args) => ask(path, |client| drain::drain(client, args)),
         AdminVerb::Undrain(args) => ask(path, |client| drain::undrain(client, args)),
+        AdminVerb::Backup(args) => ask(path, |client| backup::backup(client, args)),
+        AdminVerb::Export(args) => ask(path, |client| backup::export(client, args)),
+        AdminVerb::Restore(args) => match load(path) {
+            Ok(loaded) => backup::restore(&loaded.config.storage.path, args),
+            Err(exit) => exit,
+        },
         AdminVerb::ApiKey(args) => ask(path, |client| api_key::api_key(client, args)),
         AdminVerb::Token(args) => token::token(path, args),
         AdminVerb::ProbeStore(args) => probe_store::probe_store(args),

@@ -91,7 +91,15 @@ fn signaling(signaling: &Value) -> String {
 
 fn storage(storage: &Value) -> String {
     match storage["ok"].as_bool() {
-        Some(true) => "ok".into(),
+        Some(true) => {
+            let records: u64 =
+                storage["records"].as_object().into_iter().flatten().map(|(_, n)| number(n)).sum();
+            let damaged = match number(&storage["damaged_records"]) {
+                0 => String::new(),
+                damaged => format!(", {damaged} damaged ones set aside"),
+            };
+            format!("ok, {records} records, {}{damaged}", bytes(number(&storage["bytes_on_disk"])))
+        }
         _ => field(storage, "message"),
     }
 }

@@ -31,6 +31,9 @@ const BEAT_EVERY: Duration = Duration::from_secs(2);
 /// Connections that wait to be taken over by HTTP; one more is closed.
 const HANDED_OVER_MAX: usize = 256;
 
+/// How long a stop waits for what the storage has still to write.
+const STORE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// How often a drain looks whether somebody is left.
 const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -103,7 +106,7 @@ impl Daemon {
         // Without a store nothing is kept, which was said already.
         let kept = Kept::read(&store).unwrap_or_default();
         let relays = Relays::start(&plan, random.fork(), services::credentials(&kept), tls, hand_over)?;
-        let state = Arc::new(State::new(&relays, no_store.clone()));
+        let state = Arc::new(State::new(&relays, store.clone()));
         missing.extend(no_store);
         state.certificates(certificates.as_ref().map(CertificateWatch::state));
         let public_settings = Arc::new(ArcSwap::from_pointee(plan.public.clone()));
@@ -164,6 +167,9 @@ impl Daemon {
             let _panicked_and_said_so = http.await;
         }
         self.relays.stop();
+        if !self.store.close(STORE_TIMEOUT) {
+            tracing::warn!("the storage did not take everything in time; it is checked at the next start");
+        }
         Ok(ending)
     }
 

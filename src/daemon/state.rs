@@ -5,6 +5,7 @@ use crate::http::api::MintCounts;
 use crate::http::{CertificateState, PortCounts, PublicRefusals, Readiness, Reload, Sources};
 use crate::metrics::Published;
 use crate::relay::Registry;
+use crate::storage::{Health, Store};
 use crate::turn::Bandwidth;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -27,12 +28,11 @@ pub(super) struct State {
     certificates: Mutex<Option<CertificateState>>,
     refusals: PublicRefusals,
     mint_counts: MintCounts,
-    /// Why there is no storage.
-    storage: Option<String>,
+    store: Store,
 }
 
 impl State {
-    pub(super) fn new(relays: &Relays, storage: Option<String>) -> Self {
+    pub(super) fn new(relays: &Relays, store: Store) -> Self {
         Self {
             published: relays.published().to_vec(),
             signaling: OnceLock::new(),
@@ -45,7 +45,7 @@ impl State {
             certificates: Mutex::default(),
             refusals: PublicRefusals::default(),
             mint_counts: MintCounts::default(),
-            storage,
+            store,
         }
     }
 
@@ -105,7 +105,7 @@ impl Sources for State {
             draining: self.draining.load(Ordering::Relaxed),
             stalled_signaling: self.stalled_signaling.load(Ordering::Relaxed),
             stalled_workers: self.stalled.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-            storage: self.storage.clone(),
+            storage: self.store.health().trouble.map(|trouble| trouble.to_string()),
         }
     }
 
@@ -118,6 +118,10 @@ impl Sources for State {
             successful: self.reload_successful.load(Ordering::Relaxed),
             success_unix: self.reload_success_unix.load(Ordering::Relaxed),
         }
+    }
+
+    fn storage(&self) -> Option<Health> {
+        Some(self.store.health())
     }
 
     fn public_refusals(&self) -> &PublicRefusals {

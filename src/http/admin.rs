@@ -268,7 +268,7 @@ mod tests {
     }
 
     /// Families beyond those that the workers count.
-    const REST: [&str; 25] = [
+    const REST: [&str; 31] = [
         "turnstone_build_info",
         "turnstone_allocations",
         "turnstone_connections",
@@ -281,6 +281,12 @@ mod tests {
         "turnstone_rooms",
         "turnstone_calls",
         "turnstone_draining",
+        "turnstone_storage_up",
+        "turnstone_storage_records",
+        "turnstone_storage_damaged_records",
+        "turnstone_storage_last_flush_seconds",
+        "turnstone_storage_bytes",
+        "turnstone_storage_queued_bytes",
         "turnstone_tls_certificate_expiry_timestamp_seconds",
         "turnstone_tls_certificate_reload_successful",
         "turnstone_config_last_reload_successful",

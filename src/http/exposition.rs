@@ -11,6 +11,7 @@ use crate::metrics::{
     connections_closed, families, rooms_made, rooms_removed, sessions_closed, sessions_opened,
     signaling_closed, signaling_opened,
 };
+use crate::storage::{Health, TableHealth};
 use crate::turn::Bandwidth;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{self, Metric, MetricFamily, MetricType};
@@ -85,6 +86,7 @@ impl Collector for DaemonCollector {
         all.push(public_refusals(self.sources.public_refusals()));
         all.extend(minting(self.sources.mint_counts()));
         all.extend(state(&*self.sources));
+        all.extend(self.sources.storage().iter().flat_map(storage));
         all.extend(self.sources.certificates().into_iter().flat_map(certificates));
         all.extend(self.process.families());
         all
@@ -297,6 +299,35 @@ fn state(sources: &dyn Sources) -> [MetricFamily; 3] {
             "When the config in force was accepted, in seconds since the Unix epoch.",
             reload.success_unix as f64,
         ),
+    ]
+}
+
+fn storage(health: &Health) -> [MetricFamily; 6] {
+    let by_table = |of: fn(&TableHealth) -> u64| -> Vec<Metric> {
+        let one = |table: &TableHealth| {
+            with_labels(gauge_value(of(table) as f64), [("table", table.table.name().to_owned())])
+        };
+        health.tables.iter().map(one).collect()
+    };
+    let up = f64::from(u8::from(health.trouble.is_none()));
+    let last_flush = health.last_flush.unwrap_or_default().as_secs_f64();
+    let damaged = "Records that are not served because they are damaged.";
+    [
+        gauge("turnstone_storage_up", "1 while the storage takes writes.", up),
+        family_of(
+            "turnstone_storage_records",
+            "Records in the storage, by table.",
+            MetricType::GAUGE,
+            by_table(|table| table.records),
+        ),
+        gauge("turnstone_storage_damaged_records", damaged, health.damaged() as f64),
+        gauge(
+            "turnstone_storage_last_flush_seconds",
+            "How long the last write took to get to the disk.",
+            last_flush,
+        ),
+        gauge("turnstone_storage_bytes", "Bytes of the storage on the disk.", health.bytes_on_disk as f64),
+        gauge("turnstone_storage_queued_bytes", "Bytes that wait to be written.", health.bytes_queued as f64),
     ]
 }
 

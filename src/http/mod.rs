@@ -32,6 +32,7 @@ pub use socket::serve_socket;
 pub use web_client::{WebClient, WebError};
 
 use crate::metrics::Published;
+use crate::storage::Health;
 use crate::turn::Bandwidth;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -73,6 +74,10 @@ pub trait Sources: Send + Sync + 'static {
     fn certificates(&self) -> Option<CertificateState>;
     /// Outcome of the last reading of the config.
     fn last_reload(&self) -> Reload;
+    /// How the storage is; `None` where there is none to speak of.
+    fn storage(&self) -> Option<Health> {
+        None
+    }
     /// What the public side has refused; it counts there itself.
     fn public_refusals(&self) -> &PublicRefusals;
     /// What the API has minted; it counts there itself.

@@ -5,6 +5,7 @@ use super::api::MintCounts;
 use super::server::Bounds;
 use super::{AdminSettings, CertificateState, PortCounts, PublicRefusals, Readiness, Reload, Sources};
 use crate::metrics::Published;
+use crate::storage::{Health, Store};
 use crate::turn::Bandwidth;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -60,6 +61,10 @@ impl Sources for FakeSources {
 
     fn last_reload(&self) -> Reload {
         Reload { successful: true, success_unix: 1_700_000_000 }
+    }
+
+    fn storage(&self) -> Option<Health> {
+        Some(Store::closed("there is none in tests").health())
     }
 
     fn public_refusals(&self) -> &PublicRefusals {

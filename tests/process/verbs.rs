@@ -147,3 +147,38 @@ fn cert_names_what_is_served_where_tls_is_on() {
     let without = Daemon::start(&Config::default());
     assert!(ask(&without, &["cert"]).stdout.contains("no certificate"));
 }
+
+#[test]
+fn a_backup_of_a_running_daemon_is_restored_once_it_is_stopped() {
+    let mut daemon = Daemon::start(&Config::default());
+    let made = ask_json(&daemon, &["api-key", "new", "--name", "kept", "--scope", "read"]);
+    let folder = Folder::new();
+    let (backup, export) = (folder.path().join("b"), folder.path().join("e"));
+    let (backup, export) = (backup.to_str().unwrap(), export.to_str().unwrap());
+    let ended = ask(&daemon, &["backup", backup]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{ended:#?}");
+    assert!(ended.stdout.starts_with("1 records"), "{}", ended.stdout);
+    assert_eq!(ask(&daemon, &["export", export]).code, 0);
+    let lines = std::fs::read_to_string(export).unwrap();
+    assert!(lines.starts_with("{\"table\":\"api_keys\"") && lines.lines().count() == 2, "{lines}");
+    assert_eq!(ask(&daemon, &["export", "-"]).stdout, lines);
+    let ended = ask(&daemon, &["restore", backup]);
+    assert_eq!((ended.code, ended.stderr.lines().count()), (1, 1), "a daemon runs: {ended:#?}");
+
+    assert_eq!(ask(&daemon, &["api-key", "revoke", made["id"].as_str().unwrap()]).code, 0);
+    daemon.signal(libc::SIGTERM);
+    assert_eq!(daemon.exit_code(PATIENCE), 0);
+    let config = daemon.config_path();
+    let stopped = |arguments: &[&str]| {
+        run_to_end(Command::new(BINARY).args(arguments).arg("--config").arg(&config), PATIENCE)
+    };
+    assert!(stopped(&["restore", backup, "--dry-run"]).stdout.contains("nothing was changed"));
+    let ended = stopped(&["restore", backup]);
+    assert!(ended.code == 0 && ended.stdout.contains("api_keys"), "{ended:#?}");
+    std::fs::write(export, "no backup").unwrap();
+    let ended = stopped(&["restore", export]);
+    assert_eq!((ended.code, ended.stderr.lines().count()), (1, 1), "{ended:#?}");
+    daemon.start_again();
+    let listed = ask_json(&daemon, &["api-key", "list"]);
+    assert_eq!(listed["api_keys"][0]["id"], made["id"]);
+}

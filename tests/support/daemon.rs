@@ -166,27 +166,32 @@ impl Daemon {
     pub fn start_text(config: &Config, text: &str, ready: u16) -> Self {
         let folder = Folder::new();
         let path = folder.write("turnstone.toml", text);
-        let mut child = Command::new(BINARY)
-            .args(["run", "--config"])
-            .arg(&path)
-            .env_remove("NO_COLOR")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
-        let lines = Lines::of(child.stderr.take().expect("piped"));
+        let (child, lines) = run(&path);
         let server = reached(config.listen[0]);
         let mut daemon = Self { child, folder, lines, server, admin: config.admin };
+        daemon.await_readyz(ready);
+        daemon
+    }
+
+    /// Starts it anew, with the same config and state, after it has ended.
+    #[track_caller]
+    pub fn start_again(&mut self) {
+        assert!(!self.is_running(), "it runs");
+        (self.child, self.lines) = run(&self.config_path());
+        self.await_readyz(200);
+    }
+
+    #[track_caller]
+    fn await_readyz(&mut self, ready: u16) {
+        let daemon = self;
         let started = Instant::now();
-        while daemon.try_get("/readyz").is_none_or(|(status, _)| status != ready) {
-            if let Ok(Some(status)) = daemon.child.try_wait() {
-                panic!("the daemon ended with {status}: {:#?}", daemon.log());
+        while self.try_get("/readyz").is_none_or(|(status, _)| status != ready) {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                panic!("the daemon ended with {status}: {:#?}", self.log());
             }
-            assert!(started.elapsed() < PATIENCE, "not ready: {:#?}", daemon.log());
+            assert!(started.elapsed() < PATIENCE, "not ready: {:#?}", self.log());
             pause();
         }
-        daemon
     }
 
     pub fn pid(&self) -> i32 {
@@ -288,6 +293,21 @@ impl Drop for Daemon {
             eprintln!("log of the daemon: {:#?}", self.log());
         }
     }
+}
+
+/// A daemon that begins to start, and its log.
+fn run(config: &Path) -> (Child, Lines) {
+    let mut child = Command::new(BINARY)
+        .args(["run", "--config"])
+        .arg(config)
+        .env_remove("NO_COLOR")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let lines = Lines::of(child.stderr.take().expect("piped"));
+    (child, lines)
 }
 
 /// A command that has ended.

@@ -5,6 +5,7 @@ pub(crate) mod answer;
 pub(crate) mod body;
 mod caller;
 pub(crate) mod clock;
+mod copies;
 mod facades;
 mod fields;
 mod ice_servers;
@@ -59,7 +60,7 @@ pub(crate) fn admin_routes(services: &Shared) -> Router {
 
 /// The same routes, and those of the command line alone, on the admin socket: who can open it may do everything.
 pub(crate) fn socket_routes(services: &Shared) -> Router {
-    let routes = operators().merge(steering::orders());
+    let routes = operators().merge(steering::orders()).merge(copies::routes());
     routes.layer(axum::Extension(Caller::Local)).with_state(services.clone())
 }
 

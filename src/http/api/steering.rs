@@ -14,6 +14,7 @@ use crate::metrics::{
     dropped, relay_bytes, relay_packets, rooms_made, rooms_removed, sessions_closed, sessions_opened,
     signaling_closed, signaling_opened,
 };
+use crate::storage::{Health, StoreError};
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -112,7 +113,7 @@ async fn status(State(services): State<Shared>, caller: Caller) -> Result<Respon
             "traffic": traffic(&sum, steering.rate()),
             "workers": workers(&shards, &readiness.stalled_workers),
             "signaling": signaling(&**sources, &sum),
-            "storage": storage(readiness.storage.as_deref()),
+            "storage": storage(sources.storage().as_ref()),
             "certificates": certificates(&**sources),
             "reload": last_reload(&**sources),
         }),
@@ -179,8 +180,23 @@ fn signaling(sources: &dyn Sources, sum: &Snapshot) -> Value {
     })
 }
 
-fn storage(trouble: Option<&str>) -> Value {
-    json!({ "ok": trouble.is_none(), "message": trouble })
+fn storage(health: Option<&Health>) -> Value {
+    let Some(health) = health else { return Value::Null };
+    let records: serde_json::Map<_, _> =
+        health.tables.iter().map(|table| (table.table.name().to_owned(), json!(table.records))).collect();
+    let ms = |time: Duration| time.as_secs_f64() * 1000.0;
+    json!({
+        "ok": health.trouble.is_none(),
+        "code": health.trouble.as_ref().map(StoreError::code),
+        "message": health.trouble.as_ref().map(ToString::to_string),
+        "records": records,
+        "damaged_records": health.damaged(),
+        "commits": health.commits,
+        "last_flush_ms": health.last_flush.map(ms),
+        "flush_running_ms": health.flush_running.map(ms),
+        "bytes_on_disk": health.bytes_on_disk,
+        "bytes_queued": health.bytes_queued,
+    })
 }
 
 fn last_reload(sources: &dyn Sources) -> Value {
