@@ -4,7 +4,7 @@ use super::control::{Credentials, RelayControl};
 use super::state::State;
 use super::steering::Helm;
 use crate::base::Random;
-use crate::http::api::{Ids, Kept, Minting, Orders, Services, TokenJudge};
+use crate::http::api::{Desk, Ids, Kept, Minting, Orders, Services, TokenJudge};
 use crate::storage::{Probe, Store, StoreError, StoreSettings};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ pub(super) struct Parts {
 
 /// Puts it together.
 pub(super) fn services(parts: Parts) -> Arc<Services> {
-    let Parts { store, kept, minting, state, control, helm, tokens, random } = parts;
+    let Parts { store, kept, minting, state, control, helm, tokens, mut random } = parts;
     Arc::new(Services {
         store,
         control: Arc::new(control),
@@ -55,6 +55,7 @@ pub(super) fn services(parts: Parts) -> Arc<Services> {
         tokens,
         minting,
         revocations: Orders::new(kept.revocations),
+        desk: Arc::new(Desk::new(random.next_u64())),
         ids: Ids::new(random),
     })
 }

@@ -8,7 +8,7 @@ use axum::Router;
 use axum::body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::Service;
+use hyper::service::{Service, service_fn};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -16,6 +16,8 @@ use std::convert::Infallible;
 use std::future::{Future, pending};
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -55,6 +57,11 @@ const HEADERS_MAX: usize = 64;
 pub(super) const HEADER_BYTES_MAX: usize = 16 * 1024;
 /// Out of descriptors or memory: the next accept would fail as well, so it must not spin.
 pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Among the extensions of an answer that goes on until its reader or the daemon ends: its connection may grow older
+/// than others. Whoever answers so bounds how many there are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Endless;
 
 /// Serves until `shutdown` is over, then lets requests under way finish within `bounds.finish`.
 pub(super) async fn serve(
@@ -167,6 +174,16 @@ where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
 {
+    let is_endless = Arc::new(AtomicBool::new(false));
+    let noted = Arc::clone(&is_endless);
+    let service = service_fn(move |request| {
+        let (answer, is_endless) = (service.call(request), Arc::clone(&noted));
+        async move {
+            let answer = answer.await?;
+            is_endless.store(answer.extensions().get::<Endless>().is_some(), Ordering::Relaxed);
+            Ok::<_, Infallible>(answer)
+        }
+    });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(bounds.header_read)
@@ -182,8 +199,12 @@ where
     };
     serving.as_mut().graceful_shutdown();
     if aged {
+        let last_request = match is_endless.load(Ordering::Relaxed) {
+            true => Duration::MAX,
+            false => bounds.last_request,
+        };
         tokio::select! {
-            _ = timeout(bounds.last_request, serving.as_mut()) => return,
+            _ = timeout(last_request, serving.as_mut()) => return,
             _ = stopped.wait_for(|stopped| *stopped) => {}
         }
     }

@@ -6,7 +6,10 @@ pub(crate) mod body;
 mod caller;
 pub(crate) mod clock;
 mod copies;
+mod desk;
+mod events;
 mod facades;
+mod feed;
 mod fields;
 mod ice_servers;
 mod ids;
@@ -21,9 +24,13 @@ mod services;
 mod steering;
 #[cfg(test)]
 mod testing;
+mod times;
+mod usage;
 
 pub(crate) use caller::Caller;
 pub use caller::TokenJudge;
+pub use desk::Desk;
+pub use feed::{EventKind, Events};
 pub(crate) use fields::Fields;
 pub use ids::Ids;
 pub use kept::Kept;
@@ -65,5 +72,10 @@ pub(crate) fn socket_routes(services: &Shared) -> Router {
 }
 
 fn operators() -> Router<Shared> {
-    Router::new().merge(keys::routes()).merge(revocations::routes()).merge(steering::routes())
+    Router::new()
+        .merge(keys::routes())
+        .merge(revocations::routes())
+        .merge(steering::routes())
+        .merge(usage::routes())
+        .merge(events::routes())
 }

@@ -1,6 +1,6 @@
 //! What the API works with.
 
-use super::{Ids, Minting, Orders, Steering, TokenJudge};
+use super::{Desk, Ids, Minting, Orders, Steering, TokenJudge};
 use crate::auth::{ApiKeys, Revocations, StoredUser};
 use crate::base::{Now, UnixTime};
 use crate::http::Sources;
@@ -72,6 +72,8 @@ pub struct Services {
     pub revocations: Orders,
     /// Where ids and new keys come from.
     pub ids: Ids,
+    /// The books, and what happens.
+    pub desk: Arc<Desk>,
 }
 
 impl fmt::Debug for Services {

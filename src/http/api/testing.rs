@@ -132,6 +132,7 @@ impl Api {
             minting: Arc::new(ArcSwap::from_pointee(Minting::new(&mint_settings()))),
             revocations: Orders::new(kept.revocations),
             ids: Ids::new(Random::seeded(7)),
+            desk: Arc::new(Desk::new(0)),
         });
         let public = served(public_routes(&services));
         let admin = served(admin_routes(&services));

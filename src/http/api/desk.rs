@@ -1,0 +1,57 @@
+//! What the keeper of the books writes and handlers read.
+
+use super::Events;
+use crate::http::signaling::Door;
+use crate::usage::{Books, BooksSettings, CallTotals};
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+/// Calls whose traffic is told apart at once.
+const CALLS_MAX: usize = 16_384;
+
+/// The books of this process, and the news. Nothing on a relay shard or on the signaling thread ever comes here.
+pub struct Desk {
+    books: Mutex<Books>,
+    calls: Mutex<CallTotals>,
+    /// What happens, for those who listen.
+    pub events: Events,
+    /// Where live calls are asked for; empty while there is no signaling.
+    signaling: OnceLock<Door>,
+}
+
+impl Desk {
+    /// Empty books. `first_part`: see [`Books::new`].
+    pub fn new(first_part: u64) -> Self {
+        Self {
+            books: Mutex::new(Books::new(BooksSettings::default(), first_part)),
+            calls: Mutex::new(CallTotals::new(CALLS_MAX)),
+            events: Events::default(),
+            signaling: OnceLock::new(),
+        }
+    }
+
+    /// The books, for a moment.
+    pub fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What calls relay, for a moment.
+    pub fn calls(&self) -> MutexGuard<'_, CallTotals> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes where signaling is.
+    pub fn set_signaling(&self, door: Door) {
+        self.signaling.get_or_init(|| door);
+    }
+
+    pub(crate) fn signaling(&self) -> Option<&Door> {
+        self.signaling.get()
+    }
+}
+
+impl fmt::Debug for Desk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Desk").finish_non_exhaustive()
+    }
+}
