@@ -14,7 +14,7 @@ const OTHER: &str = "other";
 /// Under what traffic is booked.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Account {
-    /// Whom quotas and usage count.
+    /// Whom quotas and usage count; empty where a driver had too many to tell them apart.
     pub subject: Arc<str>,
     /// The label of the credential.
     pub label: Option<Arc<str>>,
@@ -46,11 +46,12 @@ impl Sheet {
         self.start == self.period.start(now)
     }
 
-    /// Adds to the row of an account, or to `other` where there are `rows_max` accounts already. `false`: to `other`.
+    /// Adds to the row of an account, or to `other` where there are `rows_max` accounts already or the account has no
+    /// subject. `false`: to `other`.
     pub(super) fn book(&mut self, account: &Account, traffic: &Traffic, rows_max: usize) -> bool {
         let place = match self.places.get(account) {
             Some(place) => Some(*place),
-            None if self.places.len() < rows_max => {
+            None if self.places.len() < rows_max && !account.subject.is_empty() => {
                 let place = self.add(account, false);
                 self.places.insert(account.clone(), place);
                 Some(place)

@@ -1,10 +1,9 @@
 //! What the keeper of the books writes and handlers read.
 
 use super::Events;
-use crate::http::signaling::Door;
 use crate::usage::{Books, BooksSettings, CallTotals};
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Calls whose traffic is told apart at once.
 const CALLS_MAX: usize = 16_384;
@@ -15,8 +14,6 @@ pub struct Desk {
     calls: Mutex<CallTotals>,
     /// What happens, for those who listen.
     pub events: Events,
-    /// Where live calls are asked for; empty while there is no signaling.
-    signaling: OnceLock<Door>,
 }
 
 impl Desk {
@@ -26,7 +23,6 @@ impl Desk {
             books: Mutex::new(Books::new(BooksSettings::default(), first_part)),
             calls: Mutex::new(CallTotals::new(CALLS_MAX)),
             events: Events::default(),
-            signaling: OnceLock::new(),
         }
     }
 
@@ -38,15 +34,6 @@ impl Desk {
     /// What calls relay, for a moment.
     pub fn calls(&self) -> MutexGuard<'_, CallTotals> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Notes where signaling is.
-    pub fn set_signaling(&self, door: Door) {
-        self.signaling.get_or_init(|| door);
-    }
-
-    pub(crate) fn signaling(&self) -> Option<&Door> {
-        self.signaling.get()
     }
 }
 

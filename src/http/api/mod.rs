@@ -4,6 +4,7 @@
 pub(crate) mod answer;
 pub(crate) mod body;
 mod caller;
+mod calls;
 pub(crate) mod clock;
 mod copies;
 mod desk;
@@ -29,6 +30,7 @@ mod usage;
 
 pub(crate) use caller::Caller;
 pub use caller::TokenJudge;
+pub use calls::call_json;
 pub use desk::Desk;
 pub use feed::{EventKind, Events};
 pub(crate) use fields::Fields;
@@ -40,6 +42,7 @@ pub(crate) use path::Path;
 pub use revocations::Orders;
 pub use services::{Coming, Control, Seen, Services};
 pub use steering::{Fault, Reloaded, Steering};
+pub use usage::{HOURS_KEPT, MINUTES_KEPT};
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -78,4 +81,5 @@ fn operators() -> Router<Shared> {
         .merge(steering::routes())
         .merge(usage::routes())
         .merge(events::routes())
+        .merge(calls::routes())
 }

@@ -161,7 +161,11 @@ async fn read(
 }
 
 /// One of some words.
-fn word<T: Copy>(fields: &mut Fields, name: &str, all: &[(&str, T)]) -> Result<Option<T>, Problem> {
+pub(super) fn word<T: Copy>(
+    fields: &mut Fields,
+    name: &str,
+    all: &[(&str, T)],
+) -> Result<Option<T>, Problem> {
     let Some(given) = fields.text(name, 0..=32)? else { return Ok(None) };
     let found = all.iter().find(|(word, _)| *word == given).map(|(_, value)| Some(*value));
     found.ok_or_else(|| {

@@ -87,7 +87,7 @@ async fn times_that_may_miss_something_are_partial() {
 #[tokio::test]
 async fn csv_quotes_whatever_a_subject_is() {
     let api = Api::start();
-    for subject in ["plain", "a,\"b\"\r\n", "=1+1", "", "\u{1b}[2J"] {
+    for subject in ["plain", "a,\"b\"\r\n", "=1+1", "\u{1b}[2J"] {
         api.services.desk.books().book(now(), &account(subject, Some(subject)), &bytes(1));
     }
     for by in ["subject", "label"] {
@@ -109,7 +109,6 @@ async fn csv_quotes_whatever_a_subject_is() {
         let expected = [
             "\"a,\"\"b\"\"".to_owned(),
             format!("'=1+1{behind}"),
-            format!("{behind}"),
             format!("\u{1b}[2J{behind}"),
             format!("plain{behind}"),
         ];

@@ -102,16 +102,6 @@ impl CallRow {
         }
     }
 
-    /// Adds what its sessions relayed since.
-    pub fn add(&mut self, usage: &CallUse) {
-        for more in traffic(usage) {
-            match self.traffic.iter_mut().find(|known| known.subject == more.subject) {
-                Some(known) => known.traffic.add(&more.traffic),
-                None => self.traffic.push(more),
-            }
-        }
-    }
-
     /// What all of its sessions relayed.
     pub fn total(&self) -> Traffic {
         let mut total = Traffic::default();
@@ -199,14 +189,9 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_in_the_grace_is_added_to_the_same_party() {
-        let mut row = CallRow::new(&ended(100), &relayed("alice", 3));
-        row.add(&relayed("alice", 4));
-        row.add(&relayed("carol", 5));
-        let parties: Vec<_> =
-            row.traffic.iter().map(|party| (party.subject.as_deref(), party.traffic.bytes())).collect();
-        assert_eq!(parties, [(Some("alice"), 7), (Some("carol"), 5)]);
-        assert_eq!(row.total().bytes(), 12);
+    fn a_call_is_of_whoever_called_was_called_or_relayed() {
+        let row = CallRow::new(&ended(100), &relayed("carol", 5));
+        assert_eq!(row.total().bytes(), 5);
         assert!(row.is_of("alice") && row.is_of("bob\0/") && row.is_of("carol") && !row.is_of("bob"));
     }
 

@@ -2,11 +2,13 @@
 
 mod api_key;
 mod calls;
+mod live_calls;
 mod revocation;
 mod usage;
 
 pub use api_key::ApiKeyRecord;
 pub use calls::{CallParty, CallRow, PartyStats, PartyTraffic};
+pub use live_calls::live_call_key;
 pub use revocation::RevocationRecord;
 pub use usage::{DayPage, GapRow, HourPage, MinutePage, RunRow, put_page, usage_range};
 

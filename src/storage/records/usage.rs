@@ -127,6 +127,12 @@ impl GapRow {
     pub fn latest(limit: usize) -> Range {
         Range { backwards: true, ..Range::of(Key::of(Table::UsageDays).text("gap"), limit) }
     }
+
+    /// Those that began before, `limit` at most.
+    pub fn before(time: UnixTime, limit: usize) -> Range {
+        let all = Key::of(Table::UsageDays).text("gap");
+        Range { from: all.clone(), to: Some(all.number(time.0)), limit, backwards: false }
+    }
 }
 
 impl Record for GapRow {
