@@ -39,6 +39,8 @@ pub struct Plan {
     pub admin_socket: PathBuf,
     /// Where durable state lives.
     pub storage: StoreSettings,
+    /// How long the usage of a day is kept.
+    pub usage_retention: std::time::Duration,
     /// Names by which admin HTTP may be asked for.
     pub admin_hosts: Vec<String>,
     /// Public HTTP.
@@ -267,6 +269,7 @@ impl Plan {
         differ("http.admin", self.admin == other.admin);
         differ("admin.socket", self.admin_socket == other.admin_socket);
         differ("storage.path", self.storage == other.storage);
+        differ("usage.retention", self.usage_retention == other.usage_retention);
         differ("http.public", self.public.address == other.public.address);
         differ("auth.jwt", self.tokens.is_some() == other.tokens.is_some());
         differ("signaling.enabled", self.public.signaling.is_some() == other.public.signaling.is_some());

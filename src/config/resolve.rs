@@ -32,6 +32,7 @@ pub fn resolve(config: &Config, host: &Host) -> Result<Plan, Unfit> {
         admin,
         admin_socket: config.admin.socket.clone(),
         storage: StoreSettings { path: config.storage.path.clone(), probe: None },
+        usage_retention: config.usage.retention,
         public: signaling::resolve(config),
         driver: hub::driver(&config.signaling),
         hub: hub::settings(&config.signaling),

@@ -22,7 +22,6 @@ static ROWS: &[Row] = &[
         asked_at: |config| when(config.http.test_page, "http.test_page"),
     },
     Row { what: "hooks (`[hooks]`)", asked_at: |_| when(true, "hooks") },
-    Row { what: "the usage record (`[usage]`)", asked_at: |_| when(true, "usage") },
     Row { what: "clusters (`[cluster]`)", asked_at: |_| when(true, "cluster") },
 ];
 

@@ -2,8 +2,10 @@
 
 use super::admin_socket::{self, NoSocket, SocketFile};
 use super::certificates::{self, CertificateWatch};
+use super::control::RelayControl;
 use super::descriptors;
 use super::error::StartError;
+use super::keeper::{self, Books};
 use super::relays::Relays;
 use super::services::{self, Parts};
 use super::signaling::SignalingSide;
@@ -143,7 +145,8 @@ impl Daemon {
     /// Signals cannot be watched.
     pub async fn serve(mut self, reread: &mut Reread<'_>) -> io::Result<Ending> {
         let mut signals = Signals::new()?;
-        self.signaling = SignalingSide::start(&self.plan, self.random.fork())?;
+        let (news, calls) = mpsc::channel(keeper::NEWS_MAX);
+        self.signaling = SignalingSide::start(&self.plan, self.random.fork(), news)?;
         if let Some(signaling) = &self.signaling {
             self.state.signaling(signaling.published());
         }
@@ -152,7 +155,9 @@ impl Daemon {
             tracing::error!("{what}; relaying and signaling go on");
         }
         let (helm, orders) = Helm::new(&self.plan, &self.relays);
-        let services = self.services(&helm);
+        let control = Arc::new(self.relays.control());
+        let services = self.services(&helm, &control);
+        let books = Books::start(&services, (self.relays.registry(), &control), &self.plan, calls);
         let admin = self.serve_admin(&services, http_stopped.clone());
         let socket = self.serve_socket(&services, http_stopped.clone());
         let public = self.serve_public(&services, http_stopped);
@@ -161,12 +166,16 @@ impl Daemon {
         if let Some(signaling) = self.signaling.take() {
             signaling.stop();
         }
+        let books = books.close_calls().await;
+        services.desk.events.end();
         // No request waits for anything of ours but the answer to a scrape.
         let _nobody_listens_any_more = stop_http.send(true);
         for http in admin.into_iter().chain(socket).chain([public]) {
             let _panicked_and_said_so = http.await;
         }
+        let last = books.stop().await;
         self.relays.stop();
+        last.write().await;
         if !self.store.close(STORE_TIMEOUT) {
             tracing::warn!("the storage did not take everything in time; it is checked at the next start");
         }
@@ -174,14 +183,14 @@ impl Daemon {
     }
 
     /// What the API works with. To be called once, when signaling runs.
-    fn services(&mut self, helm: &Arc<Helm>) -> Arc<Services> {
+    fn services(&mut self, helm: &Arc<Helm>, control: &Arc<RelayControl>) -> Arc<Services> {
         services::services(Parts {
             helm: Arc::clone(helm),
             store: self.store.clone(),
             kept: std::mem::take(&mut self.kept),
             minting: Arc::clone(&self.minting),
             state: Arc::clone(&self.state),
-            control: self.relays.control(),
+            control: Arc::clone(control),
             tokens: self.signaling.as_ref().and_then(SignalingSide::tokens).map(TokenJudge::new),
             random: self.random.fork(),
         })

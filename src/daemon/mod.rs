@@ -12,6 +12,7 @@ mod descriptors;
 mod dtls;
 mod entropy;
 mod error;
+mod keeper;
 mod life;
 pub mod log;
 mod relays;

@@ -37,7 +37,7 @@ pub(super) struct Parts {
     pub(super) kept: Kept,
     pub(super) minting: Arc<ArcSwap<Minting>>,
     pub(super) state: Arc<State>,
-    pub(super) control: RelayControl,
+    pub(super) control: Arc<RelayControl>,
     pub(super) helm: Arc<Helm>,
     pub(super) tokens: Option<TokenJudge>,
     pub(super) random: Random,
@@ -48,7 +48,7 @@ pub(super) fn services(parts: Parts) -> Arc<Services> {
     let Parts { store, kept, minting, state, control, helm, tokens, mut random } = parts;
     Arc::new(Services {
         store,
-        control: Arc::new(control),
+        control,
         steering: helm,
         sources: state,
         keys: ArcSwap::from_pointee(kept.keys),

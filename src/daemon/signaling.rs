@@ -2,7 +2,7 @@
 
 use crate::base::Random;
 use crate::config::Plan;
-use crate::http::signaling::{Door, Gate, LocalHub, Setup, Signaling};
+use crate::http::signaling::{CallNews, Door, Gate, LocalHub, Setup, Signaling};
 use crate::http::{KeySets, Pace, WebClient};
 use crate::metrics::Published;
 use crate::net::Clock;
@@ -10,6 +10,7 @@ use crate::signaling::Hub;
 use std::io;
 use std::sync::Arc;
 use tokio::runtime::Handle;
+use tokio::sync::mpsc;
 
 /// The running signaling side.
 #[derive(Debug)]
@@ -19,11 +20,15 @@ pub(super) struct SignalingSide {
 }
 
 impl SignalingSide {
-    /// Starts what the plan asks for. Needs the control runtime around it.
+    /// Starts what the plan asks for; calls are told to `news`. Needs the control runtime around it.
     ///
     /// # Errors
     /// Out of file descriptors, memory or threads; or the TLS library offers nothing.
-    pub(super) fn start(plan: &Plan, mut random: Random) -> io::Result<Option<Self>> {
+    pub(super) fn start(
+        plan: &Plan,
+        mut random: Random,
+        news: mpsc::Sender<CallNews>,
+    ) -> io::Result<Option<Self>> {
         if plan.public.signaling.is_none() {
             return Ok(None);
         }
@@ -44,8 +49,14 @@ impl SignalingSide {
         let clock = Clock::start();
         let hub = Hub::new(plan.hub_settings(), random.fork(), clock.now());
         let settings = plan.driver.clone();
-        let thread =
-            Signaling::start(Setup { settings, backend: Box::new(LocalHub::new(hub)), gate, random, clock })?;
+        let thread = Signaling::start(Setup {
+            settings,
+            backend: Box::new(LocalHub::new(hub)),
+            gate,
+            random,
+            clock,
+            news: Some(news),
+        })?;
         Ok(Some(Self { thread, tokens }))
     }
 

@@ -221,6 +221,8 @@ define! {
         "Signaling sessions begun; with those ended it gives the live ones, the resumable ones included.", [];
     SessionsClosed: Kind::Hidden, "turnstone_signaling_sessions_closed",
         "Signaling sessions that ended.", [];
+    CallNewsLost: Kind::Counter, "turnstone_call_records_lost_total",
+        "Beginnings and ends of calls that were not recorded, because too many came at once.", [];
     RoomsMade: Kind::Hidden, "turnstone_rooms_made",
         "Rooms made; with those removed it gives the live ones.", [];
     RoomsRemoved: Kind::Hidden, "turnstone_rooms_removed",
@@ -397,6 +399,11 @@ pub fn sessions_opened() -> CounterId {
 /// Counterpart of [`sessions_opened`].
 pub fn sessions_closed() -> CounterId {
     id(Slot::SessionsClosed, 0)
+}
+
+/// `turnstone_call_records_lost_total`
+pub fn call_news_lost() -> CounterId {
+    id(Slot::CallNewsLost, 0)
 }
 
 /// Counterpart of [`rooms_removed`]; the difference is `turnstone_rooms`.

@@ -55,6 +55,7 @@ async fn main() -> std::io::Result<()> {
         gate: Gate::Open,
         random: Random::seeded(port.into()),
         clock: Clock::start(),
+        news: None,
     })?;
     // The suites say `localhost`, which may be either.
     let ipv6 = TcpListener::bind((Ipv6Addr::LOCALHOST, port)).ok();

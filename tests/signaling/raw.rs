@@ -37,6 +37,7 @@ impl Server {
             gate: Gate::Open,
             random: Random::seeded(7),
             clock: Clock::start(),
+            news: None,
         })
         .expect("a thread");
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");

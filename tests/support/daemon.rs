@@ -183,7 +183,6 @@ impl Daemon {
 
     #[track_caller]
     fn await_readyz(&mut self, ready: u16) {
-        let daemon = self;
         let started = Instant::now();
         while self.try_get("/readyz").is_none_or(|(status, _)| status != ready) {
             if let Ok(Some(status)) = self.child.try_wait() {

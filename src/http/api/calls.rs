@@ -3,7 +3,7 @@
 use super::clock::{now, rfc3339};
 use super::times::{Range, range};
 use super::usage::{figures, word};
-use super::{Caller, Fields, Path, Shared, answer};
+use super::{Caller, Fields, Path, Shared, answer, session_json};
 use crate::auth::Scope;
 use crate::base::{Traffic, UnixTime};
 use crate::http::problem::Problem;
@@ -148,7 +148,9 @@ async fn show(State(services): State<Shared>, caller: Caller, Path(id): Path) ->
     let of_call = |session: &Session| session.call_id.as_deref() == Some(id.as_str());
     let seen = services.control.sessions(&of_call).await;
     call["missing_drivers"] = json!(seen.missing);
-    call["sessions"] = seen.sessions.iter().map(|(_, session)| session_json(session)).collect();
+    let now = services.control.now();
+    let told = seen.sessions.iter().map(|(driver, session)| session_json(*driver, session, now));
+    call["sessions"] = told.collect();
     Ok(answer::json(StatusCode::OK, &call))
 }
 
@@ -236,14 +238,6 @@ fn users(call: &LiveCall) -> impl Iterator<Item = &str> {
     };
     let members = members.iter().map(|member| &*member.user);
     std::iter::once(&*first.user).chain(second).chain(members)
-}
-
-fn session_json(session: &Session) -> Value {
-    let mut told = figures(&session.traffic);
-    told["subject"] = json!(*session.subject);
-    told["client"] = json!(session.client);
-    told["relayed"] = json!(session.relayed);
-    told
 }
 
 #[cfg(test)]

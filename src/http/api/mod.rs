@@ -22,6 +22,7 @@ mod minting;
 mod path;
 mod revocations;
 mod services;
+mod session_json;
 mod steering;
 #[cfg(test)]
 mod testing;
@@ -41,6 +42,7 @@ pub use minting::{MintSettings, Minting};
 pub(crate) use path::Path;
 pub use revocations::Orders;
 pub use services::{Coming, Control, Seen, Services};
+pub use session_json::session_json;
 pub use steering::{Fault, Reloaded, Steering};
 pub use usage::{HOURS_KEPT, MINUTES_KEPT};
 

@@ -3,6 +3,7 @@
 //! One turn: wait, read what came, take what the rest of the daemon sent, look at timers, then send. So what many
 //! clients say to one at a time leaves in one write.
 
+use super::CallNews;
 use super::arrivals::OPENINGS;
 use super::backend::Backend;
 use super::connection::{Connection, Ended, Wire};
@@ -11,7 +12,7 @@ use super::link::{Received, Scratch};
 use super::mailbox::{Door, Inbox};
 use super::settings::DriverSettings;
 use crate::base::{BudgetTable, Now, Random, Timestamp, Wheel};
-use crate::metrics::Published;
+use crate::metrics::{Published, call_news_lost};
 use crate::net::{Clock, Event, Poller};
 use crate::signaling::{Closing, Effect, SessionId};
 use crate::wire::websocket::write_close;
@@ -20,6 +21,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
+use tokio::sync::mpsc;
 
 /// Buckets for sources.
 const OPENING_BUCKETS: usize = 4096;
@@ -122,6 +124,7 @@ pub(super) struct Driver {
     /// The last sign of life that was asked for.
     pub(super) given: Arc<AtomicU64>,
     pub(super) is_stopping: bool,
+    news: Option<mpsc::Sender<CallNews>>,
 }
 
 /// What a driver is made of.
@@ -136,11 +139,12 @@ pub(super) struct Parts {
     pub(super) clock: Clock,
     pub(super) published: Arc<Published>,
     pub(super) given: Arc<AtomicU64>,
+    pub(super) news: Option<mpsc::Sender<CallNews>>,
 }
 
 impl Driver {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { settings, backend, gate, poller, door, inbox, mut random, clock, published, given } =
+        let Parts { settings, backend, gate, poller, door, inbox, mut random, clock, published, given, news } =
             parts;
         let mut hasher = || {
             let [a, b, c, d] = std::array::from_fn(|_| random.next_u64());
@@ -176,6 +180,7 @@ impl Driver {
             publish_at: now,
             given,
             is_stopping: false,
+            news,
         }
     }
 
@@ -336,10 +341,17 @@ impl Driver {
                     }
                 }
                 Effect::Verify { session, ack, token } => self.verify(now, session, ack, &token),
+                Effect::CallLive(call) if call.rev == 0 => self.tell(CallNews::Live(call)),
                 Effect::CallLive(_) => {}
-                Effect::CallEnded(call) => tracing::debug!(?call, "a call has ended"),
+                Effect::CallEnded(call) => self.tell(CallNews::Ended(call)),
                 Effect::Publish(_) => debug_assert!(false, "the bus is the backend's"),
             }
+        }
+    }
+
+    fn tell(&mut self, news: CallNews) {
+        if self.news.as_ref().is_some_and(|listener| listener.try_send(news).is_err()) {
+            self.common.backend.counters().increment(call_news_lost());
         }
     }
 

@@ -31,12 +31,13 @@ pub use settings::{DriverSettings, Namespace};
 use crate::base::Random;
 use crate::metrics::Published;
 use crate::net::{Clock, Poller};
-use crate::signaling;
+use crate::signaling::{self, CallRecord, LiveCall};
 use driver::{Driver, Parts};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use tokio::sync::mpsc;
 
 /// What the thread is made of.
 pub struct Setup {
@@ -50,6 +51,17 @@ pub struct Setup {
     pub random: Random,
     /// The common clock.
     pub clock: Clock,
+    /// Who hears of calls.
+    pub news: Option<mpsc::Sender<CallNews>>,
+}
+
+/// What becomes of calls. It is told without waiting; what finds the channel full is counted.
+#[derive(Clone, Debug)]
+pub enum CallNews {
+    /// One began; only of a hub that keeps them.
+    Live(Box<LiveCall>),
+    /// One is over.
+    Ended(Box<CallRecord>),
 }
 
 /// The most that one WebSocket can make the thread keep, in bytes, when messages have up to `message_bytes_max`: one that
@@ -87,7 +99,7 @@ impl Signaling {
         let (door, inbox) = Door::new(poller.waker());
         let last = door.try_reserve().map_err(|Busy| io::Error::other("a new queue has no place"))?;
         let published = Arc::<Published>::default();
-        let Setup { settings, backend, gate, random, clock } = setup;
+        let Setup { settings, backend, gate, random, clock, news } = setup;
         let beats = Beats::default();
         let given = Arc::clone(&beats.given);
         let (to_self, counters) = (door.clone(), Arc::clone(&published));
@@ -102,6 +114,7 @@ impl Signaling {
             clock,
             published: counters,
             given,
+            news,
         };
         let thread = std::thread::Builder::new()
             .name("signaling".to_owned())

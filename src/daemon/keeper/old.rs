@@ -1,0 +1,75 @@
+//! What is kept long enough goes, a little at a time.
+
+use super::Period;
+use crate::base::UnixTime;
+use crate::http::api::{HOURS_KEPT, MINUTES_KEPT};
+use crate::storage::records::{CallRow, DayPage, GapRow, HourPage, MinutePage, usage_range};
+use crate::storage::{Batch, Page, Record, Store, StoreError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How often it is looked for what is old.
+const EVERY: Duration = Duration::from_secs(3600);
+
+/// How long the wall clock must have run evenly before it is believed: one that is far ahead when the machine starts
+/// would take everything away.
+const EVEN_FOR: Duration = Duration::from_secs(600);
+
+/// What the two clocks may differ by within that time.
+const DRIFT_S: u64 = 5;
+
+/// Records that are read in one go.
+const AT_ONCE: usize = 128;
+
+#[derive(Debug)]
+pub(super) struct Old {
+    store: Store,
+    retention: Duration,
+    /// Both clocks when they were compared first.
+    even_since: (UnixTime, Instant),
+    due: Duration,
+}
+
+impl Old {
+    pub(super) fn new(store: Store, retention: Duration) -> Self {
+        Self { store, retention, even_since: (super::now(), Instant::now()), due: EVEN_FOR }
+    }
+
+    /// Takes away what is old, when it is time for that.
+    pub(super) fn look(&mut self, now: UnixTime) {
+        let (unix, at) = self.even_since;
+        let passed = at.elapsed();
+        if now.0.abs_diff(unix.0 + passed.as_secs()) > DRIFT_S {
+            (self.even_since, self.due) = ((now, Instant::now()), EVEN_FOR);
+        } else if passed >= self.due {
+            self.due = passed + EVERY;
+            let (store, retention) = (self.store.clone(), self.retention);
+            tokio::spawn(async move {
+                // A store that takes nothing has said so elsewhere.
+                let _tried_again_in_an_hour = take_away(&store, now, retention).await;
+            });
+        }
+    }
+}
+
+/// Minutes and hours have their own time, all else has `retention`.
+pub(super) async fn take_away(store: &Store, now: UnixTime, retention: Duration) -> Result<(), StoreError> {
+    let before = |kept: Duration| UnixTime(now.0.saturating_sub(kept.as_secs()));
+    let pages = |period, kept| usage_range(period, UnixTime(0), before(kept), None, AT_ONCE);
+    take::<MinutePage>(store, pages(Period::Minute, MINUTES_KEPT)).await?;
+    take::<HourPage>(store, pages(Period::Hour, HOURS_KEPT)).await?;
+    take::<DayPage>(store, pages(Period::Day, retention)).await?;
+    take::<GapRow>(store, GapRow::before(before(retention), AT_ONCE)).await?;
+    take::<CallRow>(store, CallRow::range(UnixTime(0), before(retention), None, AT_ONCE)).await
+}
+
+async fn take<R: Record>(store: &Store, range: Page) -> Result<(), StoreError> {
+    loop {
+        let found = store.page::<R>(range.clone()).await?;
+        if found.is_empty() {
+            return Ok(());
+        }
+        let batch = found.iter().fold(Batch::new(), |batch, record| batch.delete(record.key()));
+        store.commit(batch).await?;
+    }
+}
