@@ -12,6 +12,7 @@
 //! - [`Authenticator`] judges a request, [`StoredUser`] is a static user that the config does not know.
 //! - [`Revocations`] are credentials that are void before their time.
 //! - [`ApiKeys`] are the keys of the HTTP API.
+//! - [`user_name`] and [`user_password`] say what a static user may be called, and its password.
 //! - [`token`] judges the tokens of signaling clients.
 #![forbid(unsafe_code)]
 
@@ -30,6 +31,7 @@ mod revocations;
 mod settings;
 mod stored_user;
 pub mod token;
+mod user_text;
 
 pub use api_key::{API_KEY_PREFIX, ApiKey, ApiKeyHash, ApiKeys, Scope, api_key_text};
 pub use authenticator::{AuthFailure, Authenticator, CredentialId, Identity};
@@ -45,3 +47,4 @@ pub use password::Variant;
 pub use revocations::{Claimed, Revocation, Revocations, Target};
 pub use settings::{Secret, Settings};
 pub use stored_user::StoredUser;
+pub use user_text::{BadText, user_name, user_password};

@@ -5,7 +5,7 @@ use super::report::Report;
 use super::secrets::{check_count, check_length};
 use super::tokens;
 use super::tree::join;
-use crate::auth::{Secret, Settings};
+use crate::auth::{Secret, Settings, user_name, user_password};
 use precis_profiles::OpaqueString;
 use precis_profiles::precis_core::profile::PrecisFastInvocation;
 use std::collections::BTreeMap;
@@ -105,41 +105,6 @@ fn users(users: BTreeMap<String, Secret>, report: &mut Report) -> BTreeMap<Strin
     prepared
 }
 
-type Refused = (&'static str, &'static str);
-
-/// The name as it is compared on the wire (RFC 8489 section 14.3: at most 508 bytes).
-fn user_name(name: &str) -> Result<String, Refused> {
-    if name.is_empty() {
-        return Err(("the user name is empty", "write name = \"password\""));
-    }
-    if name.chars().any(char::is_control) {
-        return Err(("the user name has a control character", "write printable characters only"));
-    }
-    let looks_timed = name
-        .split_once(':')
-        .is_some_and(|(expiry, _)| !expiry.is_empty() && expiry.bytes().all(|b| b.is_ascii_digit()));
-    if looks_timed {
-        let help = "choose a name that does not begin with digits and a colon";
-        return Err(("the name looks like a time-limited credential", help));
-    }
-    let prepared = OpaqueString::enforce(name).map_err(|_| {
-        ("the name has a character that OpaqueString (RFC 8265) forbids", "use letters and digits")
-    })?;
-    if prepared.len() > NAME_MAX_BYTES {
-        return Err(("the user name is longer than 508 bytes", "choose a shorter one"));
-    }
-    Ok(prepared.into_owned())
-}
-
-fn user_password(password: &str) -> Result<Secret, Refused> {
-    if password.is_empty() {
-        return Err(("the password is empty", "write name = \"password\""));
-    }
-    OpaqueString::enforce(password).map(Secret::new).map_err(|_| {
-        ("the password has a character that OpaqueString (RFC 8265) forbids", "use printable characters")
-    })
-}
-
 fn somebody_can_log_in(auth: &Auth, report: &mut Report) {
     let has_secrets = report.is_given("auth.secrets") || report.is_given("auth.secrets_file");
     let has_users = !auth.users.is_empty() || report.has_error("auth.users");
@@ -160,6 +125,3 @@ fn lifetimes(auth: &Auth, report: &mut Report) {
         report.error_at(key, "`auth.ttl` is longer than `auth.max_ttl`", "raise max_ttl, or lower ttl");
     }
 }
-
-/// RFC 8489 section 14.3: a user name is shorter than 509 bytes.
-const NAME_MAX_BYTES: usize = 508;

@@ -147,6 +147,8 @@ impl Plan {
             per_key: self.mints.per_key,
             per_subject: self.mints.per_user,
             per_source: self.mints.per_source,
+            realm: self.auth.realm.clone(),
+            config_users: self.auth.users.keys().cloned().collect(),
         }
     }
 

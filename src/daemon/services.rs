@@ -4,7 +4,7 @@ use super::control::{Credentials, RelayControl};
 use super::state::State;
 use super::steering::Helm;
 use crate::base::Random;
-use crate::http::api::{Desk, Ids, Kept, Minting, Orders, Services, TokenJudge};
+use crate::http::api::{Desk, Ids, Kept, Minting, Orders, Services, TokenJudge, Users};
 use crate::storage::{Probe, Store, StoreError, StoreSettings};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub(super) fn open(settings: &StoreSettings) -> (Store, Option<String>) {
 
 /// Whom drivers let in and whom not, from the first client on.
 pub(super) fn credentials(kept: &Kept) -> Credentials {
-    Credentials { users: Vec::new(), revocations: Arc::new(kept.revocations_in_force()) }
+    Credentials { users: kept.stored_users(), revocations: Arc::new(kept.revocations_in_force()) }
 }
 
 /// What is there for the API.
@@ -56,6 +56,7 @@ pub(super) fn services(parts: Parts) -> Arc<Services> {
         minting,
         revocations: Orders::new(kept.revocations),
         desk: Arc::new(Desk::new(random.next_u64())),
+        users: Users::new(kept.users),
         ids: Ids::new(random),
     })
 }

@@ -97,6 +97,13 @@ impl Problem {
         Self::new(StatusCode::UNAUTHORIZED, code, why, "ask the server that logs users in for a fresh token")
     }
 
+    /// It is durable, and not everywhere in force yet.
+    pub(crate) fn worker_busy() -> Self {
+        let message = "it is durable, and a relay worker could not be told within a second";
+        let hint = "it holds there once the worker moves again; `turnstone status` says how it is";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "worker_busy", message, hint).applied(false)
+    }
+
     /// It cannot be done beside what is there.
     pub(crate) fn conflict(code: &'static str, message: impl Into<Text>, hint: impl Into<Text>) -> Self {
         Self::new(StatusCode::CONFLICT, code, message, hint)

@@ -2,8 +2,9 @@
 
 use super::keys::KEYS_MAX;
 use super::revocations::{self, ORDERS_MAX};
-use crate::auth::{ApiKeys, Revocations};
-use crate::storage::records::{ApiKeyRecord, RevocationRecord};
+use super::users::USERS_MAX;
+use crate::auth::{ApiKeys, Revocations, StoredUser};
+use crate::storage::records::{ApiKeyRecord, RevocationRecord, UserRecord};
 use crate::storage::{Key, Page, Record, Store, StoreError};
 use std::sync::mpsc;
 
@@ -14,6 +15,8 @@ pub struct Kept {
     pub keys: ApiKeys,
     /// For [`super::Orders`].
     pub revocations: Vec<RevocationRecord>,
+    /// For [`super::Users`].
+    pub users: Vec<UserRecord>,
 }
 
 impl Kept {
@@ -24,7 +27,12 @@ impl Kept {
     pub fn read(store: &Store) -> Result<Self, StoreError> {
         let keys = all::<ApiKeyRecord>(store, KEYS_MAX)?;
         let keys = keys.iter().filter_map(ApiKeyRecord::entry).collect();
-        Ok(Self { keys, revocations: all(store, ORDERS_MAX)? })
+        Ok(Self { keys, revocations: all(store, ORDERS_MAX)?, users: all(store, USERS_MAX)? })
+    }
+
+    /// Static users beside those of the config, for doors that are about to open.
+    pub fn stored_users(&self) -> Vec<StoredUser> {
+        self.users.iter().filter_map(UserRecord::user).collect()
     }
 
     /// What credentials are judged by, for doors that are about to open.

@@ -9,6 +9,7 @@ use crate::base::{Transport, UnixTime, subscriber};
 use crate::http::problem::Problem;
 use crate::signaling::Advertised;
 use axum::http::StatusCode;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,10 @@ pub struct MintSettings {
     pub per_subject: Option<u32>,
     /// Credentials a second that users at one source ask for with their tokens; and refusals of bad keys and tokens.
     pub per_source: Option<u32>,
+    /// REALM of every challenge, for which keys of users are made.
+    pub realm: String,
+    /// Names of the users that the config knows.
+    pub config_users: BTreeSet<String>,
 }
 
 /// What credentials are minted by. A reload brings another one.
@@ -43,6 +48,8 @@ pub struct Minting {
     per_source: Limiter,
     /// Bad keys and tokens of one source.
     guesses: Limiter,
+    realm: String,
+    config_users: BTreeSet<String>,
 }
 
 #[derive(Debug)]
@@ -91,12 +98,28 @@ impl Minting {
             per_subject: Limiter::new(settings.per_subject),
             per_source: Limiter::new(settings.per_source),
             guesses: Limiter::new(settings.per_source),
+            realm: settings.realm.clone(),
+            config_users: settings.config_users.clone(),
         }
     }
 
     /// The longest lifetime of a credential: for so long a revocation has something to refuse.
     pub(super) fn max_ttl_s(&self) -> u64 {
         self.max_ttl_s
+    }
+
+    /// For which keys of users are made.
+    pub(super) fn realm(&self) -> &str {
+        &self.realm
+    }
+
+    /// Names of the users that the config knows.
+    pub(super) fn config_users(&self) -> impl Iterator<Item = &str> {
+        self.config_users.iter().map(String::as_str)
+    }
+
+    pub(super) fn is_config_user(&self, name: &str) -> bool {
+        self.config_users.contains(name)
     }
 
     /// Counts a bad key or token of a source; refuses once it is one too many.

@@ -28,6 +28,7 @@ mod steering;
 mod testing;
 mod times;
 mod usage;
+mod users;
 
 pub(crate) use caller::Caller;
 pub use caller::TokenJudge;
@@ -45,6 +46,7 @@ pub use services::{Coming, Control, Seen, Services};
 pub use session_json::session_json;
 pub use steering::{Fault, Reloaded, Steering};
 pub use usage::{HOURS_KEPT, MINUTES_KEPT};
+pub use users::Users;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -61,13 +63,15 @@ pub(crate) type Shared = Arc<Services>;
 /// Routes for apps: `http.public` and `tls` doors.
 pub(crate) fn public_routes(services: &Shared) -> Router {
     let routes = Router::new().merge(ice_servers::routes()).merge(facades::routes());
-    routes.layer(from_fn_with_state(services.clone(), caller::identify)).with_state(services.clone())
+    let routes = routes.layer(from_fn_with_state(services.clone(), caller::identify));
+    routes.with_state(services.clone())
 }
 
 /// Routes for operators on `http.admin`, where a caller needs an API key.
 pub(crate) fn admin_routes(services: &Shared) -> Router {
     let routes = operators();
-    routes.layer(from_fn_with_state(services.clone(), caller::identify)).with_state(services.clone())
+    let routes = routes.layer(from_fn_with_state(services.clone(), caller::identify));
+    routes.with_state(services.clone())
 }
 
 /// The same routes, and those of the command line alone, on the admin socket: who can open it may do everything.
@@ -84,4 +88,5 @@ fn operators() -> Router<Shared> {
         .merge(usage::routes())
         .merge(events::routes())
         .merge(calls::routes())
+        .merge(users::routes())
 }

@@ -176,11 +176,7 @@ async fn wanted(services: &Shared, body: Body) -> Result<RevocationRecord, Probl
 fn settled(changed: Changed) -> Result<usize, Problem> {
     let everywhere = changed.ended.is_some();
     changed.written.map_err(|error| Problem::from(error).applied(everywhere))?;
-    changed.ended.ok_or_else(|| {
-        let message = "it is durable, and a relay worker could not be told within a second";
-        let hint = "it holds there as soon as the worker moves again; `turnstone status` says how it is";
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "worker_busy", message, hint).applied(false)
-    })
+    changed.ended.ok_or_else(Problem::worker_busy)
 }
 
 fn told(record: &RevocationRecord) -> Value {

@@ -1,6 +1,6 @@
 //! What the API works with.
 
-use super::{Desk, Ids, Minting, Orders, Steering, TokenJudge};
+use super::{Desk, Ids, Minting, Orders, Steering, TokenJudge, Users};
 use crate::auth::{ApiKeys, Revocations, StoredUser};
 use crate::base::{Now, UnixTime};
 use crate::http::Sources;
@@ -70,6 +70,8 @@ pub struct Services {
     pub minting: Arc<ArcSwap<Minting>>,
     /// Credentials that are void before their time.
     pub revocations: Orders,
+    /// Static users that the config does not know.
+    pub users: Users,
     /// Where ids and new keys come from.
     pub ids: Ids,
     /// The books, and what happens.

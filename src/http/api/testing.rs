@@ -98,6 +98,13 @@ impl Steering for Anchored {
     }
 }
 
+impl Noted {
+    /// The users that were told last.
+    pub(super) fn user_names(&self) -> Vec<String> {
+        self.users.lock().expect("no test panics in it").iter().map(|user| user.name().to_owned()).collect()
+    }
+}
+
 /// The API on three ports of loopback. Needs a runtime around it.
 pub(super) struct Api {
     pub(super) services: Shared,
@@ -131,6 +138,7 @@ impl Api {
             tokens: Some(TokenJudge::new(key_sets())),
             minting: Arc::new(ArcSwap::from_pointee(Minting::new(&mint_settings()))),
             revocations: Orders::new(kept.revocations),
+            users: Users::new(kept.users),
             ids: Ids::new(Random::seeded(7)),
             desk: Arc::new(Desk::new(0)),
         });
@@ -177,6 +185,8 @@ pub(super) fn mint_settings() -> MintSettings {
         per_key: None,
         per_subject: None,
         per_source: None,
+        realm: "turn".into(),
+        config_users: ["bob".to_owned()].into(),
     }
 }
 

@@ -5,12 +5,14 @@ mod calls;
 mod live_calls;
 mod revocation;
 mod usage;
+mod user;
 
 pub use api_key::ApiKeyRecord;
 pub use calls::{CallParty, CallRow, PartyStats, PartyTraffic};
 pub use live_calls::live_call_key;
 pub use revocation::RevocationRecord;
 pub use usage::{DayPage, GapRow, HourPage, MinutePage, RunRow, put_page, usage_range};
+pub use user::UserRecord;
 
 /// Two digits a byte.
 fn hex(bytes: &[u8]) -> String {
