@@ -10,17 +10,53 @@ pub(super) enum Route {
     Healthz,
     Readyz,
     Metrics,
+    OpenApi,
+    ApiKeys,
+    Users,
+    Revocations,
+    Sessions,
+    Usage,
+    Calls,
+    Events,
     Other,
 }
 
 impl Route {
-    const ALL: [Self; 4] = [Self::Healthz, Self::Readyz, Self::Metrics, Self::Other];
+    const ALL: [Self; 12] = [
+        Self::Healthz,
+        Self::Readyz,
+        Self::Metrics,
+        Self::OpenApi,
+        Self::ApiKeys,
+        Self::Users,
+        Self::Revocations,
+        Self::Sessions,
+        Self::Usage,
+        Self::Calls,
+        Self::Events,
+        Self::Other,
+    ];
 
     pub(super) fn of(path: &str) -> Self {
         match path {
             "/healthz" => Self::Healthz,
             "/readyz" => Self::Readyz,
             "/metrics" => Self::Metrics,
+            "/openapi.json" => Self::OpenApi,
+            path => path.strip_prefix("/v1/").map_or(Self::Other, Self::of_api),
+        }
+    }
+
+    /// By the first word behind `/v1/`.
+    fn of_api(path: &str) -> Self {
+        match path.split('/').next().unwrap_or_default() {
+            "api-keys" => Self::ApiKeys,
+            "users" => Self::Users,
+            "revocations" | "credentials" => Self::Revocations,
+            "sessions" => Self::Sessions,
+            "usage" => Self::Usage,
+            "calls" => Self::Calls,
+            "events" => Self::Events,
             _ => Self::Other,
         }
     }
@@ -30,6 +66,14 @@ impl Route {
             Self::Healthz => "healthz",
             Self::Readyz => "readyz",
             Self::Metrics => "metrics",
+            Self::OpenApi => "openapi",
+            Self::ApiKeys => "api_keys",
+            Self::Users => "users",
+            Self::Revocations => "revocations",
+            Self::Sessions => "sessions",
+            Self::Usage => "usage",
+            Self::Calls => "calls",
+            Self::Events => "events",
             Self::Other => "other",
         }
     }
@@ -88,6 +132,11 @@ mod tests {
         }
         for route in [Route::Healthz, Route::Readyz, Route::Metrics] {
             assert_eq!(Route::of(&format!("/{}", route.label())), route);
+        }
+        for route in ["api-keys", "users", "revocations", "sessions", "usage", "calls", "events"] {
+            for path in [format!("/v1/{route}"), format!("/v1/{route}/x%00/y")] {
+                assert_eq!(Route::of(&path).label(), route.replace('-', "_"));
+            }
         }
     }
 }

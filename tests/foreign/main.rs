@@ -13,5 +13,6 @@ mod world;
 mod coturn;
 mod nat;
 mod natdiscovery;
+mod openapi;
 mod turn_crate;
 mod turn_proto;

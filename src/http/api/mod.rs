@@ -19,6 +19,7 @@ mod keys;
 mod limiter;
 mod mint_counts;
 mod minting;
+mod openapi;
 mod path;
 mod revocations;
 mod services;
@@ -64,14 +65,14 @@ pub(crate) type Shared = Arc<Services>;
 pub(crate) fn public_routes(services: &Shared) -> Router {
     let routes = Router::new().merge(ice_servers::routes()).merge(facades::routes());
     let routes = routes.layer(from_fn_with_state(services.clone(), caller::identify));
-    routes.with_state(services.clone())
+    routes.merge(openapi::routes()).with_state(services.clone())
 }
 
 /// Routes for operators on `http.admin`, where a caller needs an API key.
 pub(crate) fn admin_routes(services: &Shared) -> Router {
     let routes = operators();
     let routes = routes.layer(from_fn_with_state(services.clone(), caller::identify));
-    routes.with_state(services.clone())
+    routes.merge(openapi::routes()).with_state(services.clone())
 }
 
 /// The same routes, and those of the command line alone, on the admin socket: who can open it may do everything.
