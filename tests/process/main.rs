@@ -24,6 +24,7 @@ mod dtls;
 mod example;
 mod hostile;
 mod metrics;
+mod minting;
 mod network;
 mod polling;
 mod public;

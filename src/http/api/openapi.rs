@@ -93,7 +93,8 @@ mod tests {
                 let answer = ask(address, "BREW", &concrete, &[&key], "").await;
                 let allowed = answer.head.lines().find_map(|line| line.strip_prefix("allow: "));
                 let allowed = allowed.unwrap_or_default().split(',').map(str::trim);
-                let allowed: BTreeSet<_> = allowed.filter(|method| !method.is_empty() && *method != "head").collect();
+                let allowed: BTreeSet<_> =
+                    allowed.filter(|method| !method.is_empty() && *method != "head").collect();
                 assert_eq!(allowed, expected, "{path} at {door}: {}", answer.status);
             }
         }
@@ -114,7 +115,9 @@ mod tests {
         let mut bodies = 0;
         for (path, item) in document["paths"].as_object().expect("paths") {
             for (method, operation) in item.as_object().expect("operations") {
-                for content in operation["requestBody"]["content"].as_object().into_iter().flat_map(Map::values) {
+                for content in
+                    operation["requestBody"]["content"].as_object().into_iter().flat_map(Map::values)
+                {
                     bodies += 1;
                     has_ranges(&document, &content["schema"], &format!("{method} {path}"));
                 }
