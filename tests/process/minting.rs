@@ -35,7 +35,8 @@ impl Api {
 
     /// The line with a new key of this scope.
     fn key(&self, scope: &str) -> String {
-        let (status, made) = self.operator("POST", "/v1/api-keys", &json!({ "name": "t", "scopes": [scope] }).to_string());
+        let (status, made) =
+            self.operator("POST", "/v1/api-keys", &json!({ "name": "t", "scopes": [scope] }).to_string());
         assert_eq!(status, 201, "{made}");
         format!("Authorization: Bearer {}", made["key"].as_str().unwrap())
     }
@@ -50,10 +51,18 @@ impl Api {
     }
 }
 
-fn ask(mut stream: impl Read + Write, method: &str, path: &str, lines: &[&str], body: &str) -> (u16, String, Value) {
+fn ask(
+    mut stream: impl Read + Write,
+    method: &str,
+    path: &str,
+    lines: &[&str],
+    body: &str,
+) -> (u16, String, Value) {
     let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
     let length = body.len();
-    let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n{lines}\r\n");
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n{lines}\r\n"
+    );
     stream.write_all((head + body).as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
@@ -72,7 +81,8 @@ fn a_minted_credential_relays_until_it_is_revoked_and_a_ban_outlives_the_daemon(
     let config = Config { storage: storage.path().display().to_string(), ..Config::default() };
     let mut api = Api::start(config.clone());
     let key = api.key("mint");
-    let (alice, carol) = (api.mint(&key, json!({ "user": "alice2" })), api.mint(&key, json!({ "user": "carol" })));
+    let (alice, carol) =
+        (api.mint(&key, json!({ "user": "alice2" })), api.mint(&key, json!({ "user": "carol" })));
     let (mut hers, mut others) = (of(&api, &alice), of(&api, &carol));
     hers.allocate();
     others.allocate();
@@ -122,15 +132,22 @@ fn pages_of_allowed_origins_may_mint_and_others_may_not() {
     let api = Api::start(Config { sections, ..Config::default() });
     let key = api.key("mint");
     let (own, foreign) = (format!("Origin: {PAGE}"), "Origin: https://evil.example");
-    let preflight = [&*own, "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: authorization"];
+    let preflight =
+        [&*own, "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: authorization"];
     let (status, head, _) = api.public("OPTIONS", ICE_SERVERS, &preflight, "");
     assert_eq!(status, 204, "{head}");
-    for line in [&*format!("access-control-allow-origin: {PAGE}"), "access-control-allow-headers: content-type, authorization"] {
+    for line in [
+        &*format!("access-control-allow-origin: {PAGE}"),
+        "access-control-allow-headers: content-type, authorization",
+    ] {
         assert!(head.contains(line), "no {line} in {head}");
     }
     let (status, head, _) = api.public("POST", ICE_SERVERS, &[&own, &key], "");
     assert_eq!(status, 201, "{head}");
-    assert!(head.contains(&format!("access-control-allow-origin: {PAGE}")) && head.contains("cache-control: no-store"));
+    assert!(
+        head.contains(&format!("access-control-allow-origin: {PAGE}"))
+            && head.contains("cache-control: no-store")
+    );
     for method in ["OPTIONS", "POST"] {
         let (status, head, refused) = api.public(method, ICE_SERVERS, &[foreign, &key], "");
         assert_eq!((status, &refused["code"]), (403, &json!("forbidden")), "{method}");
@@ -145,7 +162,10 @@ fn urls_are_those_of_doors_and_bad_keys_have_to_wait() {
     let (_, _, made) = api.public("POST", ICE_SERVERS, &[&key], "");
     let server = api.daemon.server;
     let urls = json!([format!("turn:{server}?transport=udp"), format!("turn:{server}?transport=tcp")]);
-    assert_eq!((&made["iceServers"][0]["urls"], &made["iceServers"][1]["urls"]), (&json!([format!("stun:{server}")]), &urls));
+    assert_eq!(
+        (&made["iceServers"][0]["urls"], &made["iceServers"][1]["urls"]),
+        (&json!([format!("stun:{server}")]), &urls)
+    );
     let refused = (0..100).map(|_| api.public("POST", ICE_SERVERS, &["Authorization: Bearer tsk_x"], ""));
     let statuses: Vec<_> = refused.take_while(|(status, ..)| *status == 401).collect();
     assert!((4..100).contains(&statuses.len()), "{}", statuses.len());
