@@ -289,6 +289,8 @@ section! {
         open_rooms: bool = true;
         /// How long a session waits for its client to come back.
         recovery_window: Duration = Duration::from_secs(120);
+        /// How long stored messages are kept.
+        message_retention: Duration = Duration::from_secs(365 * 86_400);
         /// How often a client is asked whether it is there.
         ping_interval: Duration = Duration::from_secs(25);
         /// How long it may take to answer.

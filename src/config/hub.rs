@@ -5,7 +5,7 @@ use super::report::Report;
 use super::text::{Refusal, TextSetting};
 use super::units::EventRate;
 use crate::base::Rate;
-use crate::http::signaling::{DriverSettings, Namespace};
+use crate::http::signaling::{DriverSettings, Namespace, Retention};
 use crate::signaling::{
     self, BusyPolicy, CallSettings, GROUP_MEMBERS_HARD_MAX, KindRates, LogSettings, PresenceSettings, Rates,
     RoomSettings, Scope, Settings,
@@ -112,6 +112,8 @@ fn durations(signaling: &Signaling, report: &mut Report) {
     let Calls { ring, connect, grace, max_duration, .. } = &signaling.calls;
     let window = secs(1)..=secs(3600);
     within("signaling.recovery_window", signaling.recovery_window, window, "\"1s\" to \"1h\"");
+    let kept = secs(3600)..=secs(3650 * 86_400);
+    within("signaling.message_retention", signaling.message_retention, kept, "\"1h\" to \"3650d\"");
     // A long poll is answered with a ping at the latest, and public HTTP waits for answers only so long.
     within("signaling.ping_interval", signaling.ping_interval, secs(1)..=secs(50), "\"1s\" to \"50s\"");
     within("signaling.ping_timeout", signaling.ping_timeout, secs(1)..=secs(120), "\"1s\" to \"2m\"");
@@ -178,6 +180,7 @@ pub(super) fn driver(signaling: &Signaling) -> DriverSettings {
         ping_timeout: signaling.ping_timeout,
         message_bytes_max: u32::try_from(signaling.max_message.0).unwrap_or(u32::MAX),
         namespaces: signaling.namespaces.iter().map(namespace).collect(),
+        retention: Retention { age: signaling.message_retention, ..Retention::default() },
         ..DriverSettings::default()
     }
 }

@@ -146,7 +146,8 @@ impl Daemon {
     pub async fn serve(mut self, reread: &mut Reread<'_>) -> io::Result<Ending> {
         let mut signals = Signals::new()?;
         let (news, calls) = mpsc::channel(keeper::NEWS_MAX);
-        self.signaling = SignalingSide::start(&self.plan, self.random.fork(), news)?;
+        let store = self.store.clone();
+        self.signaling = SignalingSide::start(&self.plan, self.random.fork(), store, news)?;
         if let Some(signaling) = &self.signaling {
             self.state.signaling(signaling.published());
         }

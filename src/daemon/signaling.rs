@@ -2,11 +2,12 @@
 
 use crate::base::Random;
 use crate::config::Plan;
-use crate::http::signaling::{CallNews, Door, Gate, LocalHub, Setup, Signaling};
+use crate::http::signaling::{CallNews, Door, Gate, Keeping, LocalHub, Setup, Signaling};
 use crate::http::{KeySets, Pace, WebClient};
 use crate::metrics::Published;
 use crate::net::Clock;
 use crate::signaling::Hub;
+use crate::storage::Store;
 use std::io;
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -27,6 +28,7 @@ impl SignalingSide {
     pub(super) fn start(
         plan: &Plan,
         mut random: Random,
+        store: Store,
         news: mpsc::Sender<CallNews>,
     ) -> io::Result<Option<Self>> {
         if plan.public.signaling.is_none() {
@@ -56,6 +58,7 @@ impl SignalingSide {
             random,
             clock,
             news: Some(news),
+            keeping: Some(Keeping { store, runtime: Handle::current() }),
         })?;
         Ok(Some(Self { thread, tokens }))
     }

@@ -366,6 +366,8 @@ label! {
         Duplicate = "duplicate",
         /// A group call has no place left.
         RoomFull = "room_full",
+        /// Storage takes nothing now.
+        Unavailable = "unavailable",
         /// Our own fault.
         Internal = "internal",
     }

@@ -142,8 +142,25 @@ pub struct Say {
     pub attachments: Option<Box<str>>,
     /// The client's own name for it.
     pub client_ref: Option<Box<str>>,
+    /// It is to outlive the daemon.
+    pub store: bool,
     /// For the answer.
     pub request: Request,
+}
+
+impl Say {
+    /// About what it takes while it waits.
+    pub(super) fn bytes(&self) -> usize {
+        let attachments = self.attachments.as_deref().map_or(0, str::len);
+        2 * (self.body.len() + attachments) + 512
+    }
+
+    /// Whether both are one message, which its sender sent again under its name.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.client_ref.is_some()
+            && self.client_ref == other.client_ref
+            && self.party.user == other.party.user
+    }
 }
 
 /// To whom a client speaks.

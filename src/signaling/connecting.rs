@@ -196,6 +196,7 @@ impl Hub {
             has_expired: false,
             has_notice: false,
             verifying: 0,
+            asking: 0,
             lost_at: Timestamp::ZERO,
             heard_at: now.at,
             window: None,

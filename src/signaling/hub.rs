@@ -4,19 +4,24 @@ use super::answers::Awaited;
 use super::bus::{Deliver, Message, Origin, To};
 use super::call::{CallRecord, Calls, LiveCall};
 use super::clock::Clock;
+use super::json::Object;
+use super::keep::{Deed, SentBefore, UnderWay};
 use super::limits::{SourceBudgets, hasher};
 use super::pairs::Pairs;
 use super::people::People;
+use super::reading::Cursors;
 use super::rooms::Rooms;
 use super::session::Sessions;
+use super::shelves::Shelves;
 use super::town::Town;
 use super::{Class, Push, SessionId, Settings};
 use crate::base::{Now, Random, Timestamp, Wheel};
 use crate::metrics::CounterSet;
+use ahash::RandomState;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +47,13 @@ pub struct Hub {
     /// Bytes of all messages that are kept.
     pub(super) talk_bytes: usize,
     pub(super) calls: Calls,
+    /// There is a storage.
+    pub(super) keeps: bool,
+    pub(super) shelves: Shelves,
+    pub(super) cursors: Cursors,
+    pub(super) under_way: UnderWay,
+    /// Answers of messages that were stored shortly before the start, by user and `client_ref`.
+    pub(super) sent_earlier: HashMap<(Arc<str>, Box<str>), Box<str>, RandomState>,
     pub(super) source_budgets: SourceBudgets,
     pub(super) timers: Wheel<Timer, TICK_NANOS>,
     pub(super) effects: VecDeque<Effect>,
@@ -77,6 +89,13 @@ pub enum Effect {
     },
     /// Put it on the bus; with one node, hand it to [`Hub::on_bus`] before anything else.
     Publish(Message),
+    /// Have storage do this, and call [`Hub::on_stored`] under its number.
+    Store {
+        /// Names the deed.
+        number: u64,
+        /// What to do.
+        deed: Deed,
+    },
     /// How a live call stands now; only of a hub that keeps ([`Hub::keep`]), and never after its end.
     CallLive(Box<LiveCall>),
     /// A call is over.
@@ -113,6 +132,10 @@ pub(super) enum Timer {
     Room(u32),
     /// A pair may be idle.
     Pair(u32),
+    /// A conversation may be idle.
+    Shelf(u32),
+    /// Messages of before the start are no more sent again.
+    SentEarlier,
     /// Somebody stopped typing without saying so.
     Typing(SessionId, u32),
     /// The interval of coalescing events.
@@ -149,6 +172,11 @@ impl Hub {
             next_number: 0,
             town,
             pairs: Pairs::new(&hasher),
+            keeps: false,
+            shelves: Shelves::new(&hasher),
+            cursors: Cursors::new(),
+            under_way: UnderWay::default(),
+            sent_earlier: HashMap::with_hasher(hasher.clone()),
             talk_bytes: 0,
             calls: Calls::new(settings.calls.clone(), random.fork(), now.at),
             source_budgets: SourceBudgets::new(&settings.rates, &mut random),
@@ -166,11 +194,20 @@ impl Hub {
 
     /// There is a storage: what is to outlive the daemon leaves as effects from now on.
     pub fn keep(&mut self) {
+        self.keeps = true;
         self.calls.keep_live_calls();
     }
 
     /// Takes over what was kept when the daemon ended; before the first client comes.
-    pub fn restore(&mut self, now: Now, calls: Vec<LiveCall>) {
+    ///
+    /// `sent`: messages that were stored within the time of [`super::MessageSettings::client_ref`].
+    pub fn restore(&mut self, now: Now, calls: Vec<LiveCall>, sent: Vec<SentBefore>) {
+        for message in sent {
+            let SentBefore { user, client_ref, id, seq, at_ms } = message;
+            let answer = Object::new().text("id", &id).number("seq", seq).number("at", at_ms).finish();
+            self.sent_earlier.insert((Arc::from(user), client_ref), answer);
+        }
+        self.timers.schedule(now.at.after(self.settings.messages.client_ref), Timer::SentEarlier);
         self.calls.restore(now, calls);
         self.take_outputs();
     }

@@ -117,6 +117,9 @@ impl Hub {
         }
         let answer = self.describe(place);
         self.publish(Message::Answer { request, result: Ok(answer) });
+        if let Some(user) = self.user_of(id).filter(|_| self.keeps) {
+            self.meet_room(&user, name);
+        }
         self.tell_room(place, "room:joined", id);
         Ok(())
     }

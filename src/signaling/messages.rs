@@ -1,10 +1,12 @@
-//! Messages between users and in rooms. They live in memory: what nobody gets is gone.
+//! Messages between users and in rooms. Those that are not stored live in memory: what nobody gets is gone.
 
-use super::bus::{Deliver, Goal, Message, Say};
+use super::bus::{Goal, Message, Say};
 use super::hub::{Reply, Timer};
-use super::json::{Object, done};
+use super::json::Object;
+use super::keep::{Conversation, Unstored};
 use super::payload::{Payload, at_most, bad, required};
 use super::people::Ref;
+use super::talk::Talk;
 use super::{Class, Hub, Inbound, Refusal, SessionId, emit};
 use crate::base::Now;
 use serde::Deserialize;
@@ -17,9 +19,6 @@ use ulid::Ulid;
 const ATTACHMENTS_MAX: usize = 10;
 /// Bytes of their descriptions.
 const ATTACHMENTS_BYTES_MAX: usize = 32 << 10;
-/// Messages in one page of the history, and their bytes.
-const PAGE_MAX: u64 = 200;
-const PAGE_BYTES_MAX: usize = 128 << 10;
 
 /// What a file is, by its sender; only its shape is looked at.
 #[derive(Deserialize)]
@@ -45,8 +44,9 @@ impl Hub {
     ) -> Result<Reply, Refusal> {
         let to = payload.goal()?;
         let body = required(payload.body()?, "body")?;
-        if payload.store()? == Some(true) {
-            return Err(bad("`store`: this server keeps no messages; send it without".into()));
+        let store = payload.store()? == Some(true);
+        if store && !self.keeps {
+            return Err(Unstored::Unavailable.into());
         }
         if !inbound.attachments.is_empty() {
             return Err(bad(
@@ -59,7 +59,14 @@ impl Hub {
         let Some(party) = self.town.sessions.get(id).map(|session| session.party()) else {
             return Ok(Reply::Later);
         };
-        let request = self.expect(id, inbound.ack, "message:send")?;
+        if store {
+            self.begin_asking(id)?;
+        }
+        let request = self.expect(id, inbound.ack, "message:send").inspect_err(|_| {
+            if store {
+                self.rest(self.origin(id));
+            }
+        })?;
         self.publish(Message::Say(Box::new(Say {
             from: self.origin(id),
             party,
@@ -68,104 +75,93 @@ impl Hub {
             thread: thread.as_deref().map(Box::from),
             attachments: attachments.map(Box::from),
             client_ref: client_ref.as_deref().map(Box::from),
+            store,
             request,
         })));
         Ok(Reply::Later)
     }
 
-    /// `message:history {room|with, before?, limit?}`
-    pub(super) fn on_history(&mut self, id: SessionId, payload: &Payload<'_>) -> Result<Box<str>, Refusal> {
-        let with = payload.conversation()?;
-        let limit = payload.limit()?.unwrap_or(50);
-        if limit > PAGE_MAX {
-            return Err(bad("`limit` must be 200 at most".into()));
-        }
-        let before = payload.before()?.unwrap_or(u64::MAX);
-        self.expect_member(id, &with)?;
-        let talk = match &with {
-            Goal::Room(room) => self.town.rooms.find(room).map(|room| &room.talk),
-            Goal::User(user) => self.user_of(id).and_then(|own| self.pairs.find(&own, user)),
-        };
-        let (messages, more) = talk.map_or_else(
-            || ("[]".into(), false),
-            |talk| talk.history(before, limit as usize, PAGE_BYTES_MAX),
-        );
-        Ok(Object::new().raw("messages", &messages).flag("more", more).finish())
-    }
-
-    /// `message:read {room|with, seq}`
-    pub(super) fn on_read(&mut self, id: SessionId, payload: &Payload<'_>) -> Result<Box<str>, Refusal> {
-        let with = payload.conversation()?;
-        let seq = required(payload.seq()?, "seq")?;
-        self.expect_member(id, &with)?;
-        let Some(user) = self.user_of(id) else { return Ok(done()) };
-        let object = Object::new().text("by", &user);
-        let object = match &with {
-            Goal::Room(room) => object.text("room", room),
-            Goal::User(_) => object,
-        };
-        self.publish(Message::Deliver(Deliver {
-            to: emit::to(&with),
-            except: Some(self.origin(id)),
-            event: Cow::Borrowed("message:read"),
-            data: object.number("seq", seq).finish(),
-            attachments: Vec::new(),
-            class: Class::Coalescing(super::coalesce::key(&user, &with, "message:read")),
-        }));
-        Ok(done())
-    }
-
     /// A message that came over the bus gets its number and goes to those whom it is for.
     pub(super) fn on_say(&mut self, now: Now, say: Say) {
-        let request = say.request;
-        if let Some(answer) = self.sent_before(now, &say) {
-            return self.publish(Message::Answer { request, result: Ok(answer) });
-        }
-        let (at, random) = (self.clock.unix_ms(now), u128::from_le_bytes(self.random.bytes()));
-        let id = Ulid::from_parts(at, random).to_string();
-        let (seq, data) = match self.enter(now, &say, &id, at) {
-            Ok(entered) => entered,
-            Err(refusal) => return self.publish(Message::Answer { request, result: Err(refusal) }),
+        let (request, origin, store) = (say.request, say.from, say.store);
+        let result = match self.sent_before(now, &say) {
+            Some(answer) => Ok(Some(answer)),
+            None if self.keeps => self.shelve(now, say).map(|()| None),
+            None => self.say_at_once(now, &say).map(|()| None),
         };
-        let answer = Object::new().text("id", &id).number("seq", seq).number("at", at).finish();
-        self.remember(now, &say, &answer);
-        self.publish(Message::Answer { request, result: Ok(answer) });
-        let devices = self.audience(&say);
-        self.spread(&say, data);
-        if devices > 0 {
-            let data = goal_of(Object::new().text("id", &id), &say.to).number("seq", seq);
-            let data = data.number("devices", devices as u64).finish();
-            self.publish_to(
-                super::bus::To::Session(say.from),
-                None,
-                "message:delivered",
-                data,
-                Class::Reliable,
-            );
+        if let Some(result) = result.transpose() {
+            if store {
+                self.rest(origin);
+            }
+            self.publish(Message::Answer { request, result });
         }
     }
 
-    /// Puts a message into its conversation: its number there, and what receivers get.
-    fn enter(&mut self, now: Now, say: &Say, id: &str, at: u64) -> Result<(u64, Box<str>), Refusal> {
-        let settings = &self.settings.messages;
-        let talk = match &say.to {
+    /// Without a storage, a message has nothing to wait for.
+    fn say_at_once(&mut self, now: Now, say: &Say) -> Result<(), Refusal> {
+        let (at, random) = (self.clock.unix_ms(now), u128::from_le_bytes(self.random.bytes()));
+        let id = Ulid::from_parts(at, random).to_string();
+        let talk = self.talk(now, say)?;
+        talk.seq += 1;
+        let seq = talk.seq;
+        let data = write(say, &id, seq, at);
+        self.put_in_memory(now, say, seq, &data);
+        let answer = Object::new().text("id", &id).number("seq", seq).number("at", at).finish();
+        self.remember(now, say, &answer);
+        self.publish(Message::Answer { request: say.request, result: Ok(answer) });
+        self.tell_all(say, &id, seq, data);
+        Ok(())
+    }
+
+    /// To those whom it is for, and to the sender how many devices these have.
+    pub(super) fn tell_all(&mut self, say: &Say, id: &str, seq: u64, data: Box<str>) {
+        let devices = self.audience(say);
+        self.spread(say, data);
+        if devices > 0 {
+            let data = goal_of(Object::new().text("id", id), &say.to).number("seq", seq);
+            let data = data.number("devices", devices as u64).finish();
+            let to = super::bus::To::Session(say.from);
+            self.publish_to(to, None, "message:delivered", data, Class::Reliable);
+        }
+    }
+
+    /// Keeps a message among the latest of its conversation, if that is still there.
+    pub(super) fn put_in_memory(&mut self, now: Now, say: &Say, seq: u64, data: &str) {
+        let settings = self.settings.messages;
+        // Borrowed apart: the talk is in a table, the sum of all beside it.
+        let mut total = self.talk_bytes;
+        if let Ok(talk) = self.talk(now, say) {
+            talk.seq = seq;
+            talk.keep(&settings, &mut total, data);
+        }
+        self.talk_bytes = total;
+    }
+
+    /// The last number that memory knows of a conversation.
+    pub(super) fn last_in_memory(&self, conversation: &Conversation) -> u64 {
+        let talk = match conversation {
+            Conversation::Room(room) => self.town.rooms.find(room).map(|room| &room.talk),
+            Conversation::Pair(one, other) => self.pairs.find(one, other),
+        };
+        talk.map_or(0, |talk| talk.seq)
+    }
+
+    /// What is in memory of the conversation of a message.
+    fn talk(&mut self, now: Now, say: &Say) -> Result<&mut Talk, Refusal> {
+        match &say.to {
             Goal::Room(room) => {
                 let room = self.town.rooms.find_mut(room).ok_or_else(super::membership::not_found)?;
                 room.used_at = now.at;
-                &mut room.talk
+                Ok(&mut room.talk)
             }
             Goal::User(user) => {
-                let timers = &mut self.timers;
-                let idle = self.settings.rooms.idle;
-                self.pairs.talk(&say.party.user, user, now.at, settings.pairs_total, |place| {
+                let (timers, idle) = (&mut self.timers, self.settings.rooms.idle);
+                let total = self.settings.messages.pairs_total;
+                self.pairs.talk(&say.party.user, user, now.at, total, |place| {
                     timers.schedule(now.at.after(idle), Timer::Pair(place))
-                })?
+                })
             }
-        };
-        talk.seq += 1;
-        let data = write(say, id, talk.seq, at);
-        talk.keep(settings, &mut self.talk_bytes, &data);
-        Ok((talk.seq, data))
+        }
     }
 
     /// To the other side, and to the sender's other sessions.
@@ -200,13 +196,16 @@ impl Hub {
     /// The answer of the message that this one repeats.
     fn sent_before(&mut self, now: Now, say: &Say) -> Option<Box<str>> {
         let name = say.client_ref.as_deref()?;
+        if let Some(answer) = self.sent_earlier.get(&(say.party.user.clone(), Box::from(name))) {
+            return Some(answer.clone());
+        }
         let window = self.settings.messages.client_ref;
         let user = self.town.people.find_mut(&say.party.user)?;
         user.trim_refs(now.at, window);
         user.refs.iter().find(|known| *known.name == *name).map(|known| known.answer.clone())
     }
 
-    fn remember(&mut self, now: Now, say: &Say, answer: &str) {
+    pub(super) fn remember(&mut self, now: Now, say: &Say, answer: &str) {
         let Some(name) = &say.client_ref else { return };
         let refs_max = self.settings.messages.client_refs_per_user;
         let Some(user) = self.town.people.find_mut(&say.party.user) else { return };
@@ -215,13 +214,10 @@ impl Hub {
         }
         user.refs.push_back(Ref { name: name.clone(), at: now.at, answer: Box::from(answer) });
     }
-
-    fn user_of(&self, id: SessionId) -> Option<Arc<str>> {
-        self.town.sessions.get(id).map(|session| Arc::clone(&session.identity.user))
-    }
 }
 
-fn write(say: &Say, id: &str, seq: u64, at: u64) -> Box<str> {
+/// The object that `message:receive` carries.
+pub(super) fn write(say: &Say, id: &str, seq: u64, at: u64) -> Box<str> {
     let object = Object::sized(say.body.len() + 192).text("id", id).text("from", &say.party.user);
     goal_of(object, &say.to)
         .raw("body", &say.body)

@@ -46,6 +46,8 @@ pub(super) struct Session {
     pub(super) has_notice: bool,
     /// Tokens of this transport that are being verified.
     pub(super) verifying: u8,
+    /// Messages of it that wait for storage.
+    pub(super) asking: u8,
     pub(super) lost_at: Timestamp,
     pub(super) heard_at: Timestamp,
     pub(super) window: Option<TimerId>,

@@ -40,20 +40,10 @@ impl Talk {
         }
     }
 
-    /// The latest messages below `before`, oldest first: at most `limit` of at most `bytes_max` bytes in all; and
-    /// whether there are older ones.
-    pub(super) fn history(&self, before: u64, limit: usize, bytes_max: usize) -> (Box<str>, bool) {
+    /// The messages below `before`, oldest first, each with its number.
+    pub(super) fn before(&self, before: u64) -> impl Iterator<Item = (u64, &str)> {
         let end = self.kept.partition_point(|kept| kept.seq < before);
-        let (mut start, mut bytes) = (end, 0);
-        while start > 0 && end - start < limit {
-            bytes += self.kept[start - 1].json.len() + 1;
-            if bytes > bytes_max {
-                break;
-            }
-            start -= 1;
-        }
-        let messages = super::json::array(self.kept.range(start..end).map(|kept| &*kept.json));
-        (messages, start > 0)
+        self.kept.range(..end).map(|kept| (kept.seq, &*kept.json))
     }
 
     /// Whether no message is kept.
@@ -91,15 +81,13 @@ mod tests {
     }
 
     #[test]
-    fn history_goes_backwards_page_by_page() {
+    fn the_latest_hundred_are_there_in_order() {
         let (settings, mut total) = (MessageSettings::default(), 0);
         let talk = talk_of(&settings, &mut total, 120);
-        let (page, more) = talk.history(u64::MAX, 2, 1 << 16);
-        assert_eq!((&*page, more), (r#"["message 119","message 120"]"#, true));
-        let (page, more) = talk.history(23, 200, 1 << 16);
-        assert_eq!((&*page, more), (r#"["message 21","message 22"]"#, false));
-        assert_eq!(talk.history(21, 200, 1 << 16), ("[]".into(), false));
-        assert_eq!(talk.history(u64::MAX, 200, 30), (r#"["message 119","message 120"]"#.into(), true));
+        let numbers = |before| talk.before(before).map(|(seq, _)| seq).collect::<Vec<_>>();
+        assert_eq!(numbers(u64::MAX), (21..=120).collect::<Vec<_>>());
+        assert_eq!(numbers(23), [21, 22]);
+        assert!(numbers(21).is_empty());
     }
 
     #[test]

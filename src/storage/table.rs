@@ -26,11 +26,15 @@ pub enum Table {
     Conversations = 10,
     /// How far a user has read a conversation.
     ReadCursors = 11,
+    /// Which stored messages belong to a thread.
+    MessageThreads = 12,
+    /// Stored messages by when they were sent, with the names that their senders gave them.
+    SentMessages = 13,
 }
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::ApiKeys,
         Self::Users,
         Self::Revocations,
@@ -42,6 +46,8 @@ impl Table {
         Self::Messages,
         Self::Conversations,
         Self::ReadCursors,
+        Self::MessageThreads,
+        Self::SentMessages,
     ];
 
     /// The name in reports and exports.
@@ -58,6 +64,8 @@ impl Table {
             Self::Messages => "messages",
             Self::Conversations => "conversations",
             Self::ReadCursors => "read_cursors",
+            Self::MessageThreads => "message_threads",
+            Self::SentMessages => "sent_messages",
         }
     }
 

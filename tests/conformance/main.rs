@@ -56,6 +56,7 @@ async fn main() -> std::io::Result<()> {
         random: Random::seeded(port.into()),
         clock: Clock::start(),
         news: None,
+        keeping: None,
     })?;
     // The suites say `localhost`, which may be either.
     let ipv6 = TcpListener::bind((Ipv6Addr::LOCALHOST, port)).ok();

@@ -14,6 +14,7 @@ mod place;
 mod presence;
 mod recovery;
 mod rooms;
+mod stored;
 
 #[global_allocator]
 static ALLOCATOR: counting::Counting = counting::Counting;

@@ -134,7 +134,6 @@ fn what_cannot_be_kept_or_carried_is_refused_in_words() {
     let mut place = Place::new();
     let alice = place.client("alice");
     for data in [
-        r#"{"to":"bob","body":1,"store":true}"#,
         r#"{"to":"bob"}"#,
         r#"{"body":1}"#,
         r#"{"to":"bob","room":"x","body":1}"#,

@@ -9,8 +9,8 @@ use std::time::Duration;
 use turnstone::base::{Now, Random, Timestamp, UnixTime};
 use turnstone::metrics::CounterId;
 use turnstone::signaling::{
-    Abilities, Closing, Effect, Hello, Hub, Identity, Inbound, Outgoing, Refusal, Resume, SessionId,
-    Settings, Welcome,
+    Abilities, Closing, Deed, Effect, Hello, Hub, Identity, Inbound, Outcome, Outgoing, Refusal, Resume,
+    SessionId, Settings, Unstored, Welcome,
 };
 
 /// What a client saw.
@@ -26,6 +26,10 @@ pub struct Place {
     pub now: Now,
     pub closed: Vec<(SessionId, Closing)>,
     pub verify: VecDeque<(SessionId, Option<u64>, String)>,
+    /// What the hub wants of a storage, in order.
+    pub deeds: VecDeque<(u64, Deed)>,
+    /// Who was to take part in what, by the deeds before.
+    pub met: Vec<Deed>,
     inbox: BTreeMap<SessionId, VecDeque<Seen>>,
     /// Clients that take nothing, as if their sockets were full.
     stuck: Vec<SessionId>,
@@ -99,6 +103,8 @@ impl Place {
             now,
             closed: Vec::new(),
             verify: VecDeque::new(),
+            deeds: VecDeque::new(),
+            met: Vec::new(),
             inbox: BTreeMap::new(),
             stuck: Vec::new(),
             next_ack: 0,
@@ -160,6 +166,49 @@ impl Place {
 
     pub fn event(&mut self, session: SessionId, name: &str, data: &str, ack: Option<u64>) {
         self.hub.on_event(self.now, session, Inbound { name, data, more: "", attachments: &[], ack });
+        self.settle();
+    }
+
+    /// There is a storage, whose part the test plays.
+    pub fn keeping() -> Self {
+        let mut place = Self::new();
+        place.hub.keep();
+        place
+    }
+
+    /// Sends an event whose answer waits for storage; gives its number.
+    pub fn begin(&mut self, client: &Welcome, name: &str, data: &str) -> u64 {
+        self.next_ack += 1;
+        self.event(client.session, name, data, Some(self.next_ack));
+        self.next_ack
+    }
+
+    /// The answer of that number, if it has come.
+    pub fn answer(&mut self, client: &Welcome, number: u64) -> Option<Result<Value, (String, Option<u64>)>> {
+        let inbox = self.inbox.entry(client.session).or_default();
+        let at = inbox.iter().position(|seen| matches!(seen, Seen::Answer { ack, .. } if *ack == number))?;
+        match inbox.remove(at) {
+            Some(Seen::Answer { result, .. }) => Some(result),
+            _ => unreachable!("matched above"),
+        }
+    }
+
+    /// The next deed but for who takes part: that is done at once, and noted.
+    pub fn next_deed(&mut self) -> Option<(u64, Deed)> {
+        loop {
+            match self.deeds.pop_front()? {
+                (number, deed @ Deed::Meet { .. }) => {
+                    self.met.push(deed);
+                    self.stored(number, Ok(Outcome::Done));
+                }
+                other => return Some(other),
+            }
+        }
+    }
+
+    /// Storage has done it, or not.
+    pub fn stored(&mut self, number: u64, result: Result<Outcome, Unstored>) {
+        self.hub.on_stored(self.now, number, result);
         self.settle();
     }
 
@@ -249,7 +298,8 @@ impl Place {
                     self.hub.on_lost(self.now, session);
                 }
                 Effect::Verify { session, ack, token } => self.verify.push_back((session, ack, token.into())),
-                Effect::CallEnded(_) => {}
+                Effect::Store { number, deed } => self.deeds.push_back((number, deed)),
+                Effect::CallLive(_) | Effect::CallEnded(_) => {}
             }
         }
     }

@@ -16,6 +16,7 @@ mod cutter;
 mod engine;
 mod expiry;
 mod flow;
+mod kept;
 mod node;
 mod people;
 mod raw;

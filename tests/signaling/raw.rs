@@ -38,6 +38,7 @@ impl Server {
             random: Random::seeded(7),
             clock: Clock::start(),
             news: None,
+            keeping: None,
         })
         .expect("a thread");
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");

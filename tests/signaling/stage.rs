@@ -19,8 +19,13 @@ pub(crate) struct Stage {
 impl Stage {
     /// `None` where there is no Node; that was said then.
     pub(crate) fn set(test: &str) -> Option<Self> {
+        Self::with(test, "")
+    }
+
+    /// The same with more sections.
+    pub(crate) fn with(test: &str, sections: &str) -> Option<Self> {
         let node = Node::start(test)?;
-        let (daemon, public) = daemon();
+        let (daemon, public) = daemon_with(sections);
         Some(Self { node, daemon, public })
     }
 
@@ -62,9 +67,13 @@ impl Stage {
 
 /// A daemon whose tokens are signed by [`KEY`], with a second mount path.
 pub(crate) fn daemon() -> (Daemon, SocketAddr) {
+    daemon_with("")
+}
+
+fn daemon_with(more: &str) -> (Daemon, SocketAddr) {
     let public = loopback(free_port());
     let sections = format!(
-        "[auth.jwt]\nsecret = \"{KEY}\"\n[signaling]\nsocketio_paths = [\"/socket.io/\", \"/api/socket\"]\n"
+        "[auth.jwt]\nsecret = \"{KEY}\"\n[signaling]\nsocketio_paths = [\"/socket.io/\", \"/api/socket\"]\n{more}"
     );
     (Daemon::start(&Config { public: Some(public), sections, ..Config::default() }), public)
 }
@@ -102,7 +111,7 @@ pub(crate) fn now_s() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs()
 }
 
-fn with(token: String, device: &str, mut auth: Value) -> Value {
+pub(crate) fn with(token: String, device: &str, mut auth: Value) -> Value {
     auth["token"] = token.into();
     auth["deviceId"] = device.into();
     auth

@@ -181,6 +181,14 @@ impl Daemon {
         self.await_readyz(200);
     }
 
+    /// Kills it as a crash would, and starts it again with the same config and the same state.
+    #[track_caller]
+    pub fn crash_and_start(&mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ends");
+        self.start_again();
+    }
+
     #[track_caller]
     fn await_readyz(&mut self, ready: u16) {
         let started = Instant::now();
@@ -284,16 +292,6 @@ impl Daemon {
     }
 }
 
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ended_already = self.child.kill();
-        let _reaped = self.child.wait();
-        if std::thread::panicking() {
-            eprintln!("log of the daemon: {:#?}", self.log());
-        }
-    }
-}
-
 /// A daemon that begins to start, and its log.
 fn run(config: &Path) -> (Child, Lines) {
     let mut child = Command::new(BINARY)
@@ -307,6 +305,16 @@ fn run(config: &Path) -> (Child, Lines) {
         .expect("the binary starts");
     let lines = Lines::of(child.stderr.take().expect("piped"));
     (child, lines)
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ended_already = self.child.kill();
+        let _reaped = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("log of the daemon: {:#?}", self.log());
+        }
+    }
 }
 
 /// A command that has ended.

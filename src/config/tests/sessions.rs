@@ -23,7 +23,7 @@ fn the_defaults_of_the_file_are_those_of_the_hub_and_of_its_driver() {
 fn what_is_written_reaches_the_hub_and_its_driver() {
     let Plan { driver, hub, .. } = plan(
         "[signaling]\nnamespaces = [\"/\", \"/chat\"]\nnamespaces_without_recovery = [\"/chat\"]\npresence = \"all\"\n\
-         open_rooms = false\nrecovery_window = \"30s\"\nping_interval = \"10s\"\nping_timeout = \"5s\"\n\
+         open_rooms = false\nrecovery_window = \"30s\"\nmessage_retention = \"30d\"\nping_interval = \"10s\"\nping_timeout = \"5s\"\n\
          max_message = \"1MiB\"\n\
          [signaling.calls]\nring = \"1m\"\nconnect = \"20s\"\ngrace = \"0s\"\nmax_duration = \"4h\"\nbusy = \"waiting\"\n\
          accept = \"explicit\"\nreject_scope = \"device\"\ngroup_max = 12\n\
@@ -34,6 +34,7 @@ fn what_is_written_reaches_the_hub_and_its_driver() {
     assert_eq!(namespaces, [("/", true), ("/chat", false)]);
     assert_eq!((driver.ping_interval.as_secs(), driver.ping_timeout.as_secs()), (10, 5));
     assert_eq!(driver.message_bytes_max, 1 << 20);
+    assert_eq!(driver.retention.age.as_secs(), 30 * 86_400);
     assert_eq!((hub.presence.scope, hub.rooms.open, hub.log.window.as_secs()), (Scope::All, false, 30));
     assert_eq!((hub.sessions_total, hub.sessions_per_user, hub.sessions_per_source), (9, 8, 7));
     let secs = std::time::Duration::from_secs;
@@ -107,6 +108,7 @@ fn a_namespace_begins_with_a_slash_and_is_there_once() {
 fn times_and_numbers_have_their_range() {
     for (section, key, value, help) in [
         ("signaling", "recovery_window", "\"0s\"", "write \"1s\" to \"1h\""),
+        ("signaling", "message_retention", "\"1m\"", "write \"1h\" to \"3650d\""),
         ("signaling", "ping_interval", "\"1m\"", "write \"1s\" to \"50s\""),
         ("signaling", "ping_timeout", "\"0s\"", "write \"1s\" to \"2m\""),
         ("signaling.calls", "ring", "\"121s\"", "write \"5s\" to \"2m\""),

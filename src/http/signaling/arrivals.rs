@@ -59,8 +59,12 @@ impl Driver {
                 // Sessions know their namespaces by number.
                 let namespaces = std::mem::take(&mut self.common.settings.namespaces);
                 self.common.settings = DriverSettings { namespaces, ..*settings };
+                if let Some(keeper) = &self.keeper {
+                    keeper.retain(self.common.settings.retention);
+                }
                 self.common.backend.reload(*hub);
             }
+            Letter::Stored(number, result) => self.common.backend.on_stored(now, number, result),
             Letter::Beat(asked) => self.given.store(asked, Ordering::Relaxed),
             Letter::Stop => self.stop(now),
         }

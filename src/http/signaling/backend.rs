@@ -3,7 +3,8 @@
 use crate::base::{Now, Timestamp};
 use crate::metrics::CounterSet;
 use crate::signaling::{
-    Effect, Hello, Hub, Identity, Inbound, Outgoing, Push, Refusal, SessionId, Settings, Welcome,
+    Effect, Hello, Hub, Identity, Inbound, LiveCall, Outcome, Outgoing, Push, Refusal, SentBefore, SessionId,
+    Settings, Unstored, Welcome,
 };
 use std::collections::VecDeque;
 
@@ -42,6 +43,12 @@ pub trait Backend: Send {
     fn reload(&mut self, settings: Settings);
     /// The counters of this thread.
     fn counters(&mut self) -> &mut CounterSet;
+    /// There is a storage: what is to outlive the daemon leaves as effects.
+    fn keep(&mut self) {}
+    /// Takes over what was kept, before the first client.
+    fn restore(&mut self, _now: Now, _calls: Vec<LiveCall>, _sent: Vec<SentBefore>) {}
+    /// What became of [`Effect::Store`].
+    fn on_stored(&mut self, _now: Now, _number: u64, _result: Result<Outcome, Unstored>) {}
     /// The daemon stops.
     fn shutdown(&mut self, now: Now);
 }
@@ -129,6 +136,20 @@ impl Backend for LocalHub {
 
     fn counters(&mut self) -> &mut CounterSet {
         self.hub.counters()
+    }
+
+    fn keep(&mut self) {
+        self.hub.keep();
+    }
+
+    fn restore(&mut self, now: Now, calls: Vec<LiveCall>, sent: Vec<SentBefore>) {
+        self.hub.restore(now, calls, sent);
+        self.settle(now);
+    }
+
+    fn on_stored(&mut self, now: Now, number: u64, result: Result<Outcome, Unstored>) {
+        self.hub.on_stored(now, number, result);
+        self.settle(now);
     }
 
     fn shutdown(&mut self, now: Now) {

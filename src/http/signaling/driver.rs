@@ -8,6 +8,7 @@ use super::arrivals::OPENINGS;
 use super::backend::Backend;
 use super::connection::{Connection, Ended, Wire};
 use super::gate::Gate;
+use super::keeper::{Keeper, Keeping, before};
 use super::link::{Received, Scratch};
 use super::mailbox::{Door, Inbox};
 use super::settings::DriverSettings;
@@ -123,6 +124,8 @@ pub(super) struct Driver {
     pub(super) publish_at: Timestamp,
     /// The last sign of life that was asked for.
     pub(super) given: Arc<AtomicU64>,
+    /// Where it keeps what is to outlive the daemon.
+    pub(super) keeper: Option<Keeper>,
     pub(super) is_stopping: bool,
     news: Option<mpsc::Sender<CallNews>>,
 }
@@ -140,12 +143,25 @@ pub(super) struct Parts {
     pub(super) published: Arc<Published>,
     pub(super) given: Arc<AtomicU64>,
     pub(super) news: Option<mpsc::Sender<CallNews>>,
+    pub(super) keeping: Option<Keeping>,
 }
 
 impl Driver {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { settings, backend, gate, poller, door, inbox, mut random, clock, published, given, news } =
-            parts;
+        let Parts {
+            settings,
+            backend,
+            gate,
+            poller,
+            door,
+            inbox,
+            mut random,
+            clock,
+            published,
+            given,
+            keeping,
+            news,
+        } = parts;
         let mut hasher = || {
             let [a, b, c, d] = std::array::from_fn(|_| random.next_u64());
             ahash::RandomState::with_seeds(a, b, c, d)
@@ -163,6 +179,10 @@ impl Driver {
             body: Vec::new(),
         };
         let now = clock.monotonic();
+        let keeper = keeping.map(|keeping| {
+            let (door, retention) = (common.door.clone(), common.settings.retention);
+            Keeper::new(keeping, door, retention)
+        });
         Self {
             common,
             connections: Slab::new(),
@@ -179,12 +199,14 @@ impl Driver {
             published,
             publish_at: now,
             given,
+            keeper,
             is_stopping: false,
             news,
         }
     }
 
     pub(super) fn run(mut self) {
+        self.take_over();
         let mut ready = Vec::new();
         while !(self.is_stopping && self.connections.is_empty()) {
             let wait = self.next_deadline().map(|at| at.since(self.clock.monotonic()));
@@ -207,6 +229,19 @@ impl Driver {
             self.publish(now);
         }
         self.common.backend.counters().publish(&self.published);
+        if let Some(keeper) = &self.keeper {
+            keeper.finish();
+        }
+    }
+
+    /// Goes on with what was kept when the daemon ended. Clients wait behind the door so long.
+    fn take_over(&mut self) {
+        let Some(keeper) = &self.keeper else { return };
+        let now = self.clock.now();
+        let kept = keeper.kept(before(now, self.common.settings.retention.client_ref));
+        self.common.backend.keep();
+        self.common.backend.restore(self.clock.now(), kept.calls, kept.sent);
+        self.carry_out(now);
     }
 
     fn next_deadline(&mut self) -> Option<Timestamp> {
@@ -341,9 +376,25 @@ impl Driver {
                     }
                 }
                 Effect::Verify { session, ack, token } => self.verify(now, session, ack, &token),
-                Effect::CallLive(call) if call.rev == 0 => self.tell(CallNews::Live(call)),
-                Effect::CallLive(_) => {}
-                Effect::CallEnded(call) => self.tell(CallNews::Ended(call)),
+                Effect::Store { number, deed } => {
+                    if let Some(keeper) = &self.keeper {
+                        keeper.carry_out(number, deed);
+                    }
+                }
+                Effect::CallLive(call) => {
+                    if let Some(keeper) = &self.keeper {
+                        keeper.call_live(&call);
+                    }
+                    if call.rev == 0 {
+                        self.tell(CallNews::Live(call));
+                    }
+                }
+                Effect::CallEnded(call) => {
+                    if let Some(keeper) = &self.keeper {
+                        keeper.call_ended(&call);
+                    }
+                    self.tell(CallNews::Ended(call));
+                }
                 Effect::Publish(_) => debug_assert!(false, "the bus is the backend's"),
             }
         }

@@ -5,7 +5,7 @@ use super::driver::Key;
 use super::settings::DriverSettings;
 use crate::auth::token::TokenRefused;
 use crate::net::Waker;
-use crate::signaling::{self, Identity};
+use crate::signaling::{self, Identity, Outcome, Unstored};
 use tokio::sync::mpsc::{OwnedPermit, Receiver, Sender, channel};
 
 /// Letters that may wait. Who comes with one more is told to come back.
@@ -21,6 +21,8 @@ pub(crate) enum Letter {
     Judged(Ticket, Result<Identity, TokenRefused>),
     /// Settings that may change while sessions live.
     Reload(Box<DriverSettings>, Box<signaling::Settings>),
+    /// What became of a deed that the hub asked storage for, by its number.
+    Stored(u64, Result<Outcome, Unstored>),
     /// Show that the loop turns: this is the number of the question.
     Beat(u64),
     /// Calls end, sessions are told, then the thread ends.

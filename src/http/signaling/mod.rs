@@ -12,9 +12,11 @@ mod connection;
 mod driver;
 mod engine_io;
 mod gate;
+mod keeper;
 mod link;
 mod mailbox;
 mod plain;
+mod retention;
 mod seats;
 mod settings;
 mod sink;
@@ -22,10 +24,12 @@ mod sink;
 pub(crate) use arrival::{Answer, Arrival, Request, Wire};
 pub use backend::{Backend, LocalHub};
 pub use gate::Gate;
+pub use keeper::Keeping;
 pub use mailbox::Door;
 #[cfg(test)]
 pub(crate) use mailbox::Inbox;
 pub(crate) use mailbox::{Busy, Letter, Place};
+pub use retention::Retention;
 pub use settings::{DriverSettings, Namespace};
 
 use crate::base::Random;
@@ -51,6 +55,8 @@ pub struct Setup {
     pub random: Random,
     /// The common clock.
     pub clock: Clock,
+    /// Where to keep what is to outlive the daemon.
+    pub keeping: Option<Keeping>,
     /// Who hears of calls.
     pub news: Option<mpsc::Sender<CallNews>>,
 }
@@ -99,7 +105,7 @@ impl Signaling {
         let (door, inbox) = Door::new(poller.waker());
         let last = door.try_reserve().map_err(|Busy| io::Error::other("a new queue has no place"))?;
         let published = Arc::<Published>::default();
-        let Setup { settings, backend, gate, random, clock, news } = setup;
+        let Setup { settings, backend, gate, random, clock, news, keeping } = setup;
         let beats = Beats::default();
         let given = Arc::clone(&beats.given);
         let (to_self, counters) = (door.clone(), Arc::clone(&published));
@@ -115,6 +121,7 @@ impl Signaling {
             published: counters,
             given,
             news,
+            keeping,
         };
         let thread = std::thread::Builder::new()
             .name("signaling".to_owned())

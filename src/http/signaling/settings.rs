@@ -1,5 +1,6 @@
 //! Checked settings of the driver.
 
+use super::retention::Retention;
 use crate::signaling::engine;
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ pub struct DriverSettings {
     pub namespaces_per_connection: usize,
     /// Connections at once, long-polling clients included.
     pub connections_max: usize,
+    /// How long stored messages are kept.
+    pub retention: Retention,
     /// Answers each Engine.IO message with itself and knows no Socket.IO: what the public test suite of Engine.IO
     /// expects of a server.
     pub echo: bool,
@@ -60,6 +63,7 @@ impl Default for DriverSettings {
             namespaces: vec!["/".into()],
             namespaces_per_connection: 16,
             connections_max: 65_536,
+            retention: Retention::default(),
             echo: false,
         }
     }

@@ -3,6 +3,7 @@
 mod api_key;
 mod calls;
 mod live_calls;
+mod messages;
 mod revocation;
 mod usage;
 mod user;
@@ -10,6 +11,9 @@ mod user;
 pub use api_key::ApiKeyRecord;
 pub use calls::{CallParty, CallRow, PartyStats, PartyTraffic};
 pub use live_calls::live_call_key;
+pub use messages::{
+    ConversationRecord, CursorRecord, MessageRecord, Place, SentRecord, ThreadRecord, batch_of,
+};
 pub use revocation::RevocationRecord;
 pub use usage::{DayPage, GapRow, HourPage, MinutePage, RunRow, put_page, usage_range};
 pub use user::UserRecord;

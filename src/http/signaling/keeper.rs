@@ -1,0 +1,396 @@
+//! What signaling keeps: the hub's deeds, done by the storage while the thread goes on.
+//!
+//! Writes of messages and calls are handed over by the thread itself, so that the storage writes them in order. What takes
+//! more than one step runs beside it, and its outcome comes as a letter.
+
+use super::mailbox::{Door, Letter};
+use super::retention::{self, Retention};
+use crate::base::Now;
+use crate::signaling::{CallRecord, Deed, LiveCall, Outcome, SentBefore, Unread, Unstored};
+use crate::storage::records::{
+    ConversationRecord, CursorRecord, MessageRecord, Place, SentRecord, ThreadRecord, batch_of, live_call_key,
+};
+use crate::storage::{Batch, Key, Page, Record, Store, StoreError, Table};
+use arc_swap::ArcSwap;
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+
+/// How long the thread waits for what was kept before it lets the first client in.
+const RESTORE_WITHIN: Duration = Duration::from_secs(5);
+/// How long it waits, at its end, for what it has handed over.
+const FINISH_WITHIN: Duration = Duration::from_secs(3);
+/// Calls and messages that are taken over at a start.
+const CALLS_MAX: usize = 100_000;
+const SENT_MAX: usize = 20_000;
+/// Conversations that one answer tells of.
+const CONVERSATIONS_MAX: usize = 256;
+
+/// Where signaling keeps what is to outlive the daemon.
+#[derive(Clone, Debug)]
+pub struct Keeping {
+    /// The storage.
+    pub store: Store,
+    /// Where to wait for it.
+    pub runtime: Handle,
+}
+
+/// What was kept when the daemon ended.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    pub(super) calls: Vec<LiveCall>,
+    pub(super) sent: Vec<SentBefore>,
+}
+
+/// The thread's way to the storage.
+pub(super) struct Keeper {
+    keeping: Keeping,
+    door: Door,
+    retention: Arc<ArcSwap<Retention>>,
+    sweeper: AbortHandle,
+}
+
+impl Keeper {
+    pub(super) fn new(keeping: Keeping, door: Door, retention: Retention) -> Self {
+        let retention = Arc::new(ArcSwap::from_pointee(retention));
+        let sweeping = retention::sweep_on(keeping.store.clone(), Arc::clone(&retention));
+        let sweeper = keeping.runtime.spawn(sweeping).abort_handle();
+        Self { keeping, door, retention, sweeper }
+    }
+
+    /// What was kept of calls, and of messages that were sent at `sent_since_ms` or later.
+    pub(super) fn kept(&self, sent_since_ms: u64) -> Kept {
+        let sent = Page {
+            from: SentRecord::since(sent_since_ms),
+            to: Key::of(Table::SentMessages).end(),
+            limit: SENT_MAX,
+            backwards: true,
+        };
+        let calls = self.wait_for(Page::of(Key::of(Table::LiveCalls), CALLS_MAX));
+        Kept { calls, sent: self.wait_for::<SentRecord>(sent).into_iter().map(SentBefore::from).collect() }
+    }
+
+    pub(super) fn retain(&self, retention: Retention) {
+        self.retention.store(Arc::new(retention));
+    }
+
+    /// A live call has changed. Nobody waits for it: with a broken storage calls go on.
+    pub(super) fn call_live(&self, call: &LiveCall) {
+        self.keeping.store.commit_then(Batch::new().put(call), |_| {});
+    }
+
+    /// A call is over.
+    pub(super) fn call_ended(&self, call: &CallRecord) {
+        self.keeping.store.commit_then(Batch::new().delete(live_call_key(&call.id)), |_| {});
+    }
+
+    /// Does what the hub asks for; what becomes of it comes as [`Letter::Stored`].
+    pub(super) fn carry_out(&self, number: u64, deed: Deed) {
+        let (store, door) = (self.keeping.store.clone(), self.door.clone());
+        let runtime = self.keeping.runtime.clone();
+        match deed {
+            Deed::Write(message) => {
+                let Some(batch) = batch_of(*message) else {
+                    return self.tell(number, Err(Unstored::Unavailable));
+                };
+                store.commit_then(batch, move |result| {
+                    let letter = Letter::Stored(number, result.map(|()| Outcome::Done).map_err(unstored));
+                    runtime.spawn(async move { door.deliver(letter).await });
+                });
+            }
+            deed => {
+                runtime.spawn(async move {
+                    let result = carry_out(&store, deed).await.map_err(unstored);
+                    door.deliver(Letter::Stored(number, result)).await;
+                });
+            }
+        }
+    }
+
+    /// Waits until everything that was handed over is on the disk, some seconds at most.
+    pub(super) fn finish(&self) {
+        let (sender, answer) = sync_channel(1);
+        self.keeping.store.commit_then(Batch::new(), move |_| {
+            let _nobody_waits_any_more = sender.try_send(());
+        });
+        let _late_or_broken = answer.recv_timeout(FINISH_WITHIN);
+    }
+
+    fn tell(&self, number: u64, result: Result<Outcome, Unstored>) {
+        let door = self.door.clone();
+        self.keeping.runtime.spawn(async move { door.deliver(Letter::Stored(number, result)).await });
+    }
+
+    fn wait_for<R: Record>(&self, page: Page) -> Vec<R> {
+        let (sender, answer) = sync_channel(1);
+        self.keeping.store.page_then::<R>(page, move |rows| drop(sender.try_send(rows)));
+        match answer.recv_timeout(RESTORE_WITHIN) {
+            Ok(Ok(rows)) => rows,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "signaling begins without what it had kept");
+                Vec::new()
+            }
+            Err(_) => {
+                tracing::warn!("storage does not answer: signaling begins without what it had kept");
+                Vec::new()
+            }
+        }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.sweeper.abort();
+    }
+}
+
+/// Milliseconds since 1970 so long before `now`.
+pub(super) fn before(now: Now, span: Duration) -> u64 {
+    now.unix.0.saturating_sub(span.as_secs()).saturating_mul(1000)
+}
+
+fn unstored(error: StoreError) -> Unstored {
+    match error {
+        StoreError::Busy => Unstored::Busy,
+        _ => Unstored::Unavailable,
+    }
+}
+
+async fn carry_out(store: &Store, deed: Deed) -> Result<Outcome, StoreError> {
+    match deed {
+        Deed::Load(conversation) => {
+            let key = ConversationRecord::key_of(&Place::from(&conversation));
+            let head = store.get::<ConversationRecord>(key).await?;
+            Ok(head.map_or(Outcome::Loaded { seq: 0, count: 0 }, |head| Outcome::Loaded {
+                seq: head.seq,
+                count: head.count,
+            }))
+        }
+        Deed::Write(message) => {
+            let batch = batch_of(*message).unwrap_or_default();
+            store.commit(batch).await.map(|()| Outcome::Done)
+        }
+        Deed::Meet { conversation, users, before } => {
+            meet(store, &Place::from(&conversation), &users, before).await
+        }
+        Deed::Read { user, conversation, seq } => read(store, &user, Place::from(&conversation), seq).await,
+        Deed::History { conversation, before, thread, limit } => {
+            let place = Place::from(&conversation);
+            let (mut found, limit) = match thread {
+                Some(thread) => (of_thread(store, &place, &thread, before, limit + 1).await?, limit),
+                None => (page(store, &place, before, limit + 1).await?, limit),
+            };
+            let more = found.len() > limit;
+            found.truncate(limit);
+            let messages = found.into_iter().rev();
+            let messages = messages.map(|record| (record.seq, Box::from(record.message.get()))).collect();
+            Ok(Outcome::History { messages, more })
+        }
+        Deed::Unread(user) => unread(store, &user).await,
+    }
+}
+
+/// The last messages below `before`, the latest first.
+async fn page(
+    store: &Store,
+    conversation: &Place,
+    before: u64,
+    limit: usize,
+) -> Result<Vec<MessageRecord>, StoreError> {
+    let from = MessageRecord::prefix(conversation);
+    store.page(backwards(from, before, limit)).await
+}
+
+async fn of_thread(
+    store: &Store,
+    conversation: &Place,
+    thread: &str,
+    before: u64,
+    limit: usize,
+) -> Result<Vec<MessageRecord>, StoreError> {
+    let from = ThreadRecord::prefix(conversation, thread);
+    let entries: Vec<ThreadRecord> = store.page(backwards(from, before, limit)).await?;
+    let mut found = Vec::new();
+    for entry in entries {
+        let key = MessageRecord::prefix(conversation).number(entry.seq);
+        found.extend(store.get::<MessageRecord>(key).await?);
+    }
+    Ok(found)
+}
+
+fn backwards(from: Key, before: u64, limit: usize) -> Page {
+    let to = if before == u64::MAX { from.end() } else { Some(from.clone().number(before)) };
+    Page { from, to, limit, backwards: true }
+}
+
+/// The last message below `before`, by its number and how many there were up to it; zeros for none.
+async fn last_below(store: &Store, conversation: &Place, before: u64) -> Result<(u64, u64), StoreError> {
+    let found = page(store, conversation, before, 1).await?;
+    Ok(found.first().map_or((0, 0), |record| (record.seq, record.count)))
+}
+
+async fn meet(
+    store: &Store,
+    conversation: &Place,
+    users: &[Arc<str>],
+    before: u64,
+) -> Result<Outcome, StoreError> {
+    let (seq, count) = last_below(store, conversation, before).await?;
+    // To meet in a room where nothing is stored is no news.
+    if before == u64::MAX && count == 0 {
+        return Ok(Outcome::Done);
+    }
+    let mut batch = Batch::new();
+    for user in users {
+        let key = CursorRecord::key_of(user, conversation);
+        if store.get::<CursorRecord>(key).await?.is_none() {
+            let (user, conversation) = (Box::from(&**user), conversation.clone());
+            batch = batch.put(&CursorRecord { user, conversation, seq, count });
+        }
+    }
+    if !batch.is_empty() {
+        store.commit(batch).await?;
+    }
+    Ok(Outcome::Done)
+}
+
+async fn read(store: &Store, user: &str, conversation: Place, seq: u64) -> Result<Outcome, StoreError> {
+    let known = store.get::<CursorRecord>(CursorRecord::key_of(user, &conversation)).await?;
+    let (seq, count) = last_below(store, &conversation, seq.saturating_add(1)).await?;
+    if count > known.map_or(0, |known| known.count) {
+        let cursor = CursorRecord { user: user.into(), conversation, seq, count };
+        store.commit(Batch::new().put(&cursor)).await?;
+    }
+    Ok(Outcome::Done)
+}
+
+async fn unread(store: &Store, user: &str) -> Result<Outcome, StoreError> {
+    let page = Page::of(CursorRecord::prefix(user), CONVERSATIONS_MAX + 1);
+    let mut cursors: Vec<CursorRecord> = store.page(page).await?;
+    let more = cursors.len() > CONVERSATIONS_MAX;
+    cursors.truncate(CONVERSATIONS_MAX);
+    let mut conversations = Vec::new();
+    for cursor in cursors {
+        let key = ConversationRecord::key_of(&cursor.conversation);
+        let Some(head) = store.get::<ConversationRecord>(key).await? else { continue };
+        conversations.push(Unread {
+            conversation: (&cursor.conversation).into(),
+            unread: head.count.saturating_sub(cursor.count),
+            head: head.seq,
+            read: cursor.seq,
+            last: (head.last_id, head.last_from, head.last_at_ms),
+        });
+    }
+    conversations.sort_by_key(|one| std::cmp::Reverse(one.last.2));
+    Ok(Outcome::Unread { conversations, more })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signaling::{Conversation, StoredMessage};
+    use crate::storage::StoreSettings;
+    use tempfile::TempDir;
+
+    fn store(folder: &TempDir) -> Store {
+        Store::open(&StoreSettings { path: folder.path().into(), probe: None }).expect("opens")
+    }
+
+    fn lobby() -> Conversation {
+        Conversation::Room("lobby/\0".into())
+    }
+
+    /// `seq` and `count`; the seventh begins no thread.
+    fn message(conversation: &Conversation, seq: u64, count: u64, thread: Option<&str>) -> Deed {
+        Deed::Write(Box::new(StoredMessage {
+            conversation: conversation.clone(),
+            seq,
+            count,
+            id: format!("id{seq}").into(),
+            from: "alice".into(),
+            at_ms: 1_000 * seq,
+            thread: thread.map(Box::from),
+            client_ref: Some(format!("ref{seq}").into()),
+            data: format!(r#"{{"body":{seq}}}"#).into(),
+        }))
+    }
+
+    async fn done(store: &Store, deed: Deed) -> Outcome {
+        carry_out(store, deed).await.expect("done")
+    }
+
+    async fn history(store: &Store, before: u64, thread: Option<&str>, limit: usize) -> (Vec<u64>, bool) {
+        let thread = thread.map(Box::from);
+        match done(store, Deed::History { conversation: lobby(), before, thread, limit }).await {
+            Outcome::History { messages, more } => {
+                for (seq, json) in &messages {
+                    assert_eq!(**json, *format!(r#"{{"body":{seq}}}"#));
+                }
+                (messages.iter().map(|(seq, _)| *seq).collect(), more)
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn unread_of(store: &Store, user: &str) -> Vec<(u64, u64, u64)> {
+        match done(store, Deed::Unread(user.into())).await {
+            Outcome::Unread { conversations, more: false } => {
+                conversations.iter().map(|one| (one.unread, one.head, one.read)).collect()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn numbers_history_and_threads_are_there_after_the_store_is_opened_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let first = store(&folder);
+        assert_eq!(done(&first, Deed::Load(lobby())).await, Outcome::Loaded { seq: 0, count: 0 });
+        for (seq, count, thread) in [(1, 1, None), (3, 2, Some("id1")), (4, 3, None), (9, 4, Some("id1"))] {
+            done(&first, message(&lobby(), seq, count, thread)).await;
+        }
+        done(&first, message(&Conversation::Room("lobby".into()), 1, 1, None)).await;
+        assert!(first.close(Duration::from_secs(10)));
+        let again = store(&folder);
+        assert_eq!(done(&again, Deed::Load(lobby())).await, Outcome::Loaded { seq: 9, count: 4 });
+        assert_eq!(history(&again, u64::MAX, None, 3).await, (vec![3, 4, 9], true));
+        assert_eq!(history(&again, 4, None, 3).await, (vec![1, 3], false));
+        assert_eq!(history(&again, u64::MAX, Some("id1"), 50).await, (vec![3, 9], false));
+        assert_eq!(history(&again, 9, Some("id1"), 1).await, (vec![3], false));
+        assert_eq!(history(&again, u64::MAX, Some("none"), 50).await, (vec![], false));
+    }
+
+    #[tokio::test]
+    async fn unread_is_what_was_stored_behind_the_cursor_whatever_numbers_lie_between() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store(&folder);
+        let meet = |before| Deed::Meet { conversation: lobby(), users: vec!["bob".into()], before };
+        done(&store, meet(u64::MAX)).await;
+        assert_eq!(unread_of(&store, "bob").await, [], "nothing is stored there");
+        for (seq, count) in [(2, 1), (5, 2), (6, 3), (20, 4)] {
+            done(&store, message(&lobby(), seq, count, None)).await;
+        }
+        assert_eq!(unread_of(&store, "alice").await, [(0, 20, 20)], "who says it has read it");
+        done(&store, meet(6)).await;
+        assert_eq!(unread_of(&store, "bob").await, [(2, 20, 5)]);
+        done(&store, meet(u64::MAX)).await;
+        assert_eq!(unread_of(&store, "bob").await, [(2, 20, 5)], "they had met");
+        let read = |seq| Deed::Read { user: "bob".into(), conversation: lobby(), seq };
+        done(&store, read(7)).await;
+        assert_eq!(unread_of(&store, "bob").await, [(1, 20, 6)]);
+        done(&store, read(3)).await;
+        assert_eq!(unread_of(&store, "bob").await, [(1, 20, 6)], "it never goes back");
+        done(&store, read(u64::MAX)).await;
+        assert_eq!(unread_of(&store, "bob").await, [(0, 20, 20)]);
+    }
+
+    #[tokio::test]
+    async fn a_closed_store_is_unavailable_and_one_that_has_no_time_is_busy() {
+        let closed = Store::closed("none");
+        let error = carry_out(&closed, Deed::Load(lobby())).await.expect_err("closed");
+        assert_eq!(unstored(error), Unstored::Unavailable);
+        assert_eq!(unstored(StoreError::Busy), Unstored::Busy);
+    }
+}
