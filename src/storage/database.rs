@@ -1,36 +1,36 @@
 //! sled, with what it leaves to others: panics are errors here, and what it calls flushed gets to the disk.
 
 use super::disk::{DiskError, guarded};
-use sled::{Batch, Db, IVec};
-use std::collections::HashSet;
-use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io;
+use super::persist::Persister;
+use sled::{Batch, Config, Db, IVec};
+use std::fs;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 /// Pages in memory; sled's own default is a gigabyte.
 const CACHE_BYTES: u64 = 64 << 20;
 
+/// Free bytes of the disk that no commit may touch.
+const ROOM_BYTES: u64 = 16 << 20;
+/// A changed page is written as a whole, sooner or later.
+const CHANGE_FACTOR: u64 = 4;
+
 /// An open database.
 pub(super) struct Database {
+    // Ends before the database does: it has a handle too.
+    persister: Persister,
     db: Db,
-    /// sled's log, to be synced by us: on Linux its own flush ends in `sync_file_range`, which leaves the length of the file
-    /// and the cache of the disk alone.
-    log: File,
     folder: PathBuf,
-    /// Large pages are files of their own, which sled never syncs.
-    synced_blobs: HashSet<OsString>,
 }
 
 impl Database {
     /// Opens the database in this folder, or makes it.
     pub(super) fn open(folder: &Path) -> Result<Self, DiskError> {
         // sled flushes by itself only what nobody was told of.
-        let config = sled::Config::new().path(folder).cache_capacity(CACHE_BYTES).flush_every_ms(None);
+        let config = Config::new().path(folder).cache_capacity(CACHE_BYTES).flush_every_ms(None);
         let db = guarded(|| config.open())?;
-        let log = File::open(folder.join("db"))?;
-        Ok(Self { db, log, folder: folder.into(), synced_blobs: HashSet::new() })
+        let persister = Persister::start(config, db.clone(), folder)?;
+        Ok(Self { persister, db, folder: folder.into() })
     }
 
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<IVec>, DiskError> {
@@ -57,45 +57,22 @@ impl Database {
         })
     }
 
-    /// Makes changes, all or none; they are not on the disk yet.
-    pub(super) fn apply(&self, changes: Batch) -> Result<(), DiskError> {
-        guarded(|| self.db.apply_batch(changes))
+    /// Makes changes, all or none; over once they are on the disk. Behind an error nothing is known of them.
+    pub(super) fn persist(&mut self, changes: Batch) -> Result<(), DiskError> {
+        self.persister.persist(changes)
     }
 
-    /// Over once all changes are on the disk.
-    pub(super) fn sync(&mut self) -> Result<(), DiskError> {
-        guarded(|| self.db.flush())?;
-        self.sync_blobs()?;
-        Ok(self.log.sync_data()?)
-    }
-
-    fn sync_blobs(&mut self) -> Result<(), DiskError> {
-        let folder = self.folder.join("blobs");
-        let (mut there, mut new) = (HashSet::new(), false);
-        for blob in fs::read_dir(&folder)? {
-            let name = blob?.file_name();
-            if !self.synced_blobs.contains(&name) {
-                new = true;
-                sync_if_there(&folder.join(&name))?;
-            }
-            there.insert(name);
-        }
-        self.synced_blobs = there;
-        if new { Ok(File::open(&folder)?.sync_all()?) } else { Ok(()) }
+    /// Whether the disk has room for so many bytes of changes. What sled does once it meets a full disk is best never
+    /// seen: it takes no more writes, also when there is room again, and cannot read all that is in its pages.
+    pub(super) fn has_room(&self, bytes: usize) -> Result<bool, DiskError> {
+        let disk = rustix::fs::statvfs(&self.folder).map_err(std::io::Error::from)?;
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        Ok(free >= ROOM_BYTES + CHANGE_FACTOR * bytes as u64)
     }
 
     /// Bytes of its files.
     pub(super) fn bytes(&self) -> u64 {
         bytes_below(&self.folder)
-    }
-}
-
-/// sled may have thrown it away meanwhile.
-fn sync_if_there(path: &Path) -> io::Result<()> {
-    match File::open(path) {
-        Ok(file) => file.sync_all(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
     }
 }
 

@@ -10,6 +10,8 @@ pub enum StoreError {
     Closed(Arc<str>),
     /// A flush failed, so nothing is believed to be on the disk any more; what is there can be read.
     Poisoned(Arc<str>),
+    /// The disk is nearly full, and nothing was tried. It takes writes again once there is room.
+    Full(Arc<str>),
     /// More waits than the store takes.
     Busy,
     /// One record is not what was written.
@@ -24,6 +26,7 @@ impl StoreError {
         match self {
             Self::Closed(_) => "store_closed",
             Self::Poisoned(_) => "store_poisoned",
+            Self::Full(_) => "store_full",
             Self::Busy => "store_busy",
             Self::Damaged => "record_damaged",
             Self::Overtaken => "view_overtaken",
@@ -36,6 +39,7 @@ impl fmt::Display for StoreError {
         match self {
             Self::Closed(why) => write!(f, "there is no storage: {why}"),
             Self::Poisoned(why) => write!(f, "storage takes no more writes: {why}"),
+            Self::Full(why) => write!(f, "storage takes no writes until there is room: {why}"),
             Self::Busy => f.write_str("storage has too much to do"),
             Self::Damaged => f.write_str("a record is damaged; see `turnstone status`"),
             Self::Overtaken => {

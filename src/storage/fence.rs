@@ -1,7 +1,8 @@
 //! The fence: a small file beside the database that says up to which commit it must be complete.
 //!
 //! Two slots of 4096 bytes, each a [`Census`] and zeros. They are written in turn, so that a torn write leaves the other one
-//! good, which is one commit older at most.
+//! good, which is one commit older. Once a slot is on the disk the other one gets the same, without waiting for it: so that
+//! the last commit is still known when one of them is damaged later.
 
 use super::census::{BadCensus, Census};
 use super::disk::DiskError;
@@ -40,7 +41,6 @@ impl Fence {
         file.set_len(2 * SLOT_BYTES as u64)?;
         let mut fence = Self { file, next: 0 };
         fence.write(census)?;
-        fence.write(census)?;
         fence.file.sync_all()?;
         Ok(fence)
     }
@@ -61,6 +61,7 @@ impl Fence {
         self.file.write_all_at(&slot, self.next * SLOT_BYTES as u64)?;
         self.file.sync_data()?;
         self.next = 1 - self.next;
+        let _the_first_is_enough = self.file.write_all_at(&slot, self.next * SLOT_BYTES as u64);
         Ok(())
     }
 }
@@ -119,6 +120,19 @@ mod tests {
             let torn = fence.next * SLOT_BYTES as u64;
             fence.file.write_all_at(&[0xff; 100], torn).expect("written");
             assert_eq!(read(&path), Ok(Fenced::At(census(commit))));
+        }
+    }
+
+    #[test]
+    fn one_damaged_slot_hides_no_commit() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("fence");
+        let mut fence = Fence::create(&path, &census(0)).expect("made");
+        for (commit, slot) in (1..9).flat_map(|commit| [(commit, 0), (commit, 1)]) {
+            fence.write(&census(commit)).expect("written");
+            fence.file.write_all_at(&[0xff; 100], slot * SLOT_BYTES as u64).expect("written");
+            assert_eq!(read(&path), Ok(Fenced::At(census(commit))));
+            fence = Fence::open(&path).expect("opens");
         }
     }
 

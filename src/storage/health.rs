@@ -92,6 +92,13 @@ impl Gauges {
         }
     }
 
+    /// It takes writes again, if it was only full.
+    pub(super) fn there_is_room(&self) {
+        if matches!(self.trouble.load().as_deref(), Some(StoreError::Full(_))) {
+            self.trouble.store(None);
+        }
+    }
+
     pub(super) fn census_is(&self, census: &Census) {
         self.commits.store(census.commit, Relaxed);
         for (table, gauges) in Table::ALL.into_iter().zip(&self.tables) {

@@ -24,6 +24,7 @@ mod folder;
 mod health;
 mod key;
 mod opening;
+mod persist;
 mod probe;
 mod record;
 pub mod records;

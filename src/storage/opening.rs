@@ -98,7 +98,7 @@ fn finish(folder: &Folder, fenced: &Fenced, lock: File) -> Result<Opened, String
     let census = set_aside(&mut database, &found, census, &mut aside).map_err(sentence)?;
     let mut fence = Fence::open(&folder.fence()).map_err(sentence)?;
     // Both slots are good again, and at the commit that was found.
-    fence.write(&census).and_then(|()| fence.write(&census)).map_err(sentence)?;
+    fence.write(&census).map_err(sentence)?;
     Ok(Opened { database, fence, census, aside, _lock: lock })
 }
 
@@ -121,8 +121,7 @@ fn set_aside(
     }
     census.commit += 1;
     changes.insert(META_KEY, census.encode());
-    database.apply(changes)?;
-    database.sync()?;
+    database.persist(changes)?;
     Ok(census)
 }
 

@@ -85,7 +85,7 @@ fn build(new: &Folder, source: &File, census: &Census) -> Result<(), String> {
         step.insert(row.key, row.value);
         if bytes >= STEP_BYTES {
             bytes = 0;
-            database.apply(std::mem::take(&mut step)).map_err(told)?;
+            database.persist(std::mem::take(&mut step)).map_err(told)?;
         }
         Ok(())
     })?;
@@ -93,8 +93,7 @@ fn build(new: &Folder, source: &File, census: &Census) -> Result<(), String> {
         return Err("the backup changed while it was read".into());
     }
     step.insert(META_KEY, census.encode());
-    database.apply(step).map_err(told)?;
-    database.sync().map_err(told)?;
+    database.persist(step).map_err(told)?;
     drop(database);
     drop(Fence::create(&new.fence(), census).map_err(told)?);
     check(new)?;

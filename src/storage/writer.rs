@@ -31,6 +31,8 @@ const SIZE_AGE_MAX: Duration = Duration::from_secs(10);
 /// How far a commit got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
+    /// Nothing was written yet.
+    Begun(u64),
     /// The database is on the disk, the fence is not.
     Flushed(u64),
     /// Both are; nobody was told.
@@ -155,11 +157,11 @@ impl Writer {
     }
 
     fn commit(&mut self, batches: &[Batch], waiting: Vec<Done<()>>) {
+        let bytes = batches.iter().map(Batch::bytes).sum();
         let result = match &self.poisoned {
             Some(why) => Err(why.clone()),
-            None => self.write(batches),
+            None => self.find_room(bytes).and_then(|()| self.write(batches)),
         };
-        let bytes: usize = batches.iter().map(Batch::bytes).sum();
         self.gauges.bytes_queued.fetch_sub(bytes, Relaxed);
         for done in waiting {
             done(result.clone());
@@ -168,6 +170,17 @@ impl Writer {
             self.gauges.bytes_on_disk.store(self.opened.database.bytes(), Relaxed);
             self.measured = Instant::now();
         }
+    }
+
+    fn find_room(&self, bytes: usize) -> Result<(), StoreError> {
+        // A disk that cannot be asked is asked to write.
+        if self.opened.database.has_room(bytes).unwrap_or(true) {
+            self.gauges.there_is_room();
+            return Ok(());
+        }
+        let why = StoreError::Full("the disk is full".into());
+        self.gauges.trouble_is(why.clone());
+        Err(why)
     }
 
     fn write(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
@@ -205,9 +218,9 @@ impl Writer {
             olds.push((key.to_vec(), old));
         }
         changes.insert(META_KEY, census.encode());
+        self.tell(Moment::Begun(census.commit));
         self.views.keep(olds);
-        self.opened.database.apply(changes)?;
-        self.opened.database.sync()?;
+        self.opened.database.persist(changes)?;
         self.tell(Moment::Flushed(census.commit));
         self.opened.fence.write(&census)?;
         self.tell(Moment::Fenced(census.commit));

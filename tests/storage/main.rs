@@ -4,7 +4,11 @@
 #![allow(clippy::unwrap_used, clippy::wrong_self_convention)]
 
 mod copies;
+mod damaged;
+mod full;
 mod history;
 mod killed;
 mod opening;
+#[path = "../support/skip.rs"]
+mod skip;
 mod using;
