@@ -41,7 +41,7 @@ pub use error::StoreError;
 pub use health::{Health, TableHealth};
 pub use key::{Key, KeyReader};
 pub use probe::{Probe, probe};
-pub use record::Record;
+pub use record::{Record, stored_payload};
 pub use restore::{Restored, restore};
 pub use snapshot::Snapshot;
 pub use store::{Page, Store, StoreSettings};

@@ -62,6 +62,11 @@ pub(super) fn open<R: Record>(key: &[u8], value: &[u8]) -> Result<R, BadValue> {
     }
 }
 
+/// Version and payload of a stored value as the store reads it; `None` when it is not what was written under this key.
+pub fn stored_payload<'a>(key: &[u8], value: &'a [u8]) -> Option<(u8, &'a [u8])> {
+    check(key, value).ok()
+}
+
 fn checksum(key: &[u8], version: u8, payload: &[u8]) -> u64 {
     let mut sum = Xxh3::new();
     for part in [key, &[version], payload] {

@@ -26,6 +26,9 @@ mod signaling_seeds;
 mod socket_io;
 #[path = "bodies/state_machine.rs"]
 mod state_machine;
+mod storage_seeds;
+#[path = "bodies/stored_values.rs"]
+mod stored_values;
 #[path = "bodies/stun_decode.rs"]
 mod stun_decode;
 #[path = "bodies/token.rs"]
@@ -53,6 +56,7 @@ const TARGETS: &[(&str, Body)] = &[
     ("proxy_protocol", proxy_protocol::run),
     ("socket_io", socket_io::run),
     ("state_machine", state_machine::run),
+    ("stored_values", stored_values::run),
     ("stun_decode", stun_decode::run),
     ("token", token::run),
     ("websocket", websocket::run),
@@ -102,6 +106,7 @@ fn the_handmade_seeds_are_in_the_corpus() {
         ("proxy_protocol", seeds::proxy_protocol()),
         ("socket_io", signaling_seeds::socket_io()),
         ("state_machine", core_seeds::state_machine()),
+        ("stored_values", storage_seeds::stored_values()),
         ("stun_decode", seeds::stun_decode()),
         ("token", token_seeds::token()),
         ("websocket", websocket_seeds::websocket()),
