@@ -22,6 +22,7 @@ pub(super) struct Fence {
 
 /// What the file says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one, while the store opens")]
 pub(super) enum Fenced {
     /// There is no file.
     Missing,

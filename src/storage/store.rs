@@ -5,7 +5,7 @@ use super::opening;
 use super::probe::Probe;
 use super::record;
 use super::snapshot::Snapshot;
-use super::writer::{Job, Moment, Rows, Watcher, Writer};
+use super::writer::{Job, Moment, Row, Rows, Watcher, Writer};
 use super::{Batch, Key, Record, StoreError};
 use crossbeam_channel::{Sender, TrySendError, bounded};
 use std::path::PathBuf;
@@ -230,8 +230,8 @@ impl Store {
     }
 }
 
-fn records<R: Record>(gauges: &Gauges, rows: &[(Box<[u8]>, Box<[u8]>)]) -> Vec<R> {
-    let read = |(key, value): &(Box<[u8]>, Box<[u8]>)| match record::open(key, value) {
+fn records<R: Record>(gauges: &Gauges, rows: &[Row]) -> Vec<R> {
+    let read = |(key, value): &Row| match record::open(key, value) {
         Ok(record) => Some(record),
         Err(_) => {
             gauges.unreadable(R::TABLE);

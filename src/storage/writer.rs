@@ -16,8 +16,10 @@ use std::time::{Duration, Instant};
 
 /// How an answer gets back.
 pub(super) type Done<T> = Box<dyn FnOnce(Result<T, StoreError>) + Send>;
+/// Key and value.
+pub(super) type Row = (Box<[u8]>, Box<[u8]>);
 /// Keys and values.
-pub(super) type Rows = Vec<(Box<[u8]>, Box<[u8]>)>;
+pub(super) type Rows = Vec<Row>;
 /// Who is told of each commit. For tests that end the process there.
 pub(super) type Watcher = Box<dyn FnMut(Moment) + Send>;
 

@@ -36,7 +36,7 @@ async fn a_killed_process_has_lost_nothing_that_it_acknowledged() {
     let (mut by_us, mut flushed, mut fenced, mut acknowledged) = (0, 0, 0, 0);
     let mut world = World::new(0);
     for cycle in 0..cycles() {
-        if cycle % CYCLES_PER_STORE == 0 {
+        if cycle.is_multiple_of(CYCLES_PER_STORE) {
             world = World::new(cycle);
         }
         match world.random.next_u64() % 4 {
@@ -53,7 +53,7 @@ async fn a_killed_process_has_lost_nothing_that_it_acknowledged() {
                 by_us += 1;
             }
         }
-        if (cycle + 1) % CYCLES_PER_STORE == 0 {
+        if (cycle + 1).is_multiple_of(CYCLES_PER_STORE) {
             acknowledged += world.last;
         }
     }
@@ -104,7 +104,7 @@ impl World {
         let acknowledged = run(&told, (end == End::Killed).then_some(run_for)).unwrap_or(self.last);
         let name = format!("seed {}, cycle {cycle}, {end:?}: batches {} to", self.seed, self.last + 1);
 
-        let is_checked = cycle % CHECKED_EVERY == 0;
+        let is_checked = cycle.is_multiple_of(CHECKED_EVERY);
         let settings = if is_checked { checked(self.folder.path()) } else { unchecked(self.folder.path()) };
         let store = Store::open(&settings).unwrap_or_else(|error| panic!("{name} {acknowledged}: {error}"));
         let found = Contents::read(&store).await.unwrap();
