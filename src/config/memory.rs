@@ -75,6 +75,8 @@ pub struct ItemSizes {
     pub shard_buffers: u64,
     /// Budget tables of a shard: replies to strangers, and guesses.
     pub shard_budgets: u64,
+    /// What a shard keeps of allocations and calls that have ended.
+    pub shard_books: u64,
     /// A TCP or TLS connection: what is incomplete, and what waits to be sent.
     pub connection: u64,
     /// The same in the kernel.
@@ -96,6 +98,7 @@ impl Default for ItemSizes {
             port: 16,
             shard_buffers: 2 << 20,
             shard_budgets: 1 << 20,
+            shard_books: 12 << 20,
             connection: 128 << 10,
             connection_sockets: 2 * KERNEL_FACTOR * tcp::BUFFER_BYTES as u64,
             peer_connection: 64 << 10,
@@ -143,6 +146,7 @@ impl Config {
             // A stream runtime beside each shard has the same.
             row("shard buffers", 2 * shards, sizes.shard_buffers, "relay.workers"),
             row("shard budgets", 2 * shards, sizes.shard_budgets, "relay.workers"),
+            row("shard books", 2 * shards, sizes.shard_books, "relay.workers"),
             row("connections", open, sizes.connection.max(self.request_bytes_max()), CONNECTIONS),
             row("peer connections", self.peer_connections_max(), sizes.peer_connection, "relay.tcp"),
             row("DTLS sessions", self.dtls_sessions_max() * shards, sizes.dtls_session, "relay.workers"),

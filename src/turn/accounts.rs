@@ -131,7 +131,7 @@ struct Parting {
 
 /// Rows of what has ended. A row is a subject with all that is in its key, so this is more than come and go within a
 /// second; without anybody who takes them, it is where memory ends.
-const ROWS_MAX: usize = 16_384;
+const ROWS_MAX: usize = 4096;
 
 /// Meters of ended allocations that are kept before those are dropped that nobody counts with any more: twice the
 /// connections there may be, so that this gives room for as many.

@@ -22,8 +22,10 @@ const CALLS_MIN: usize = 64;
 pub(super) struct Revoking {
     orders: Arc<Revocations>,
     walk: Option<Walk>,
-    /// Calls that ended while this server ran, until when their credentials might be good.
-    ended_calls: HashMap<Arc<str>, UnixTime, ahash::RandomState>,
+    /// Calls that ended while this server ran, until when their credentials might be good. By the keyed hash of their
+    /// ids, of which two are the same for nobody, so that each takes a few bytes.
+    ended_calls: HashMap<u64, UnixTime, ahash::RandomState>,
+    hasher: ahash::RandomState,
     /// When those that are over are forgotten again: the table is twice as large as what it kept then.
     sweep_at: usize,
     /// Live allocations by call.
@@ -46,6 +48,7 @@ impl Revoking {
             orders: Arc::default(),
             walk: None,
             ended_calls: HashMap::with_hasher(hasher.clone()),
+            hasher: hasher.clone(),
             sweep_at: CALLS_MIN,
             by_call: HashMap::with_hasher(hasher),
         }
@@ -69,8 +72,8 @@ impl Revoking {
 
     /// Why this credential is good for nothing new, if it is not.
     pub(super) fn void(&self, now: Now, identity: &Identity) -> Option<EndReason> {
-        let call = identity.call_id.as_deref();
-        let over = call.and_then(|call| self.ended_calls.get(call)).is_some_and(|until| now.unix < *until);
+        let ended = identity.call_id.as_deref().and_then(|call| self.ended_calls.get(&self.hash(call)));
+        let over = ended.is_some_and(|until| now.unix < *until);
         if over { Some(EndReason::CallEnded) } else { self.revoked(now, identity) }
     }
 
@@ -85,16 +88,21 @@ impl Revoking {
     }
 
     /// Returns whether there was room.
-    fn remember_call(&mut self, now: Now, call_id: &Arc<str>, until: UnixTime) -> bool {
+    fn remember_call(&mut self, now: Now, call_id: &str, until: UnixTime) -> bool {
         if self.ended_calls.len() >= self.sweep_at {
             self.ended_calls.retain(|_, until| now.unix < *until);
             self.sweep_at = (2 * self.ended_calls.len()).clamp(CALLS_MIN, ENDED_CALLS_MAX);
         }
-        let has_room = self.ended_calls.len() < ENDED_CALLS_MAX || self.ended_calls.contains_key(call_id);
+        let call = self.hash(call_id);
+        let has_room = self.ended_calls.len() < ENDED_CALLS_MAX || self.ended_calls.contains_key(&call);
         if has_room {
-            self.ended_calls.insert(Arc::clone(call_id), until);
+            self.ended_calls.insert(call, until);
         }
         has_room
+    }
+
+    fn hash(&self, call_id: &str) -> u64 {
+        self.hasher.hash_one(call_id)
     }
 }
 
@@ -132,7 +140,7 @@ impl Server {
 
     /// A call has ended: its credentials are refused until `until`, and its allocations end after `grace`, whatever
     /// their clients ask for. Returns how many there are.
-    pub fn end_call(&mut self, now: Now, call_id: &Arc<str>, grace: Duration, until: UnixTime) -> usize {
+    pub fn end_call(&mut self, now: Now, call_id: &str, grace: Duration, until: UnixTime) -> usize {
         if !self.revoking.remember_call(now, call_id, until) {
             self.counters.increment(ended_calls_full());
         }

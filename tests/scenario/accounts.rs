@@ -189,7 +189,7 @@ proptest! {
                     }
                 }
                 Step::EndCall => {
-                    world.server.end_call(world.now, &"k9".into(), Duration::from_secs(5), world.now.unix);
+                    world.server.end_call(world.now, "k9", Duration::from_secs(5), world.now.unix);
                 }
                 Step::Page => next = tell(&mut world, &mut told, next.unwrap_or(0)),
                 Step::Reload => {

@@ -182,7 +182,7 @@ fn call() -> (World, [Client; 3]) {
 fn the_allocations_of_a_call_end_after_the_grace_whatever_their_clients_ask_for() {
     let (mut world, [mut dora, mut eve, mut other]) = call();
     let (grace, until) = (Duration::from_secs(5), EPOCH.after(Duration::from_secs(3600)));
-    assert_eq!(world.server.end_call(world.now, &"k9".into(), grace, until), 2);
+    assert_eq!(world.server.end_call(world.now, "k9", grace, until), 2);
     let mut newcomer = Client { address: Client::new(4, "").address, nonce: Vec::new(), ..eve.clone() };
     assert_eq!(newcomer.try_allocate(&mut world, &[]).code, 401);
     world.pass(Duration::from_secs(2));
@@ -191,19 +191,19 @@ fn the_allocations_of_a_call_end_after_the_grace_whatever_their_clients_ask_for(
     eve.permit(&mut world, &[peer(1)]);
     assert!(matches!(eve.send(&mut world, peer(1), b"bye")[..], [Out::ToPeer { .. }]));
     // Said again, it grants no more.
-    world.server.end_call(world.now, &"k9".into(), grace, until);
+    world.server.end_call(world.now, "k9", grace, until);
     world.pass(Duration::from_millis(3200));
     let reasons: Vec<_> = world.ended().iter().map(|ended| ended.reason).collect();
     assert_eq!(reasons, [EndReason::CallEnded; 2]);
     assert_eq!(other.refresh(&mut world, 600).code, 0);
-    assert_eq!(world.server.end_call(world.now, &"k9".into(), grace, until), 0);
+    assert_eq!(world.server.end_call(world.now, "k9", grace, until), 0);
     world.assert_ports_add_up();
 }
 
 #[test]
 fn without_grace_the_allocations_of_a_call_end_at_once() {
     let (mut world, _clients) = call();
-    world.server.end_call(world.now, &"k9".into(), Duration::ZERO, EPOCH);
+    world.server.end_call(world.now, "k9", Duration::ZERO, EPOCH);
     world.settle();
     assert!(world.ended().iter().all(|ended| ended.reason == EndReason::CallEnded));
     assert_eq!(world.ended().len(), 2);
@@ -217,7 +217,7 @@ fn an_order_about_a_call_ends_it_but_does_not_cut_a_grace_short() {
 
     let (mut world, _clients) = call();
     let until = EPOCH.after(Duration::from_secs(3600));
-    world.server.end_call(world.now, &"k9".into(), Duration::from_secs(5), until);
+    world.server.end_call(world.now, "k9", Duration::from_secs(5), until);
     assert_eq!(revoke(&mut world, &[Target::Call("k9".into())]), 0);
     let targets = [Target::Call("k9".into()), Target::Subject("dora".into())];
     assert_eq!(revoke(&mut world, &targets), 2, "a revoked subject has no grace: in the call and out of it");
@@ -228,7 +228,7 @@ fn ended_calls_are_forgotten_when_their_credentials_are_over() {
     let mut world = World::seeded(1);
     let ttl = Duration::from_secs(60);
     let request = MintRequest { call_id: Some("k9"), ..minted("dora", 3600) };
-    world.server.end_call(world.now, &"k9".into(), Duration::ZERO, world.now.unix.after(ttl));
+    world.server.end_call(world.now, "k9", Duration::ZERO, world.now.unix.after(ttl));
     let mut dora = client_of(1, &request);
     assert_eq!(dora.try_allocate(&mut world, &[]).code, 401);
     world.pass(ttl);
