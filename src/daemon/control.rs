@@ -1,11 +1,13 @@
 //! What the API asks of the drivers, and how the answers come together.
 
-use crate::auth::{self, Authenticator, Revocations, StoredUser};
+use super::admittance::{Admittance, lock};
+use crate::auth::{Revocations, StoredUser};
 use crate::base::{Now, UnixTime};
 use crate::http::api::{Coming, Control, Seen};
 use crate::net::Clock;
 use crate::relay::{Command, Question, Registry};
 use crate::turn::{Account, AccountsPage, AllocationId, EndReason, Session, SessionsPage};
+use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
@@ -18,58 +20,6 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A mailbox that is full has room again after a turn of its driver.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(5);
-
-/// What came from elsewhere than the config and holds over a reload.
-#[derive(Clone, Debug, Default)]
-pub struct Credentials {
-    /// Static users that the config does not know.
-    pub users: Vec<StoredUser>,
-    /// Credentials that are void before their time.
-    pub revocations: Arc<Revocations>,
-}
-
-/// Whom drivers let in: by the config, and by what came since.
-#[derive(Debug)]
-pub(super) struct Admittance {
-    settings: auth::Settings,
-    credentials: Credentials,
-    authenticator: Arc<Authenticator>,
-}
-
-impl Admittance {
-    pub(super) fn new(settings: &auth::Settings, credentials: Credentials) -> Self {
-        let authenticator = Arc::new(Authenticator::with_stored(settings, &credentials.users));
-        Self { settings: settings.clone(), credentials, authenticator }
-    }
-
-    /// The config has changed.
-    pub(super) fn reload(&mut self, settings: &auth::Settings) {
-        self.settings = settings.clone();
-        self.prepare();
-    }
-
-    fn set_users(&mut self, users: Vec<StoredUser>) {
-        self.credentials.users = users;
-        self.prepare();
-    }
-
-    fn prepare(&mut self) {
-        self.authenticator = Arc::new(Authenticator::with_stored(&self.settings, &self.credentials.users));
-    }
-
-    pub(super) fn authenticator(&self) -> Arc<Authenticator> {
-        Arc::clone(&self.authenticator)
-    }
-
-    pub(super) fn revocations(&self) -> Arc<Revocations> {
-        Arc::clone(&self.credentials.revocations)
-    }
-}
-
-/// Locked while a driver is told, so that each hears last what came last.
-pub(super) fn lock(admittance: &Mutex<Admittance>) -> MutexGuard<'_, Admittance> {
-    admittance.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// What was relayed since it was asked for last.
 #[derive(Clone, Debug, Default)]
@@ -87,6 +37,8 @@ pub struct RelayControl {
     clock: Clock,
     admittance: Arc<Mutex<Admittance>>,
     gathering: tokio::sync::Mutex<Vec<Gathering>>,
+    /// Drivers that were too busy to be told whom to let in.
+    untold: Mutex<BTreeSet<usize>>,
 }
 
 /// What one driver has told of its accounts. It outlives the one who asked, since nothing is told twice.
@@ -100,12 +52,15 @@ struct Gathering {
 impl RelayControl {
     pub(super) fn new(registry: Arc<Registry>, clock: Clock, admittance: Arc<Mutex<Admittance>>) -> Self {
         let gathering = (0..registry.drivers()).map(|_| Gathering::default()).collect();
-        Self { registry, clock, admittance, gathering: tokio::sync::Mutex::new(gathering) }
+        let gathering = tokio::sync::Mutex::new(gathering);
+        Self { registry, clock, admittance, gathering, untold: Mutex::default() }
     }
 
     /// All that was relayed since the last call, by subject, label, call and door. Nothing is lost when the caller does
-    /// not wait for the answer: then the next one has it.
+    /// not wait for the answer: then the next one has it. To be called at a steady pace: drivers that were too busy to
+    /// hear of a revocation are told again here.
     pub async fn accounts(&self) -> Accounts {
+        self.tell_again();
         let deadline = Instant::now() + ANSWER_TIMEOUT;
         let mut gathering = self.gathering.lock().await;
         let gathered = gathering.iter_mut().enumerate();
@@ -181,17 +136,50 @@ impl RelayControl {
         answer_to(deadline, |answer| self.registry.ask(driver, question(answer))).await
     }
 
-    /// Tells every driver, as soon as there is room in its mailbox. Returns whether all were told in time.
-    async fn tell_all(&self, tell: impl Fn(usize) -> bool) -> bool {
+    /// Tells a driver of the orders in force. Returns how many sessions ended by them.
+    async fn revoke_on(&self, driver: usize, deadline: Instant) -> Option<usize> {
+        let posted = post_soon(deadline, |answer| self.post_orders(driver, answer)).await;
+        if posted.is_none() {
+            self.untold().insert(driver);
+        }
+        timeout_at(deadline, posted?).await.ok()?.ok()
+    }
+
+    fn post_orders(&self, driver: usize, answer: oneshot::Sender<usize>) -> bool {
+        let admittance = lock(&self.admittance);
+        self.registry.ask(driver, Question::Revoke { orders: admittance.revocations(), answer })
+    }
+
+    fn post_users(&self, driver: usize) -> bool {
+        let admittance = lock(&self.admittance);
+        self.registry.tell(driver, Command::Authenticate(admittance.authenticator()))
+    }
+
+    /// Tells every driver of the users there are, as soon as there is room in its mailbox. Returns whether all were
+    /// told in time.
+    async fn users_on_all(&self) -> bool {
         let deadline = Instant::now() + ANSWER_TIMEOUT;
-        let mut untold: Vec<_> = (0..self.registry.drivers()).collect();
+        let mut untold: BTreeSet<_> = (0..self.registry.drivers()).collect();
         loop {
-            untold.retain(|driver| !tell(*driver));
+            untold.retain(|driver| !self.post_users(*driver));
             if untold.is_empty() || Instant::now() >= deadline {
-                return untold.is_empty();
+                break;
             }
             sleep(ASK_AGAIN_AFTER).await;
         }
+        let all_told = untold.is_empty();
+        self.untold().append(&mut untold);
+        all_told
+    }
+
+    fn tell_again(&self) {
+        let nobody_waits = || oneshot::channel().0;
+        self.untold()
+            .retain(|driver| !(self.post_users(*driver) && self.post_orders(*driver, nobody_waits())));
+    }
+
+    fn untold(&self) -> MutexGuard<'_, BTreeSet<usize>> {
+        self.untold.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -228,13 +216,12 @@ impl Control for RelayControl {
     }
 
     fn revoke(&self, revocations: Arc<Revocations>) -> Coming<'_, Option<usize>> {
-        lock(&self.admittance).credentials.revocations = revocations;
+        lock(&self.admittance).set_revocations(revocations);
         Box::pin(async move {
-            let post = |driver, answer| {
-                let admittance = lock(&self.admittance);
-                self.registry.ask(driver, Question::Revoke { orders: admittance.revocations(), answer })
-            };
-            self.ask_all(post).await.into_iter().sum()
+            let deadline = Instant::now() + ANSWER_TIMEOUT;
+            let drivers = 0..self.registry.drivers();
+            let told = drivers.map(|driver| Box::pin(self.revoke_on(driver, deadline)) as Coming<'_, _>);
+            all(told.collect()).await.into_iter().sum()
         })
     }
 
@@ -256,10 +243,7 @@ impl Control for RelayControl {
 
     fn set_users(&self, users: Vec<StoredUser>) -> Coming<'_, bool> {
         lock(&self.admittance).set_users(users);
-        Box::pin(self.tell_all(|driver| {
-            let admittance = lock(&self.admittance);
-            self.registry.tell(driver, Command::Authenticate(admittance.authenticator()))
-        }))
+        Box::pin(self.users_on_all())
     }
 }
 
@@ -306,4 +290,78 @@ async fn all<T>(mut coming: Vec<Coming<'_, T>>) -> Vec<T> {
 /// The numbers of those that are not complete.
 fn missing(complete: impl Iterator<Item = bool>) -> Vec<usize> {
     complete.enumerate().filter(|(_, complete)| !complete).map(|(driver, _)| driver).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::admittance::Credentials;
+    use super::*;
+    use crate::auth::{self, Revocation, Target};
+    use crate::base::Random;
+    use crate::net::Buffers;
+    use crate::relay::{Prepared, Setup};
+    use crate::turn::{Ledger, LedgerSettings, OwnAddresses, PeerPolicy, PeerRules, PortRange, Server};
+
+    /// A driver without doors, whose thread does not run yet.
+    fn stalled() -> (Prepared, RelayControl) {
+        let ports = PortRange { first: 50_000, last: 50_009 };
+        let quarantine = Duration::ZERO;
+        let (allocations_per_user, allocations_total, addresses) = (1, 0, Vec::new());
+        let ledger = LedgerSettings { addresses, ports, quarantine, allocations_per_user, allocations_total };
+        let registry = Arc::new(Registry::new(Ledger::new(&ledger, Random::seeded(1))));
+        let settings = auth::Settings {
+            realm: "turn".into(),
+            secrets: Vec::new(),
+            users: Default::default(),
+            modern: false,
+            strict_expiry: false,
+            ttl: Duration::ZERO,
+            max_ttl: Duration::ZERO,
+        };
+        let admittance = Admittance::new(&settings, Credentials::default());
+        let clock = Clock::start();
+        let own = OwnAddresses { relays: Vec::new(), hosts: Vec::new(), endpoints: Vec::new() };
+        let server = Server::new(
+            Arc::default(),
+            admittance.authenticator(),
+            PeerPolicy::new(PeerRules::default(), own),
+            [7; 32],
+            Random::seeded(2),
+            clock.now(),
+        );
+        let (relay_buffers, doors) = (Buffers::default(), Vec::new());
+        let shared = Arc::clone(&registry);
+        let setup = Setup { index: 0, drivers: 1, server, doors, relay_buffers, registry: shared, clock };
+        let (prepared, handle) = Prepared::new(setup).expect("a poller");
+        registry.connect(vec![handle.mailbox]);
+        (prepared, RelayControl::new(registry, clock, Arc::new(Mutex::new(admittance))))
+    }
+
+    #[tokio::test]
+    async fn a_driver_that_is_too_busy_is_missed_within_a_second_and_told_when_it_has_time() {
+        let (shard, control) = stalled();
+        while control.registry.tell(0, Command::Drain(false)) {}
+        let ban = Revocation { target: Target::Subject("mallory".into()), at: UnixTime(1), until: None };
+        let orders = Arc::new(Revocations::new(&[ban]));
+        let (revoked, told, seen, accounts) = tokio::join!(
+            control.revoke(orders),
+            control.set_users(Vec::new()),
+            control.sessions(&|_| true),
+            control.accounts()
+        );
+        assert_eq!((revoked, told, seen.missing, accounts.missing), (None, false, vec![0], vec![0]));
+        assert_eq!(*control.untold(), [0].into());
+
+        let (alive, ended) = crossbeam_channel::bounded(0);
+        let thread = shard.spawn(alive).expect("a thread");
+        // The first call may still find the mailbox full.
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !(control.accounts().await.missing.is_empty() && control.untold().is_empty()) {
+            assert!(Instant::now() < deadline);
+        }
+        assert_eq!(control.sessions(&|_| true).await.missing, [0; 0]);
+        assert!(control.registry.tell(0, Command::Stop));
+        let _disconnected = ended.recv();
+        thread.join().expect("no panic").expect("a sound poller");
+    }
 }

@@ -5,6 +5,7 @@
 //! ends it.
 
 mod admin_socket;
+mod admittance;
 mod certificates;
 mod control;
 mod demo;
@@ -22,7 +23,8 @@ mod signaling;
 mod state;
 mod steering;
 
-pub use control::{Accounts, Credentials, RelayControl};
+pub use admittance::Credentials;
+pub use control::{Accounts, RelayControl};
 pub use demo::demo;
 pub use entropy::random;
 pub use error::StartError;

@@ -1,6 +1,7 @@
 //! The relay side as one thing: doors, shards, their threads, and how they are told.
 
-use super::control::{Admittance, Credentials, RelayControl, lock};
+use super::admittance::{Admittance, Credentials, lock};
+use super::control::RelayControl;
 use super::dtls::Dtls;
 use super::error::StartError;
 use crate::auth::Cookies;

@@ -1,6 +1,7 @@
 //! What the API works with, put together.
 
-use super::control::{Credentials, RelayControl};
+use super::admittance::Credentials;
+use super::control::RelayControl;
 use super::state::State;
 use super::steering::Helm;
 use crate::base::Random;
