@@ -193,6 +193,7 @@ impl Daemon {
             state: Arc::clone(&self.state),
             control: Arc::clone(control),
             tokens: self.signaling.as_ref().and_then(SignalingSide::tokens).map(TokenJudge::new),
+            signaling: self.signaling.as_ref().map(SignalingSide::door),
             random: self.random.fork(),
         })
     }

@@ -6,6 +6,7 @@ use super::state::State;
 use super::steering::Helm;
 use crate::base::Random;
 use crate::http::api::{Desk, Ids, Kept, Minting, Orders, Services, TokenJudge, Users};
+use crate::http::signaling::Door;
 use crate::storage::{Probe, Store, StoreError, StoreSettings};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
@@ -41,12 +42,13 @@ pub(super) struct Parts {
     pub(super) control: Arc<RelayControl>,
     pub(super) helm: Arc<Helm>,
     pub(super) tokens: Option<TokenJudge>,
+    pub(super) signaling: Option<Door>,
     pub(super) random: Random,
 }
 
 /// Puts it together.
 pub(super) fn services(parts: Parts) -> Arc<Services> {
-    let Parts { store, kept, minting, state, control, helm, tokens, mut random } = parts;
+    let Parts { signaling, store, kept, minting, state, control, helm, tokens, mut random } = parts;
     Arc::new(Services {
         store,
         control,
@@ -58,6 +60,7 @@ pub(super) fn services(parts: Parts) -> Arc<Services> {
         revocations: Orders::new(kept.revocations),
         desk: Arc::new(Desk::new(random.next_u64())),
         users: Users::new(kept.users),
+        signaling,
         ids: Ids::new(random),
     })
 }

@@ -24,7 +24,7 @@ impl Hub {
         self.scratch = receivers;
     }
 
-    fn receivers(&self, to: &To, except: Option<Origin>, into: &mut Vec<SessionId>) {
+    pub(super) fn receivers(&self, to: &To, except: Option<Origin>, into: &mut Vec<SessionId>) {
         let except = except.filter(|origin| origin.node == self.node).map(|origin| origin.session);
         let people = &self.town.people;
         match to {

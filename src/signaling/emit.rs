@@ -53,7 +53,7 @@ impl Hub {
             to: to(&goal),
             except: Some(self.origin(id)),
             event: Cow::Borrowed("event"),
-            data: write(&session.identity.user, &goal, &name, data),
+            data: write(Some(&session.identity.user), &goal, &name, data),
             attachments: inbound.attachments.to_vec(),
             class: Class::Reliable,
         };
@@ -81,8 +81,13 @@ pub(super) fn to(goal: &Goal) -> To {
     }
 }
 
-fn write(from: &str, goal: &Goal, name: &str, data: &str) -> Box<str> {
-    let object = Object::sized(data.len() + name.len() + from.len() + 64).text("from", from);
+/// The object that `event` carries; `from` is null where no user sent it.
+pub(super) fn write(from: Option<&str>, goal: &Goal, name: &str, data: &str) -> Box<str> {
+    let object = Object::sized(data.len() + name.len() + from.map_or(4, str::len) + 64);
+    let object = match from {
+        Some(user) => object.text("from", user),
+        None => object.raw("from", "null"),
+    };
     let object = match goal {
         Goal::Room(room) => object.text("room", room),
         Goal::User(_) => object,
@@ -90,7 +95,7 @@ fn write(from: &str, goal: &Goal, name: &str, data: &str) -> Box<str> {
     object.text("name", name).raw("data", data).finish()
 }
 
-fn check_name(name: &str) -> Result<(), Refusal> {
+pub(super) fn check_name(name: &str) -> Result<(), Refusal> {
     at_most(name, EVENT_NAME_BYTES_MAX, "name")?;
     if name.is_empty() || name.chars().any(char::is_control) {
         return Err(bad("`name` must be a string of 1 to 64 bytes without control characters".into()));

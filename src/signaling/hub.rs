@@ -15,7 +15,7 @@ use super::session::Sessions;
 use super::shelves::Shelves;
 use super::town::Town;
 use super::{Class, Push, SessionId, Settings};
-use crate::base::{Now, Random, Timestamp, Wheel};
+use crate::base::{Now, Random, Timestamp, TokenBucket, Wheel};
 use crate::metrics::CounterSet;
 use ahash::RandomState;
 use base64::Engine as _;
@@ -55,6 +55,8 @@ pub struct Hub {
     /// Answers of messages that were stored shortly before the start, by user and `client_ref`.
     pub(super) sent_earlier: HashMap<(Arc<str>, Box<str>), Box<str>, RandomState>,
     pub(super) source_budgets: SourceBudgets,
+    /// What the application's back end may say.
+    pub(super) back_end: TokenBucket,
     pub(super) timers: Wheel<Timer, TICK_NANOS>,
     pub(super) effects: VecDeque<Effect>,
     pub(super) awaited: Awaited,
@@ -180,6 +182,7 @@ impl Hub {
             talk_bytes: 0,
             calls: Calls::new(settings.calls.clone(), random.fork(), now.at),
             source_budgets: SourceBudgets::new(&settings.rates, &mut random),
+            back_end: TokenBucket::default(),
             timers,
             effects: VecDeque::new(),
             awaited: Awaited::default(),

@@ -109,7 +109,7 @@ impl Hub {
     }
 }
 
-fn rate_limited(rate: Rate) -> Refusal {
+pub(super) fn rate_limited(rate: Rate) -> Refusal {
     wait("too many events of this kind", Duration::from_secs(1) / rate.per_second.max(1))
 }
 

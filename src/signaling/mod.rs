@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod answers;
+mod back_end;
 pub mod bus;
 mod call;
 mod clock;
@@ -49,6 +50,8 @@ mod town;
 mod typing;
 mod worst_case;
 
+pub use back_end::{BackEndEvent, Whose};
+pub use bus::Goal;
 pub use call::{
     Abilities, BusyPolicy, CallRecord, CallSettings, Callee, Calls, Census, Command, DeviceChange,
     GROUP_MEMBERS_HARD_MAX, LiveCall, LiveParty, LiveStep, Media, Output, Recipients, RejectScope, Stand,

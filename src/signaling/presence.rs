@@ -14,9 +14,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Users in one `presence:get`.
-const USERS_MAX: usize = 256;
+pub(super) const USERS_MAX: usize = 256;
 /// Bytes of its answer; what does not fit is left out, and the answer says so.
-const ANSWER_BYTES_MAX: usize = 128 << 10;
+pub(super) const ANSWER_BYTES_MAX: usize = 128 << 10;
 
 impl Hub {
     /// `presence:set {status?, meta?}`
@@ -269,12 +269,16 @@ impl Hub {
     /// The users in a room that this session is in; those of a room that it is not in are not found, as if it were not.
     fn users_in(&self, id: SessionId, room: &str) -> Result<Vec<Arc<str>>, Refusal> {
         let place = self.town.rooms.place(room).filter(|place| self.rooms_of(id).contains(place));
-        let room =
-            place.and_then(|place| self.town.rooms.at(place)).ok_or_else(super::membership::not_found)?;
-        let sessions = room.members.iter().filter_map(|member| self.town.sessions.get(member.session));
+        Ok(self.members_of(place.ok_or_else(super::membership::not_found)?))
+    }
+
+    /// The users in a room, each once.
+    pub(super) fn members_of(&self, place: u32) -> Vec<Arc<str>> {
+        let members = self.town.rooms.at(place).map_or(&[][..], |room| &room.members);
+        let sessions = members.iter().filter_map(|member| self.town.sessions.get(member.session));
         let mut seen = HashSet::new();
         let users = sessions.map(|session| &session.identity.user);
-        Ok(users.filter(|user| seen.insert(Arc::clone(user))).cloned().collect())
+        users.filter(|user| seen.insert(Arc::clone(user))).cloned().collect()
     }
 
     fn rooms_of(&self, id: SessionId) -> HashSet<u32> {
@@ -283,7 +287,7 @@ impl Hub {
 }
 
 /// What is said of a user; of one who is not known the same as of one who may not be known of.
-fn record(object: Object, user: Option<&User>) -> Object {
+pub(super) fn record(object: Object, user: Option<&User>) -> Object {
     let Some(user) = user else {
         return object
             .flag("online", false)

@@ -10,6 +10,7 @@ mod skip;
 #[path = "../support/token.rs"]
 mod token;
 
+mod back_end;
 mod call;
 mod connect;
 mod cutter;

@@ -99,6 +99,11 @@ impl Fields {
         }
     }
 
+    /// Any JSON.
+    pub(crate) fn any(&mut self, name: &str) -> Option<Value> {
+        self.take(name)
+    }
+
     /// `true` or `false`; absent is `false`.
     pub(crate) fn flag(&mut self, name: &str) -> Result<bool, Problem> {
         match self.take(name) {

@@ -21,6 +21,8 @@ mod mint_counts;
 mod minting;
 mod openapi;
 mod path;
+mod presence;
+mod publish;
 mod revocations;
 mod services;
 mod session_json;
@@ -63,7 +65,7 @@ pub(crate) type Shared = Arc<Services>;
 
 /// Routes for apps: `http.public` and `tls` doors.
 pub(crate) fn public_routes(services: &Shared) -> Router {
-    let routes = Router::new().merge(ice_servers::routes()).merge(facades::routes());
+    let routes = Router::new().merge(ice_servers::routes()).merge(facades::routes()).merge(back_end());
     let routes = routes.layer(from_fn_with_state(services.clone(), caller::identify));
     routes.merge(openapi::routes()).with_state(services.clone())
 }
@@ -90,4 +92,10 @@ fn operators() -> Router<Shared> {
         .merge(events::routes())
         .merge(calls::routes())
         .merge(users::routes())
+        .merge(back_end())
+}
+
+/// What the app's back end says to clients, and asks about them.
+fn back_end() -> Router<Shared> {
+    Router::new().merge(publish::routes()).merge(presence::routes())
 }

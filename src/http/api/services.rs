@@ -4,6 +4,7 @@ use super::{Desk, Ids, Minting, Orders, Steering, TokenJudge, Users};
 use crate::auth::{ApiKeys, Revocations, StoredUser};
 use crate::base::{Now, UnixTime};
 use crate::http::Sources;
+use crate::http::signaling::Door;
 use crate::storage::Store;
 use crate::turn::{AllocationId, EndReason, Session};
 use arc_swap::ArcSwap;
@@ -72,6 +73,8 @@ pub struct Services {
     pub revocations: Orders,
     /// Static users that the config does not know.
     pub users: Users,
+    /// Where signaling is reached; `None` where it is off.
+    pub signaling: Option<Door>,
     /// Where ids and new keys come from.
     pub ids: Ids,
     /// The books, and what happens.

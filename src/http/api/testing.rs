@@ -139,6 +139,7 @@ impl Api {
             minting: Arc::new(ArcSwap::from_pointee(Minting::new(&mint_settings()))),
             revocations: Orders::new(kept.revocations),
             users: Users::new(kept.users),
+            signaling: None,
             ids: Ids::new(Random::seeded(7)),
             desk: Arc::new(Desk::new(0)),
         });

@@ -5,7 +5,7 @@ use super::connection::{Connection, Ended, Socket, Wire};
 use super::driver::{Common, Driver, Key, PART_BYTES, at};
 use super::engine_io::EngineIo;
 use super::link::Link;
-use super::mailbox::{Letter, Ticket};
+use super::mailbox::{Letter, Question, Ticket};
 use super::plain::Plain;
 use super::settings::DriverSettings;
 use crate::auth::token::TokenRefused;
@@ -64,9 +64,22 @@ impl Driver {
                 }
                 self.common.backend.reload(*hub);
             }
+            Letter::Question(question) => self.on_question(now, question),
             Letter::Stored(number, result) => self.common.backend.on_stored(now, number, result),
             Letter::Beat(asked) => self.given.store(asked, Ordering::Relaxed),
             Letter::Stop => self.stop(now),
+        }
+    }
+
+    /// Whoever asked may be gone by now.
+    fn on_question(&mut self, now: Now, question: Question) {
+        match question {
+            Question::Publish(event, answer) => {
+                let _gone = answer.send(self.common.backend.publish_event(now, event));
+            }
+            Question::Presence(whose, answer) => {
+                let _gone = answer.send(self.common.backend.presence_of(&whose));
+            }
         }
     }
 

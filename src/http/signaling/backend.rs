@@ -3,8 +3,8 @@
 use crate::base::{Now, Timestamp};
 use crate::metrics::CounterSet;
 use crate::signaling::{
-    Effect, Hello, Hub, Identity, Inbound, LiveCall, Outcome, Outgoing, Push, Refusal, SentBefore, SessionId,
-    Settings, Unstored, Welcome,
+    BackEndEvent, Effect, Hello, Hub, Identity, Inbound, LiveCall, Outcome, Outgoing, Push, Refusal,
+    SentBefore, SessionId, Settings, Unstored, Welcome, Whose,
 };
 use std::collections::VecDeque;
 
@@ -49,6 +49,20 @@ pub trait Backend: Send {
     fn restore(&mut self, _now: Now, _calls: Vec<LiveCall>, _sent: Vec<SentBefore>) {}
     /// What became of [`Effect::Store`].
     fn on_stored(&mut self, _now: Now, _number: u64, _result: Result<Outcome, Unstored>) {}
+    /// An event of the application's back end.
+    ///
+    /// # Errors
+    /// What it is told.
+    fn publish_event(&mut self, _now: Now, _event: BackEndEvent) -> Result<usize, Refusal> {
+        Ok(0)
+    }
+    /// The presence that the application's back end asks for.
+    ///
+    /// # Errors
+    /// What it is told.
+    fn presence_of(&self, _whose: &Whose) -> Result<Box<str>, Refusal> {
+        Ok("{}".into())
+    }
     /// The daemon stops.
     fn shutdown(&mut self, now: Now);
 }
@@ -150,6 +164,16 @@ impl Backend for LocalHub {
     fn on_stored(&mut self, now: Now, number: u64, result: Result<Outcome, Unstored>) {
         self.hub.on_stored(now, number, result);
         self.settle(now);
+    }
+
+    fn publish_event(&mut self, now: Now, event: BackEndEvent) -> Result<usize, Refusal> {
+        let told = self.hub.publish_event(now, event);
+        self.settle(now);
+        told
+    }
+
+    fn presence_of(&self, whose: &Whose) -> Result<Box<str>, Refusal> {
+        self.hub.presence_of(whose)
     }
 
     fn shutdown(&mut self, now: Now) {

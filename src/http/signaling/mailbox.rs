@@ -5,8 +5,9 @@ use super::driver::Key;
 use super::settings::DriverSettings;
 use crate::auth::token::TokenRefused;
 use crate::net::Waker;
-use crate::signaling::{self, Identity, Outcome, Unstored};
+use crate::signaling::{self, BackEndEvent, Identity, Outcome, Refusal, Unstored, Whose};
 use tokio::sync::mpsc::{OwnedPermit, Receiver, Sender, channel};
+use tokio::sync::oneshot;
 
 /// Letters that may wait. Who comes with one more is told to come back.
 const LETTERS_MAX: usize = 1024;
@@ -21,12 +22,22 @@ pub(crate) enum Letter {
     Judged(Ticket, Result<Identity, TokenRefused>),
     /// Settings that may change while sessions live.
     Reload(Box<DriverSettings>, Box<signaling::Settings>),
+    /// The application's back end says or asks something.
+    Question(Question),
     /// What became of a deed that the hub asked storage for, by its number.
     Stored(u64, Result<Outcome, Unstored>),
     /// Show that the loop turns: this is the number of the question.
     Beat(u64),
     /// Calls end, sessions are told, then the thread ends.
     Stop,
+}
+
+/// What the application's back end says or asks, and where the answer goes.
+pub(crate) enum Question {
+    /// An event; the answer: how many sessions it is for.
+    Publish(BackEndEvent, oneshot::Sender<Result<usize, Refusal>>),
+    /// Who is online: the object of `presence:get`.
+    Presence(Whose, oneshot::Sender<Result<Box<str>, Refusal>>),
 }
 
 /// Names a question to a key set.
@@ -78,6 +89,14 @@ impl Door {
     pub(crate) fn try_reserve(&self) -> Result<Place, Busy> {
         let permit = self.sender.clone().try_reserve_owned().map_err(|_| Busy)?;
         Ok(Place { permit, waker: self.waker.clone() })
+    }
+
+    /// Hands over what the application's back end wants.
+    ///
+    /// # Errors
+    /// It should come back.
+    pub(crate) fn ask(&self, question: Question) -> Result<(), Busy> {
+        self.post(Letter::Question(question))
     }
 
     /// Says that the client of a long poll has gone away.

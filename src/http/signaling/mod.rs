@@ -28,7 +28,7 @@ pub use keeper::Keeping;
 pub use mailbox::Door;
 #[cfg(test)]
 pub(crate) use mailbox::Inbox;
-pub(crate) use mailbox::{Busy, Letter, Place};
+pub(crate) use mailbox::{Busy, Letter, Place, Question};
 pub use retention::Retention;
 pub use settings::{DriverSettings, Namespace};
 
