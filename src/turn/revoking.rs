@@ -32,10 +32,13 @@ pub(super) struct Revoking {
     by_call: HashMap<Arc<str>, Vec<u32>, ahash::RandomState>,
 }
 
-/// Looks at all allocations once, whatever comes between.
+/// Looks at all allocations once, whatever comes between. Those that are made meanwhile were judged when they were made,
+/// so the places that there were at its beginning are enough, and a table that grows leads it nowhere.
 #[derive(Clone, Copy, Debug)]
 struct Walk {
     at: u32,
+    /// Places behind the last one.
+    end: u32,
     /// Pages that are left.
     pages: u32,
     ended: usize,
@@ -110,11 +113,11 @@ impl Server {
     /// Takes these orders over in place of those before: newcomers that they deny get 401 from now on. Live allocations
     /// that they deny end with the calls of [`Server::revoke_some`] that must follow.
     pub fn set_revocations(&mut self, orders: Arc<Revocations>) {
-        let ended = self.revoking.walk.map_or(0, |walk| walk.ended);
-        let at = self.revoking.walk.map_or(0, |walk| walk.at);
-        let pages = self.allocations.capacity().div_ceil(Self::PAGE_SLOTS as usize) as u32 + 1;
+        let end = self.allocations.capacity() as u32;
+        let pages = end.div_ceil(Self::PAGE_SLOTS).max(1);
+        let (at, ended) = self.revoking.walk.map_or((0, 0), |walk| (walk.at, walk.ended));
         self.revoking.orders = orders;
-        self.revoking.walk = Some(Walk { at, pages, ended });
+        self.revoking.walk = Some(Walk { at, end, pages, ended });
     }
 
     /// Whether [`Server::revoke_some`] has work left.
@@ -126,14 +129,15 @@ impl Server {
     /// came, once all were looked at.
     pub fn revoke_some(&mut self, now: Now) -> Option<usize> {
         let mut walk = self.revoking.walk?;
-        let (slots, next) = self.page(walk.at);
-        for index in slots {
+        let end = walk.at.saturating_add(Self::PAGE_SLOTS).min(walk.end);
+        for index in walk.at..end {
             if let Some(reason) = self.revoked_at(now, index as usize) {
                 self.end_at(now, index as usize, reason);
                 walk.ended += 1;
             }
         }
-        (walk.at, walk.pages) = (next.unwrap_or(0), walk.pages - 1);
+        walk.at = if end < walk.end { end } else { 0 };
+        walk.pages -= 1;
         self.revoking.walk = (walk.pages > 0).then_some(walk);
         self.revoking.walk.is_none().then_some(walk.ended)
     }

@@ -166,6 +166,23 @@ fn the_walk_looks_at_few_places_at_a_time_and_at_all_whatever_orders_come_betwee
     assert!(world.ended().iter().all(|ended| ended.reason == EndReason::Revoked));
 }
 
+#[test]
+fn a_table_that_grows_leads_no_walk_past_an_allocation() {
+    let mut world = World::with(1, Options { quarantine: Duration::ZERO, ..Options::default() });
+    let mut join = |world: &mut World, n: u16| {
+        client_of(n, &minted(&format!("user-{n}"), 3600)).allocate(world);
+    };
+    (0..400).for_each(|n| join(&mut world, n));
+    // A walk that has come to the second page when its orders change.
+    world.server.set_revocations(Arc::new(Revocations::new(&[])));
+    world.server.revoke_some(world.now);
+    let orders = [order(&world, Target::Subject("user-5".into()))];
+    world.server.set_revocations(Arc::new(Revocations::new(&orders)));
+    (400..1000).for_each(|n| join(&mut world, n));
+    assert_eq!(finish(&mut world), 1);
+    assert_eq!(&*world.ended()[0].session.subject, "user-5");
+}
+
 /// Two parties of a call and somebody else.
 fn call() -> (World, [Client; 3]) {
     let mut world = World::seeded(1);
