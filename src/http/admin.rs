@@ -268,7 +268,8 @@ mod tests {
     }
 
     /// Families beyond those that the workers count.
-    const REST: [&str; 31] = [
+    const REST: [&str; 32] = [
+        "turnstone_bandwidth_limit_bytes_per_second",
         "turnstone_build_info",
         "turnstone_allocations",
         "turnstone_connections",
