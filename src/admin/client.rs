@@ -56,7 +56,7 @@ impl Client {
 
     /// Lets time go by.
     pub(super) fn pause(&self, time: Duration) {
-        self.runtime.block_on(tokio::time::sleep(time));
+        self.runtime.block_on(async { tokio::time::sleep(time).await });
     }
 
     /// The JSON at `path`.

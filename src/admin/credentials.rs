@@ -1,5 +1,6 @@
 //! `turnstone credentials`: mint a time-limited credential, or say why one does not work.
 
+use super::revoke::RevokeArgs;
 use crate::auth::{self, MintRequest, Variant, explain, mint};
 use crate::base::{Exit, UnixTime};
 use crate::config::{self, Config, Host};
@@ -16,6 +17,8 @@ pub enum CredentialsArgs {
     New(NewArgs),
     /// Say whether a username and password work, and if not, why.
     Verify(VerifyArgs),
+    /// Void credentials before their time; what they have ends.
+    Revoke(RevokeArgs),
 }
 
 #[derive(Debug, Args)]
@@ -71,6 +74,8 @@ pub(super) fn credentials(path: &Path, args: &CredentialsArgs) -> Exit {
     match args {
         CredentialsArgs::New(args) => new(&config, args),
         CredentialsArgs::Verify(args) => verify(&config, args),
+        // That asks the daemon.
+        CredentialsArgs::Revoke(_) => Exit::Usage,
     }
 }
 

@@ -11,6 +11,8 @@ mod drain;
 mod probe_store;
 mod progress;
 mod reload;
+mod revoke;
+mod sessions;
 mod status;
 mod text;
 mod token;
@@ -29,6 +31,7 @@ use drain::{DrainArgs, UndrainArgs};
 use probe_store::ProbeStoreArgs;
 use reload::ReloadArgs;
 use serde_json::Value;
+use sessions::{SessionArgs, SessionsArgs};
 use status::StatusArgs;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -69,6 +72,11 @@ pub enum AdminVerb {
     Credentials(CredentialsArgs),
     /// Say how the daemon is.
     Status(StatusArgs),
+    /// List live sessions.
+    Sessions(SessionsArgs),
+    /// Show or end one session.
+    #[command(subcommand)]
+    Session(SessionArgs),
     /// Show the certificates in use.
     Cert(CertArgs),
     /// Read the config again; say what changed and what needs a restart.
@@ -100,8 +108,13 @@ pub enum AdminVerb {
 pub fn obey(path: &Path, verb: &AdminVerb) -> Exit {
     match verb {
         AdminVerb::CheckConfig(args) => check_config::check_config(path, args),
+        AdminVerb::Credentials(CredentialsArgs::Revoke(args)) => {
+            ask(path, |client| revoke::revoke(client, args))
+        }
         AdminVerb::Credentials(args) => credentials::credentials(path, args),
         AdminVerb::Status(args) => ask(path, |client| status::status(client, args)),
+        AdminVerb::Sessions(args) => ask(path, |client| sessions::sessions(client, args)),
+        AdminVerb::Session(args) => ask(path, |client| sessions::session(client, args)),
         AdminVerb::Cert(args) => ask(path, |client| cert::cert(client, args)),
         AdminVerb::Reload(args) => ask(path, |client| reload::reload(client, args)),
         AdminVerb::Drain(args) => ask(path, |client| drain::drain(client, args)),

@@ -26,6 +26,7 @@ mod publish;
 mod revocations;
 mod services;
 mod session_json;
+mod sessions;
 mod steering;
 #[cfg(test)]
 mod testing;
@@ -92,6 +93,7 @@ fn operators() -> Router<Shared> {
         .merge(events::routes())
         .merge(calls::routes())
         .merge(users::routes())
+        .merge(sessions::routes())
         .merge(back_end())
 }
 
