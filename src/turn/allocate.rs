@@ -146,6 +146,7 @@ impl Server {
             self.counters.increment(allocations_started(opening.client.transport, family));
         }
         self.revoking.join(&opening.identity, id.index);
+        self.throttled += u32::from(opening.identity.bits_per_second.is_some());
         let (subject, member) = self.subjects.join(&opening.identity.subject, id.index, &opened.total);
         Allocation {
             client: opening.client,

@@ -20,6 +20,13 @@ pub struct Bandwidth {
     pub refuses: bool,
 }
 
+impl Bandwidth {
+    /// Whether nobody is limited.
+    pub(super) const fn is_off(&self) -> bool {
+        self.per_allocation.is_none() && self.per_user.is_none() && self.total.is_none()
+    }
+}
+
 /// Nanoseconds of its limit that a bucket holds.
 pub(super) const DEPTH: u64 = 200_000_000;
 

@@ -102,6 +102,7 @@ impl Server {
         let lived = now.at.since(allocation.created_at);
         self.counters.observe_session(allocation.client.transport, lived.as_secs());
         self.revoking.leave(&allocation.identity, index as u32);
+        self.throttled -= u32::from(allocation.identity.bits_per_second.is_some());
         self.close_account(&allocation);
         let session = allocation.session(index);
         self.effects.push_back(Effect::Ended(Box::new(Ended { session, reason, at: now.at })));

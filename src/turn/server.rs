@@ -40,6 +40,8 @@ pub struct Server {
     pub(super) by_tuple: HashMap<FiveTuple, u32, ahash::RandomState>,
     pub(super) subjects: Subjects,
     pub(super) shareholder: Shareholder,
+    /// Live allocations whose credential has a limit of bandwidth.
+    pub(super) throttled: u32,
     pub(super) wheel: Wheel<AllocationId>,
     pub(super) effects: VecDeque<Effect>,
     pub(super) strangers: Strangers,
@@ -99,6 +101,7 @@ impl Server {
             by_tuple: HashMap::with_hasher(hasher),
             subjects: Subjects::default(),
             shareholder: Shareholder::new(Arc::new(Shares::new(1)), 0),
+            throttled: 0,
             wheel: Wheel::new(now.at),
             effects: VecDeque::new(),
             counters: CounterSet::default(),
