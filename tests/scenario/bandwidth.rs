@@ -111,6 +111,11 @@ fn a_credential_alone_limits_an_allocation_where_nothing_is_configured() {
     assert_eq!(passed(&mut world, &mut carol, 100), 20);
     let mut alice = relaying(&mut world, 2, "alice");
     assert_eq!(passed(&mut world, &mut alice, 1_000), 1_000);
+    carol.refresh(&mut world, 0);
+    let mut again = Client { nonce: Vec::new(), ..carol };
+    again.allocate(&mut world);
+    again.permit(&mut world, &[peer(1)]);
+    assert_eq!(passed(&mut world, &mut again, 100), 20, "the limit comes with the credential each time");
 }
 
 #[test]
