@@ -102,12 +102,12 @@ async fn a_disk_that_fills_up_under_a_write_poisons_the_store_and_loses_nothing_
         assert!(alone.status.success(), "{}", String::from_utf8_lossy(&alone.stderr));
         return;
     }
-    let Some(mount) = Mount::new(test, "48m") else { return };
+    let Some(mount) = Mount::new(test, "128m") else { return };
     let full = mount.path().join("full");
     let others = full.clone();
     // Somebody else writes between the look at the free space and the write.
     let fill = move |moment| {
-        if moment == Moment::Begun(50) {
+        if moment == Moment::Begun(20) {
             let mut file = fs::File::create(&others).unwrap();
             while file.write_all(&[0; 4096]).is_ok() {}
         }
