@@ -12,6 +12,7 @@ mod probe_store;
 mod progress;
 mod reload;
 mod revoke;
+mod secret;
 mod sessions;
 mod status;
 mod text;
@@ -30,6 +31,7 @@ use credentials::CredentialsArgs;
 use drain::{DrainArgs, UndrainArgs};
 use probe_store::ProbeStoreArgs;
 use reload::ReloadArgs;
+use secret::SecretArgs;
 use serde_json::Value;
 use sessions::{SessionArgs, SessionsArgs};
 use status::StatusArgs;
@@ -77,6 +79,9 @@ pub enum AdminVerb {
     /// Show or end one session.
     #[command(subcommand)]
     Session(SessionArgs),
+    /// List the shared secrets, or put a new one in front.
+    #[command(subcommand)]
+    Secret(SecretArgs),
     /// Show the certificates in use.
     Cert(CertArgs),
     /// Read the config again; say what changed and what needs a restart.
@@ -115,6 +120,7 @@ pub fn obey(path: &Path, verb: &AdminVerb) -> Exit {
         AdminVerb::Status(args) => ask(path, |client| status::status(client, args)),
         AdminVerb::Sessions(args) => ask(path, |client| sessions::sessions(client, args)),
         AdminVerb::Session(args) => ask(path, |client| sessions::session(client, args)),
+        AdminVerb::Secret(args) => secret::secret(path, args),
         AdminVerb::Cert(args) => ask(path, |client| cert::cert(client, args)),
         AdminVerb::Reload(args) => ask(path, |client| reload::reload(client, args)),
         AdminVerb::Drain(args) => ask(path, |client| drain::drain(client, args)),

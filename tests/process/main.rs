@@ -29,6 +29,7 @@ mod network;
 mod polling;
 mod public;
 mod reload;
+mod secrets;
 mod sessions;
 mod shards;
 mod signaling;
