@@ -17,6 +17,7 @@ mod sessions;
 mod status;
 mod text;
 mod token;
+mod user;
 mod version;
 
 use crate::base::Exit;
@@ -38,6 +39,7 @@ use status::StatusArgs;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use token::TokenArgs;
+use user::UserArgs;
 use version::VersionArgs;
 
 /// TURN relay, STUN responder and call signaling in one hardened daemon.
@@ -82,6 +84,9 @@ pub enum AdminVerb {
     /// List the shared secrets, or put a new one in front.
     #[command(subcommand)]
     Secret(SecretArgs),
+    /// Add, take away and list static TURN users.
+    #[command(subcommand)]
+    User(UserArgs),
     /// Show the certificates in use.
     Cert(CertArgs),
     /// Read the config again; say what changed and what needs a restart.
@@ -121,6 +126,7 @@ pub fn obey(path: &Path, verb: &AdminVerb) -> Exit {
         AdminVerb::Sessions(args) => ask(path, |client| sessions::sessions(client, args)),
         AdminVerb::Session(args) => ask(path, |client| sessions::session(client, args)),
         AdminVerb::Secret(args) => secret::secret(path, args),
+        AdminVerb::User(args) => ask(path, |client| user::user(client, args)),
         AdminVerb::Cert(args) => ask(path, |client| cert::cert(client, args)),
         AdminVerb::Reload(args) => ask(path, |client| reload::reload(client, args)),
         AdminVerb::Drain(args) => ask(path, |client| drain::drain(client, args)),
