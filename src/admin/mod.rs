@@ -17,6 +17,7 @@ mod sessions;
 mod status;
 mod text;
 mod token;
+mod top;
 mod user;
 mod version;
 
@@ -39,6 +40,7 @@ use status::StatusArgs;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use token::TokenArgs;
+use top::TopArgs;
 use user::UserArgs;
 use version::VersionArgs;
 
@@ -76,6 +78,8 @@ pub enum AdminVerb {
     Credentials(CredentialsArgs),
     /// Say how the daemon is.
     Status(StatusArgs),
+    /// Watch what is relayed, by whom, and end sessions.
+    Top(TopArgs),
     /// List live sessions.
     Sessions(SessionsArgs),
     /// Show or end one session.
@@ -123,6 +127,7 @@ pub fn obey(path: &Path, verb: &AdminVerb) -> Exit {
         }
         AdminVerb::Credentials(args) => credentials::credentials(path, args),
         AdminVerb::Status(args) => ask(path, |client| status::status(client, args)),
+        AdminVerb::Top(args) => ask(path, |client| top::top(client, args)),
         AdminVerb::Sessions(args) => ask(path, |client| sessions::sessions(client, args)),
         AdminVerb::Session(args) => ask(path, |client| sessions::session(client, args)),
         AdminVerb::Secret(args) => secret::secret(path, args),

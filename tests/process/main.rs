@@ -38,4 +38,5 @@ mod stop;
 mod tcp_relay;
 mod tls;
 mod token;
+mod top;
 mod verbs;
