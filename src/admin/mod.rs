@@ -3,11 +3,13 @@
 
 mod api_key;
 mod backup;
+mod calls;
 mod cert;
 mod check_config;
 mod client;
 mod credentials;
 mod drain;
+mod events;
 mod probe_store;
 mod progress;
 mod reload;
@@ -18,6 +20,7 @@ mod status;
 mod text;
 mod token;
 mod top;
+mod usage;
 mod user;
 mod version;
 
@@ -25,12 +28,14 @@ use crate::base::Exit;
 use crate::config::{self, Loaded};
 use api_key::ApiKeyArgs;
 use backup::{BackupArgs, ExportArgs, RestoreArgs};
+use calls::CallsArgs;
 use cert::CertArgs;
 use check_config::CheckConfigArgs;
 use clap::{Parser, Subcommand};
 use client::{Client, Failure};
 use credentials::CredentialsArgs;
 use drain::{DrainArgs, UndrainArgs};
+use events::EventsArgs;
 use probe_store::ProbeStoreArgs;
 use reload::ReloadArgs;
 use secret::SecretArgs;
@@ -41,6 +46,7 @@ use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use token::TokenArgs;
 use top::TopArgs;
+use usage::UsageArgs;
 use user::UserArgs;
 use version::VersionArgs;
 
@@ -91,6 +97,12 @@ pub enum AdminVerb {
     /// Add, take away and list static TURN users.
     #[command(subcommand)]
     User(UserArgs),
+    /// Say who relayed how much.
+    Usage(UsageArgs),
+    /// List calls, or show one.
+    Calls(CallsArgs),
+    /// Show what happens, while it happens.
+    Events(EventsArgs),
     /// Show the certificates in use.
     Cert(CertArgs),
     /// Read the config again; say what changed and what needs a restart.
@@ -132,6 +144,9 @@ pub fn obey(path: &Path, verb: &AdminVerb) -> Exit {
         AdminVerb::Session(args) => ask(path, |client| sessions::session(client, args)),
         AdminVerb::Secret(args) => secret::secret(path, args),
         AdminVerb::User(args) => ask(path, |client| user::user(client, args)),
+        AdminVerb::Usage(args) => ask(path, |client| usage::usage(client, args)),
+        AdminVerb::Calls(args) => ask(path, |client| calls::calls(client, args)),
+        AdminVerb::Events(args) => ask(path, |client| events::events(client, args)),
         AdminVerb::Cert(args) => ask(path, |client| cert::cert(client, args)),
         AdminVerb::Reload(args) => ask(path, |client| reload::reload(client, args)),
         AdminVerb::Drain(args) => ask(path, |client| drain::drain(client, args)),

@@ -101,7 +101,12 @@ impl Table {
 
     /// Writes it to standard output, in as many columns as there are.
     pub(super) fn print(&self) {
-        say(&self.render(columns()));
+        say(&self.text());
+    }
+
+    /// Its lines, in as many columns as there are.
+    pub(super) fn text(&self) -> String {
+        self.render(columns())
     }
 
     /// The text, no line longer than `columns` unless the cells that are never cut are.
