@@ -159,6 +159,7 @@ impl Daemon {
         let control = Arc::new(self.relays.control());
         let services = self.services(&helm, &control);
         let books = Books::start(&services, (self.relays.registry(), &control), &self.plan, calls);
+        let forgetting = tokio::spawn(services::forget_revocations(Arc::clone(&services)));
         let admin = self.serve_admin(&services, http_stopped.clone());
         let socket = self.serve_socket(&services, http_stopped.clone());
         let public = self.serve_public(&services, http_stopped);
@@ -171,6 +172,7 @@ impl Daemon {
         services.desk.events.end();
         // No request waits for anything of ours but the answer to a scrape.
         let _nobody_listens_any_more = stop_http.send(true);
+        forgetting.abort();
         for http in admin.into_iter().chain(socket).chain([public]) {
             let _panicked_and_said_so = http.await;
         }

@@ -10,6 +10,7 @@ use crate::http::signaling::Door;
 use crate::storage::{Probe, Store, StoreError, StoreSettings};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Opens the store. One that cannot be opened is a closed one that says why.
 pub(super) fn open(settings: &StoreSettings) -> (Store, Option<String>) {
@@ -31,6 +32,18 @@ pub(super) fn open(settings: &StoreSettings) -> (Store, Option<String>) {
 /// Whom drivers let in and whom not, from the first client on.
 pub(super) fn credentials(kept: &Kept) -> Credentials {
     Credentials { users: kept.stored_users(), revocations: Arc::new(kept.revocations_in_force()) }
+}
+
+/// How often revocations that have passed are taken away.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
+
+/// Takes revocations away that have passed, for as long as it is left to run.
+pub(super) async fn forget_revocations(services: Arc<Services>) {
+    let mut due = tokio::time::interval(FORGET_EVERY);
+    loop {
+        due.tick().await;
+        services.forget_passed_revocations().await;
+    }
 }
 
 /// What is there for the API.
