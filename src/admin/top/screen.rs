@@ -154,9 +154,9 @@ mod tests {
             "turnstone 1.2.3  up 2h 03m  serving",
             "from clients 4.20 Mbit/s (1.23 GB)  from peers 8 bit/s (999 B)  dropped 5",
             "sessions 2  ports 2 used, 998 free  calls 1",
-            "ID        SUBJECT          CLIENT            BY          RATE   BYTES     AGE",
-            "0-17-3    alice\\u{1b}[2J   192.0.2.1:40000   udp  2.00 Mbit/s 1.23 MB  1m 01s",
-            "1-2-1     a-name-that-is-… 192.0.2.1:40000   udp  1.00 kbit/s 1.23 MB      5s",
+            "ID        SUBJECT          CLIENT               BY          RATE   BYTES     AGE",
+            "0-17-3    alice\\u{1b}[2J   192.0.2.1:40000      udp  2.00 Mbit/s 1.23 MB  1m 01s",
+            "1-2-1     a-name-that-is-… 192.0.2.1:40000      udp  1.00 kbit/s 1.23 MB      5s",
         ];
         assert_eq!(lines[..6], expected, "{lines:#?}");
         assert!(lines[6..23].iter().all(String::is_empty), "{lines:#?}");
