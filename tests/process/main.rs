@@ -39,4 +39,5 @@ mod tcp_relay;
 mod tls;
 mod token;
 mod top;
+mod usage;
 mod verbs;
