@@ -11,6 +11,7 @@ use crate::signaling::{LiveCall, LiveParty, LiveStep, Stand};
 use crate::storage::records::{CallParty, CallRow, PartyTraffic, live_call_key};
 use crate::storage::{Key, Page, Table};
 use crate::turn::Session;
+use crate::usage::CallUse;
 use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
@@ -18,6 +19,7 @@ use axum::response::Response;
 use axum::routing::get;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 use ulid::Ulid;
 
@@ -133,25 +135,40 @@ async fn ended(
 
 async fn show(State(services): State<Shared>, caller: Caller, Path(id): Path) -> Result<Response, Problem> {
     caller.must(Scope::Read)?;
-    let id = Ulid::from_string(&id).map(|id| id.to_string()).unwrap_or_default();
-    let mut call = match services.store.get::<CallRow>(CallRow::place(&id)).await? {
-        Some(row) => {
-            let mut call = call_json(&row);
-            call["stats"] = row.stats.iter().map(|stats| digest(&stats.party, &stats.digest)).collect();
-            call
-        }
-        None => match services.store.get::<LiveCall>(live_call_key(&id)).await? {
-            Some(call) => live_json(&services, &call),
-            None => return Err(Problem::not_found("GET /v1/calls lists the calls there are")),
-        },
-    };
     let of_call = |session: &Session| session.call_id.as_deref() == Some(id.as_str());
     let seen = services.control.sessions(&of_call).await;
+    let known = known(&services, &id).await?;
+    let mut call = match known.or_else(|| untold(&services, &id, !seen.sessions.is_empty())) {
+        Some(call) => call,
+        None => return Err(Problem::not_found("GET /v1/calls lists the calls there are")),
+    };
     call["missing_drivers"] = json!(seen.missing);
     let now = services.control.now();
     let told = seen.sessions.iter().map(|(driver, session)| session_json(*driver, session, now));
     call["sessions"] = told.collect();
     Ok(answer::json(StatusCode::OK, &call))
+}
+
+/// A call that signaling told of.
+async fn known(services: &Shared, id: &str) -> Result<Option<Value>, Problem> {
+    if let Some(row) = services.store.get::<CallRow>(CallRow::place(id)).await? {
+        let mut call = call_json(&row);
+        call["stats"] = row.stats.iter().map(|stats| digest(&stats.party, &stats.digest)).collect();
+        return Ok(Some(call));
+    }
+    let live = services.store.get::<LiveCall>(live_call_key(id)).await?;
+    Ok(live.map(|call| live_json(services, &call)))
+}
+
+/// A call of which nothing is known but what its credentials relay: the id is a back end's own.
+fn untold(services: &Shared, id: &str, has_sessions: bool) -> Option<Value> {
+    let usage = services.desk.calls().of(id).cloned();
+    (has_sessions || usage.is_some()).then(|| {
+        let mut call = traffic_json(&usage.unwrap_or_default());
+        call["id"] = json!(id);
+        call["state"] = Value::Null;
+        call
+    })
 }
 
 /// A call that has ended, as the API and the events tell it.
@@ -208,13 +225,8 @@ fn live_json(services: &Shared, call: &LiveCall) -> Value {
     let calls = services.desk.calls();
     let usage = calls.of(&call.id).cloned().unwrap_or_default();
     drop(calls);
-    let total = usage.total();
-    let subject = |(subject, traffic): (&std::sync::Arc<str>, &Traffic)| {
-        let mut told = figures(traffic);
-        told["subject"] = json!(**subject);
-        told
-    };
-    json!({
+    let mut told = traffic_json(&usage);
+    let about = json!({
         "id": call.id,
         "state": state,
         "caller": caller,
@@ -224,6 +236,22 @@ fn live_json(services: &Shared, call: &LiveCall) -> Value {
         "call_type": call.media.as_str(),
         "started_at": rfc3339(UnixTime(call.started_s)),
         "answered_at": answered.map(|at| rfc3339(UnixTime(at))),
+    });
+    if let (Some(told), Value::Object(about)) = (told.as_object_mut(), about) {
+        told.extend(about);
+    }
+    told
+}
+
+/// What a call has relayed so far.
+fn traffic_json(usage: &CallUse) -> Value {
+    let total = usage.total();
+    let subject = |(subject, traffic): (&Arc<str>, &Traffic)| {
+        let mut told = figures(traffic);
+        told["subject"] = json!(**subject);
+        told
+    };
+    json!({
         "relayed": !total.is_zero(),
         "total": figures(&total),
         "parties": usage.by_subject.iter().map(subject).collect::<Vec<_>>(),

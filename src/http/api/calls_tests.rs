@@ -3,8 +3,6 @@ use super::*;
 use crate::metrics::EndReason;
 use crate::signaling::{CallRecord, Callee, Media, Party};
 use crate::storage::Batch;
-use crate::usage::CallUse;
-use std::sync::Arc;
 
 fn bytes(count: u64) -> Traffic {
     Traffic { bytes_from_client: count, ..Traffic::default() }
@@ -130,6 +128,19 @@ async fn a_live_call_is_told_with_what_it_relays() {
     assert_eq!((&shown["id"], &shown["sessions"]), (&json!(call.id), &json!([])));
     let of_others = api.local("GET", "/v1/calls?user=carol&state=live", "").await.json();
     assert_eq!(of_others["calls"], json!([]));
+}
+
+#[tokio::test]
+async fn a_call_of_a_back_end_is_told_by_what_its_credentials_relay() {
+    let api = Api::start();
+    let id = Arc::from("order/7");
+    api.services.desk.calls().add(now(), &id, &Arc::from("bob"), &bytes(9));
+    let told = api.local("GET", "/v1/calls/order%2F7", "").await.json();
+    assert_eq!(
+        (&told["id"], &told["state"], &told["relayed"]),
+        (&json!("order/7"), &Value::Null, &json!(true))
+    );
+    assert_eq!((&told["total"]["bytes_from_client"], &told["sessions"]), (&json!(9), &json!([])));
 }
 
 #[tokio::test]

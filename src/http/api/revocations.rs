@@ -4,7 +4,7 @@
 //! the same, and the answer says so.
 
 use super::clock::{now, rfc3339};
-use super::{Caller, Path, Services, Shared, answer, body};
+use super::{Caller, EventKind, Path, Services, Shared, answer, body};
 use crate::auth::{NAME_BYTES_MAX, Revocation, Revocations, Scope};
 use crate::base::UnixTime;
 use crate::http::problem::Problem;
@@ -130,6 +130,7 @@ async fn revoke(State(services): State<Shared>, caller: Caller, body: Body) -> R
     };
     let changed = services.change(&mut by_id, put).await;
     drop(by_id);
+    services.desk.events.tell(EventKind::CredentialRevoked, || json!({ "revocation": told(&record) }));
     let ended = settled(changed)?;
     let mut answer = told(&record);
     answer["sessions_ended"] = json!(ended);
