@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use turn::client::{Client as TurnClient, ClientConfig};
 use webrtc_util::Conn;
 
-const STEP: Duration = Duration::from_secs(5);
+pub(crate) const STEP: Duration = Duration::from_secs(5);
 
 /// What the caller sees of a call that it ends, and the callee; both from their first moment.
 const CALLER: [&str; 12] = [
@@ -162,7 +162,7 @@ fn talk_through_the_relay(stage: &Stage, id: &str, parties: [(&Value, &str); 2])
 }
 
 /// The `turn` crate's client with the credentials out of an answer, which name the call and the user.
-async fn connect(stage: &Stage, given: &Value, id: &str, user: &str) -> TurnClient {
+pub(crate) async fn connect(stage: &Stage, given: &Value, id: &str, user: &str) -> TurnClient {
     assert!(given["ice_ttl"].as_u64().is_some_and(|ttl_s| ttl_s > 60), "{given}");
     let servers = given["ice_servers"].as_array().expect("ice_servers");
     let relay = servers.iter().find(|server| server["username"].is_string()).expect("one with a name");

@@ -21,6 +21,7 @@ mod kept;
 mod node;
 mod people;
 mod raw;
+mod record;
 mod recovery;
 mod socket;
 mod stage;

@@ -1,0 +1,114 @@
+//! A call that owns its relay, from the outside: minted by API key, called by socket.io-client, relayed by the `turn`
+//! crate, and recorded with every byte.
+
+use crate::call::{STEP, connect};
+use crate::daemon::{BINARY, PATIENCE, eventually, run_to_end};
+use crate::stage::Stage;
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
+use tokio::time::timeout;
+use webrtc_util::Conn;
+
+#[test]
+fn a_relayed_call_is_recorded_with_its_bytes_and_its_relay_ends_with_it() {
+    let Some(stage) =
+        Stage::set("record::a_relayed_call_is_recorded_with_its_bytes_and_its_relay_ends_with_it")
+    else {
+        return;
+    };
+    let key = api_key(&stage);
+    let (status, minted) = request(stage.public, "POST", "/v1/ice-servers", &key, r#"{"user":"carol"}"#);
+    assert_eq!((status, minted["iceServers"].is_array()), (201, true), "{minted}");
+
+    let (alice, bob) = (stage.socketio("alice"), stage.socketio("bob"));
+    let started = alice.get("call:start", json!({ "callee_id": "bob", "call_type": "audio" }));
+    let id = started["call_id"].as_str().unwrap().to_owned();
+    bob.hear("call:incoming");
+    let accepted = bob.get("call:accepted", json!({ "call_id": id }));
+    let shown = || request(stage.daemon.admin, "GET", &format!("/v1/calls/{id}"), &key, "").1;
+
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let (sent, clients) = runtime.block_on(async {
+        let one = connect(&stage, &started, &id, "alice").await;
+        let other = connect(&stage, &accepted, &id, "bob").await;
+        let alices = timeout(STEP, one.allocate()).await.unwrap().unwrap();
+        let bobs = timeout(STEP, other.allocate()).await.unwrap().unwrap();
+        let (from, to) = (alices.local_addr().unwrap(), bobs.local_addr().unwrap());
+        // It opens the permission of its sender; whether the other end lets it in already is a matter of luck.
+        timeout(STEP, bobs.send_to(b"opens", from)).await.unwrap().unwrap();
+        let (mut sent, mut buffer) = (0, [0; 1500]);
+        for round in 0..100usize {
+            let text = vec![7; 100 + round];
+            timeout(STEP, alices.send_to(&text, to)).await.unwrap().unwrap();
+            let (length, _) = timeout(STEP, bobs.recv_from(&mut buffer)).await.unwrap().unwrap();
+            assert_eq!(length, text.len());
+            sent += text.len() as u64;
+        }
+        (sent, [(one, Box::new(alices) as Box<dyn Conn + Send + Sync>), (other, Box::new(bobs))])
+    });
+    let live = eventually(PATIENCE, "the live call shows its bytes", || {
+        let call = shown();
+        (call["total"]["bytes_from_client"].as_u64() == Some(sent + 5)).then_some(call)
+    });
+    assert_eq!((&live["relayed"], live["sessions"].as_array().unwrap().len()), (&json!(true), 2), "{live:#}");
+    assert!(live["sessions"].as_array().unwrap().iter().all(|session| session["call_id"] == *id));
+
+    alice.get("call:end", json!({ "call_id": id }));
+    bob.hear("call:end");
+    let recorded = eventually(PATIENCE, "the call is recorded", || {
+        let call = shown();
+        (call["state"] == "ended").then_some(call)
+    });
+    assert_eq!((&recorded["reason"], &recorded["relayed"]), (&json!("hangup"), &json!(true)));
+    // Its credentials are void at once, its sessions end after the grace, whatever their clients do.
+    runtime.block_on(async {
+        let late = connect(&stage, &accepted, &id, "bob").await;
+        assert!(timeout(STEP, late.allocate()).await.unwrap().is_err());
+        late.close().await.unwrap();
+    });
+    stage.daemon.await_allocations(0);
+    let call =
+        eventually(PATIENCE, "the record is final", || Some(shown()).filter(|call| call["final"] == true));
+    let parties = call["parties"].as_array().unwrap();
+    let figures = |name: &str| {
+        let party = parties.iter().find(|party| party["subject"] == name).expect("it relayed");
+        (party["bytes_from_client"].as_u64().unwrap(), party["bytes_from_peer"].as_u64().unwrap())
+    };
+    assert_eq!((figures("alice").0, figures("bob")), (sent, (5, sent)), "{call:#}");
+    assert!([0, 5].contains(&figures("alice").1), "the opening may come too early: {call:#}");
+    assert_eq!(call["sessions"], json!([]));
+    let (_, listed) = request(stage.daemon.admin, "GET", "/v1/calls?user=bob&state=ended", &key, "");
+    assert_eq!((&listed["calls"][0]["id"], listed["calls"].as_array().unwrap().len()), (&json!(id), 1));
+    runtime.block_on(async {
+        for (client, _) in clients {
+            let _its_session_is_gone = client.close().await;
+        }
+    });
+}
+
+/// A key of an app's back end, made by the verb.
+fn api_key(stage: &Stage) -> String {
+    let mut command = Command::new(BINARY);
+    command.args(["api-key", "new", "--name", "back end", "--scope", "mint,read", "--json", "--config"]);
+    let ended = run_to_end(command.arg(stage.daemon.config_path()), PATIENCE);
+    assert_eq!(ended.code, 0, "{ended:#?}");
+    let made: Value = serde_json::from_str(&ended.stdout).unwrap();
+    made["key"].as_str().unwrap().to_owned()
+}
+
+fn request(server: SocketAddr, method: &str, path: &str, key: &str, body: &str) -> (u16, Value) {
+    let mut stream = TcpStream::connect(server).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let head = format!(
+        "{method} {path} HTTP/1.0\r\nHost: {server}\r\nAuthorization: Bearer {key}\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all((head + body).as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, serde_json::from_str(body).unwrap_or(Value::Null))
+}
