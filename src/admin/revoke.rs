@@ -5,11 +5,11 @@ use super::status::number;
 use super::text::say;
 use super::{field, print_json};
 use crate::base::Exit;
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde_json::{Map, Value};
 
 #[derive(Debug, Args)]
-#[group(id = "target", required = true, multiple = false, args = ["subject", "label", "id"])]
+#[command(group(ArgGroup::new("target").required(true).args(["subject", "label", "id"])))]
 pub struct RevokeArgs {
     /// Everything that was minted for this subject until now.
     #[arg(long)]

@@ -157,11 +157,12 @@ fn a_backup_of_a_running_daemon_is_restored_once_it_is_stopped() {
     let (backup, export) = (backup.to_str().unwrap(), export.to_str().unwrap());
     let ended = ask(&daemon, &["backup", backup]);
     assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{ended:#?}");
-    assert!(ended.stdout.starts_with("1 records"), "{}", ended.stdout);
+    assert!(ended.stdout.contains(" records, "), "{}", ended.stdout);
     assert_eq!(ask(&daemon, &["export", export]).code, 0);
     let lines = std::fs::read_to_string(export).unwrap();
-    assert!(lines.starts_with("{\"table\":\"api_keys\"") && lines.lines().count() == 2, "{lines}");
-    assert_eq!(ask(&daemon, &["export", "-"]).stdout, lines);
+    assert!(lines.starts_with("{\"table\":\"api_keys\"") && lines.contains("\"sha256\""), "{lines}");
+    let again = ask(&daemon, &["export", "-"]).stdout;
+    assert_eq!(again.lines().next(), lines.lines().next(), "usage may have grown, keys have not");
     let ended = ask(&daemon, &["restore", backup]);
     assert_eq!((ended.code, ended.stderr.lines().count()), (1, 1), "a daemon runs: {ended:#?}");
 
