@@ -144,7 +144,7 @@ impl Drop for Partial {
 fn new_secret() -> io::Result<Zeroizing<String>> {
     let mut bytes = Zeroizing::new([0; SECRET_BYTES]);
     aws_lc_rs::rand::fill(&mut *bytes).map_err(|_| io::Error::other("the system gives no random bytes"))?;
-    Ok(Zeroizing::new(URL_SAFE_NO_PAD.encode(&*bytes)))
+    Ok(Zeroizing::new(URL_SAFE_NO_PAD.encode(*bytes)))
 }
 
 /// The text with `secret` before the first one, and without those beyond the most there may be; comments stay.

@@ -11,7 +11,10 @@ type Text = Cow<'static, str>;
 
 /// An error answer: what is wrong for machines, for people, and what to do about it.
 #[derive(Clone, Debug)]
-pub(crate) struct Problem {
+pub(crate) struct Problem(Box<Facts>);
+
+#[derive(Clone, Debug)]
+struct Facts {
     status: StatusCode,
     code: &'static str,
     message: Text,
@@ -32,14 +35,15 @@ impl Problem {
         hint: impl Into<Text>,
     ) -> Self {
         let (message, hint) = (message.into(), hint.into());
-        Self { status, code, message, hint, field: None, retry_after_s: None, applied: None, errors: None }
+        let (field, retry_after_s, applied, errors) = (None, None, None, None);
+        Self(Box::new(Facts { status, code, message, hint, field, retry_after_s, applied, errors }))
     }
 
     /// A field of the body or of the query that cannot be used. `message` says the allowed range.
     pub(crate) fn field(field: impl Into<Text>, message: impl Into<Text>) -> Self {
         let hint = "see /openapi.json for every field and its range";
         let mut problem = Self::new(StatusCode::BAD_REQUEST, "bad_field", message, hint);
-        problem.field = Some(field.into());
+        problem.0.field = Some(field.into());
         problem
     }
 
@@ -48,7 +52,7 @@ impl Problem {
         let message = "the config was not taken over; the one before it stays in force";
         let mut problem =
             Self::new(StatusCode::CONFLICT, "bad_config", message, "mend the file, and reload again");
-        problem.errors = Some(json!(faults));
+        problem.0.errors = Some(json!(faults));
         problem
     }
 
@@ -111,72 +115,73 @@ impl Problem {
 
     /// It is about this field.
     pub(crate) fn at(mut self, field: &'static str) -> Self {
-        self.field = Some(field.into());
+        self.0.field = Some(field.into());
         self
     }
 
     /// The word for machines.
     pub(crate) fn code(&self) -> &'static str {
-        self.code
+        self.0.code
     }
 
     /// The field that it is about.
     #[cfg(test)]
     pub(crate) fn named_field(&self) -> Option<&str> {
-        self.field.as_deref()
+        self.0.field.as_deref()
     }
 
     /// In how many seconds to come back.
     #[cfg(test)]
     pub(crate) fn retry_after_s(&self) -> Option<u64> {
-        self.retry_after_s
+        self.0.retry_after_s
     }
 
     /// Come back after so many seconds.
     pub(crate) fn retry_after(mut self, seconds: u64) -> Self {
-        self.retry_after_s = Some(seconds.max(1));
+        self.0.retry_after_s = Some(seconds.max(1));
         self
     }
 
     /// It holds now, although it could not be made durable; or it does not.
     pub(crate) fn applied(mut self, applied: bool) -> Self {
-        self.applied = Some(applied);
+        self.0.applied = Some(applied);
         self
     }
 }
 
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.0.message)
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        let facts = *self.0;
         let mut body = json!({
-            "title": self.status.canonical_reason(), "status": self.status.as_u16(), "code": self.code,
-            "message": self.message, "hint": self.hint,
+            "title": facts.status.canonical_reason(), "status": facts.status.as_u16(), "code": facts.code,
+            "message": facts.message, "hint": facts.hint,
         });
-        if let Some(field) = self.field {
+        if let Some(field) = facts.field {
             body["field"] = json!(field);
         }
-        if let Some(errors) = self.errors {
+        if let Some(errors) = facts.errors {
             body["errors"] = errors;
         }
-        if let Some(applied) = self.applied {
+        if let Some(applied) = facts.applied {
             body["applied"] = json!(applied);
         }
-        if let Some(seconds) = self.retry_after_s {
+        if let Some(seconds) = facts.retry_after_s {
             body["retry_after_ms"] = json!(seconds * 1000);
         }
         let mut response =
-            (self.status, [(header::CONTENT_TYPE, "application/problem+json")], format!("{body}\n"))
+            (facts.status, [(header::CONTENT_TYPE, "application/problem+json")], format!("{body}\n"))
                 .into_response();
         let headers = response.headers_mut();
-        if let Some(seconds) = self.retry_after_s {
+        if let Some(seconds) = facts.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if self.status == StatusCode::UNAUTHORIZED {
+        if facts.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response

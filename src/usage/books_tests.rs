@@ -106,7 +106,7 @@ proptest! {
                     let open = books.live();
                     let missing = Disk::sum(open.values(), Period::Minute);
                     let mut with_open = total(&disk);
-                    let behind = open.iter().filter_map(|(key, _)| disk.0.get(key));
+                    let behind = open.keys().filter_map(|key| disk.0.get(key));
                     with_open.add(&missing.since(&Disk::sum(behind, Period::Minute)));
                     prop_assert_eq!(with_open, expected);
                     prop_assert!(open.keys().filter(|key| key.period == Period::Minute).map(|key| key.start)

@@ -46,13 +46,16 @@ pub struct Line {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooManyLines;
 
+/// When it begins, whether it is the row of all others, and whose it is: the order of the lines.
+type LineKey = (Option<UnixTime>, bool, Option<Box<str>>);
+
 /// Adds pages up.
 #[derive(Debug)]
 pub struct Report {
     by: By,
     period: Option<Period>,
     lines_max: usize,
-    lines: BTreeMap<(Option<UnixTime>, bool, Option<Box<str>>), Traffic>,
+    lines: BTreeMap<LineKey, Traffic>,
     total: Traffic,
 }
 

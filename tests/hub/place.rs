@@ -289,7 +289,7 @@ impl Place {
             match effect {
                 Effect::Publish(message) => self.hub.on_bus(self.now, message),
                 Effect::Ready(session) if !self.stuck.contains(&session) => self.read(session),
-                Effect::Ready(_) | Effect::CallLive(_) => {}
+                Effect::Ready(_) => {}
                 Effect::Close { session, why } => {
                     if !self.stuck.contains(&session) {
                         self.read(session);

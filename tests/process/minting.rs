@@ -79,7 +79,7 @@ fn of(api: &Api, credential: &(String, String)) -> Caller {
 fn a_minted_credential_relays_until_it_is_revoked_and_a_ban_outlives_the_daemon() {
     let storage = Folder::new();
     let config = Config { storage: storage.path().display().to_string(), ..Config::default() };
-    let mut api = Api::start(config.clone());
+    let api = Api::start(config.clone());
     let key = api.key("mint");
     let (alice, carol) =
         (api.mint(&key, json!({ "user": "alice2" })), api.mint(&key, json!({ "user": "carol" })));

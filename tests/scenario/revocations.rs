@@ -169,7 +169,7 @@ fn the_walk_looks_at_few_places_at_a_time_and_at_all_whatever_orders_come_betwee
 #[test]
 fn a_table_that_grows_leads_no_walk_past_an_allocation() {
     let mut world = World::with(1, Options { quarantine: Duration::ZERO, ..Options::default() });
-    let mut join = |world: &mut World, n: u16| {
+    let join = |world: &mut World, n: u16| {
         client_of(n, &minted(&format!("user-{n}"), 3600)).allocate(world);
     };
     (0..400).for_each(|n| join(&mut world, n));

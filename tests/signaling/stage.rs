@@ -66,10 +66,6 @@ impl Stage {
 }
 
 /// A daemon whose tokens are signed by [`KEY`], with a second mount path.
-pub(crate) fn daemon() -> (Daemon, SocketAddr) {
-    daemon_with("")
-}
-
 fn daemon_with(more: &str) -> (Daemon, SocketAddr) {
     let public = loopback(free_port());
     let sections = format!(

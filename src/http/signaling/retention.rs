@@ -134,12 +134,12 @@ mod tests {
         }
         let secs = Duration::from_secs;
         let retention = Retention { age: secs(100), per_conversation: 1_000, client_ref: secs(98) };
-        let sweep = async |at: u64, retention| super::sweep(&store, secs(at), retention).await;
-        assert_eq!(sweep(100, retention).await, Ok(0));
-        assert_eq!(sweep(104, retention).await, Ok(6));
+        let swept = async |at: u64, retention| sweep(&store, secs(at), retention).await;
+        assert_eq!(swept(100, retention).await, Ok(0));
+        assert_eq!(swept(104, retention).await, Ok(6));
         assert_eq!(left(&store, &rooms[1]).await, (4..=10).collect::<Vec<_>>());
         let few = Retention { per_conversation: 2, ..retention };
-        assert_eq!(sweep(104, few).await, Ok(10));
+        assert_eq!(swept(104, few).await, Ok(10));
         for conversation in &rooms {
             assert_eq!(left(&store, conversation).await, [9, 10]);
         }
