@@ -346,7 +346,8 @@ mod tests {
         config.limits.allocations_total = 100;
         config.signaling.enabled = false;
         let sum = config.worst_case_memory_of(2, &ItemSizes::default());
-        let shards = 4 * (2 << 20) + 4 * (1 << 20);
+        // Buffers, budgets and books.
+        let shards = 4 * (2 << 20) + 4 * (1 << 20) + 4 * (12 << 20);
         let process = 100 * 3_072 + 100 * 1_024 + 32_768 * 16 + shards + 16_384 * (128 << 10) + (32 << 20);
         assert_eq!(sum.process_bytes(), process + 100 * 256 * PEER_BYTES as u64);
         // 200 relay sockets of 2 x 512 KiB; 2 listeners on 2 shards of 2 x 8 MiB; 16,384 connections of 2 x 512 KiB.
