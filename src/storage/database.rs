@@ -1,6 +1,6 @@
 //! sled, with what it leaves to others: panics are errors here, and what it calls flushed gets to the disk.
 
-use super::disk::{DiskError, guarded};
+use super::disk::{DiskError, guarded, locked};
 use super::persist::Persister;
 use sled::{Batch, Config, Db, IVec};
 use std::fs;
@@ -28,7 +28,8 @@ impl Database {
     pub(super) fn open(folder: &Path) -> Result<Self, DiskError> {
         // sled flushes by itself only what nobody was told of.
         let config = Config::new().path(folder).cache_capacity(CACHE_BYTES).flush_every_ms(None);
-        let db = guarded(|| config.open())?;
+        let is_held = |error: &DiskError| error.0.contains("could not acquire lock");
+        let db = locked(is_held, || guarded(|| config.open()))?;
         let persister = Persister::start(config, db.clone(), folder)?;
         Ok(Self { persister, db, folder: folder.into() })
     }

@@ -4,6 +4,13 @@ use std::any::Any;
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a lock may stay held by a child process that is about to begin.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+/// How often it is tried.
+const LOCK_EVERY: Duration = Duration::from_millis(5);
 
 /// Why something was not read or written, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +51,23 @@ where
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => result.map_err(DiskError::from),
         Err(panic) => Err(DiskError(format!("sled panicked: {}", said(&*panic)))),
+    }
+}
+
+/// Takes a lock on a file. A process that another thread is starting right now has copies of all files of this one, and
+/// with them their locks, until it runs its program: so what is locked is tried again for a moment.
+pub(super) fn locked<T, E>(
+    is_held: impl Fn(&E) -> bool,
+    mut lock: impl FnMut() -> Result<T, E>,
+) -> Result<T, E> {
+    let began = Instant::now();
+    loop {
+        match lock() {
+            Err(error) if is_held(&error) && began.elapsed() < LOCK_PATIENCE => {
+                thread::park_timeout(LOCK_EVERY);
+            }
+            result => return result,
+        }
     }
 }
 

@@ -8,7 +8,7 @@
 //! store.before-*/   what was there before a backup was restored
 //! ```
 
-use super::disk::DiskError;
+use super::disk::{DiskError, locked};
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, lchown};
@@ -59,7 +59,7 @@ impl Folder {
         let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
         let file = file.map_err(|error| format!("{}: {}", path.display(), DiskError::from(error)))?;
         self.give(&path).map_err(in_root)?;
-        match file.try_lock() {
+        match locked(|error| matches!(error, TryLockError::WouldBlock), || file.try_lock()) {
             Ok(()) => Ok(file),
             Err(TryLockError::WouldBlock) => Err(format!(
                 "the store in {} is in use by another turnstone; stop that one first",
