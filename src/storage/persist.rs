@@ -26,7 +26,7 @@ pub(super) struct Persister {
     db: Option<Db>,
     work: Option<Sender<Batch>>,
     done: Receiver<Result<(), DiskError>>,
-    /// `None` when it stands still, with its handle on the database: then neither is waited for.
+    /// `None` behind an error: then neither the thread nor the database is waited for.
     thread: Option<JoinHandle<()>>,
 }
 
@@ -43,8 +43,18 @@ impl Persister {
         Ok(Self { config, db: Some(db), work: Some(work), done, thread: Some(thread) })
     }
 
-    /// Makes these changes, all or none; over once they are on the disk.
+    /// Makes these changes, all or none; over once they are on the disk. An error is the last thing that is heard: the
+    /// database is given up, and stays locked until the process ends.
     pub(super) fn persist(&mut self, changes: Batch) -> Result<(), DiskError> {
+        let result = self.await_persisted(changes);
+        if result.is_err() {
+            self.thread = None;
+            self.work = None;
+        }
+        result
+    }
+
+    fn await_persisted(&self, changes: Batch) -> Result<(), DiskError> {
         let gone = || DiskError("an earlier write did not end".into());
         self.work.as_ref().ok_or_else(gone)?.send(changes).map_err(|_| gone())?;
         let began = Instant::now();
@@ -53,8 +63,6 @@ impl Persister {
                 Ok(result) => return result,
                 Err(RecvTimeoutError::Disconnected) => return Err(gone()),
                 Err(RecvTimeoutError::Timeout) if began.elapsed() > PATIENCE => {
-                    self.thread = None;
-                    self.work = None;
                     return Err(DiskError(format!("the disk has not answered for {} s", PATIENCE.as_secs())));
                 }
                 Err(RecvTimeoutError::Timeout) => self.wake(),
@@ -75,7 +83,8 @@ impl Drop for Persister {
         self.work = None;
         match self.thread.take() {
             Some(thread) => drop(thread.join()),
-            // To close what stands still would stand still too.
+            // To close what stands still would stand still too, and sled that has met an error may: it waits for writes
+            // that do not come.
             None => std::mem::forget(self.db.take()),
         }
     }

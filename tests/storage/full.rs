@@ -6,14 +6,16 @@ use super::history::{Contents, Note, batch, checked, close, unchecked};
 use super::skip::skip;
 use std::env;
 use std::fs;
-use std::io::Write;
+use std::io::{Write, stdout};
 use std::path::Path;
 use std::process::Command;
 use turnstone::storage::{Batch, Moment, Store, StoreError, backup, check_backup};
 
 const SEED: u64 = 9;
-/// Set in the process that has the full disk.
+/// The folder, for the process that has the full disk.
 const ALONE: &str = "TURNSTONE_TEST_FULL_DISK";
+/// What fills it.
+const FILLER: &str = "filler";
 
 /// A file system of its own, gone with this value.
 struct Mount(tempfile::TempDir);
@@ -96,23 +98,39 @@ async fn a_full_disk_refuses_writes_and_takes_them_again_once_there_is_room() {
 #[tokio::test]
 async fn a_disk_that_fills_up_under_a_write_poisons_the_store_and_loses_nothing_acknowledged() {
     let test = "full::a_disk_that_fills_up_under_a_write_poisons_the_store_and_loses_nothing_acknowledged";
-    if env::var_os(ALONE).is_none() {
-        let mut alone = Command::new(env::current_exe().unwrap());
-        let alone = alone.args([test, "--exact", "--nocapture"]).env(ALONE, "1").output().unwrap();
-        assert!(alone.status.success(), "{}", String::from_utf8_lossy(&alone.stderr));
-        return;
+    if let Some(folder) = env::var_os(ALONE) {
+        return fill_up_under_a_write(Path::new(&folder)).await;
     }
     let Some(mount) = Mount::new(test, "128m") else { return };
-    let full = mount.path().join("full");
-    let others = full.clone();
+    let mut alone = Command::new(env::current_exe().unwrap());
+    let alone = alone.args([test, "--exact", "--nocapture"]).env(ALONE, mount.path()).output().unwrap();
+    assert!(alone.status.success(), "{}", String::from_utf8_lossy(&alone.stderr));
+    let said = String::from_utf8(alone.stdout).unwrap();
+    let number: u64 = said.lines().find_map(|line| line.strip_prefix("failed ")?.parse().ok()).unwrap();
+
+    fs::remove_file(mount.path().join(FILLER)).unwrap();
+    // Sled's lock on the files went with the process.
+    let store = Store::open(&checked(mount.path())).unwrap();
+    let mut found = Contents::read(&store).await.unwrap();
+    found.notes.retain(|number, _| *number < 1000);
+    // The batch that failed may be there, whole.
+    assert!(number - 1 <= found.last && found.last <= number, "{number} failed, {} found", found.last);
+    assert!(found == Contents::of(SEED, found.last));
+    store.commit(batch(SEED, number + 1)).await.unwrap();
+    close(&store);
+}
+
+/// Says which batch failed.
+async fn fill_up_under_a_write(folder: &Path) {
+    let filler = folder.join(FILLER);
     // Somebody else writes between the look at the free space and the write.
     let fill = move |moment| {
         if moment == Moment::Begun(20) {
-            let mut file = fs::File::create(&others).unwrap();
+            let mut file = fs::File::create(&filler).unwrap();
             while file.write_all(&[0; 4096]).is_ok() {}
         }
     };
-    let store = Store::open_watched(&checked(mount.path()), fill).unwrap();
+    let store = Store::open_watched(&checked(folder), fill).unwrap();
     let mut number = 0;
     let failed = loop {
         number += 1;
@@ -126,16 +144,8 @@ async fn a_disk_that_fills_up_under_a_write_poisons_the_store_and_loses_nothing_
     assert_eq!(store.health().trouble, Some(failed.clone()));
     assert_eq!(store.commit(Batch::new()).await, Err(failed));
     close(&store);
-
-    fs::remove_file(&full).unwrap();
-    let store = Store::open(&checked(mount.path())).unwrap();
-    let mut found = Contents::read(&store).await.unwrap();
-    found.notes.retain(|number, _| *number < 1000);
-    // The batch that failed may be there, whole.
-    assert!(number - 1 <= found.last && found.last <= number, "{number} failed, {} found", found.last);
-    assert!(found == Contents::of(SEED, found.last));
-    store.commit(batch(SEED, number + 1)).await.unwrap();
-    close(&store);
+    // On a line of its own: the harness has begun one.
+    writeln!(stdout(), "\nfailed {number}").unwrap();
 }
 
 #[tokio::test]
