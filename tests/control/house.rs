@@ -1,12 +1,9 @@
 //! The relay side of a daemon, in this process.
 
-use crate::caller::Caller;
-use crate::daemon::{Config, PATIENCE, SECRET, eventually};
+use crate::daemon::{Config, PATIENCE, eventually};
 use std::future::Future;
 use std::net::SocketAddr;
-use std::time::{Duration, SystemTime};
-use turnstone::auth::{MintRequest, Secret, Variant, mint};
-use turnstone::base::{Random, Traffic, Transport, UnixTime};
+use turnstone::base::{Random, Traffic, Transport};
 use turnstone::config::{self, Host, Plan};
 use turnstone::daemon::{Credentials, RelayControl, Relays};
 use turnstone::http::api::Control;
@@ -24,7 +21,10 @@ pub(crate) struct House {
 impl House {
     /// Shards and stream runtimes, with this in `[relay]`.
     pub(crate) fn start(relay: &str) -> Self {
-        let config = Config::default().relay(relay).limits("allocations_per_user = 0");
+        Self::of(&Config::default().relay(relay).limits("allocations_per_user = 0"))
+    }
+
+    pub(crate) fn of(config: &Config) -> Self {
         let loaded = config::parse("test.toml", &config.text(), []).expect("a sound config");
         let plan = config::resolve(&loaded.config, &Host::look().unwrap()).expect("fits this host");
         let (http, _nobody_speaks_http) = tokio::sync::mpsc::channel(1);
@@ -53,7 +53,7 @@ impl House {
         sum
     }
 
-    fn snapshot(&self) -> Snapshot {
+    pub(crate) fn snapshot(&self) -> Snapshot {
         Snapshot::sum(self.relays.published().iter().map(|published| &**published))
     }
 
@@ -71,30 +71,4 @@ pub(crate) fn relayed_by_counters(house: &House, expected: u64) -> u64 {
         all.map(|id| snapshot.value(id)).sum::<u64>()
     };
     eventually(PATIENCE, "the counters are published", || Some(sum()).filter(|sum| *sum >= expected))
-}
-
-/// A client with a credential of its own.
-pub(crate) struct Party {
-    pub(crate) caller: Caller,
-}
-
-impl Party {
-    pub(crate) fn labelled(house: &House, n: usize, label: &str) -> Self {
-        Self::of(house, n, |request| request.label = Some(label))
-    }
-
-    pub(crate) fn in_call(house: &House, n: usize, call_id: &str) -> Self {
-        Self::of(house, n, |request| request.call_id = Some(call_id))
-    }
-
-    fn of<'a>(house: &House, n: usize, fill: impl FnOnce(&mut MintRequest<'a>)) -> Self {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-        let subject = n.to_string();
-        // Shorter than the borrow of what is filled in, so it is set at the end.
-        let mut request = MintRequest::new(UnixTime(now.as_secs()), Duration::from_secs(3600), "");
-        fill(&mut request);
-        let request = MintRequest { subject: &subject, ..request };
-        let credential = mint(&Secret::new(SECRET), Variant::Sha1, &request).unwrap();
-        Self { caller: Caller::of(house.server, &credential.username, credential.password.expose()) }
-    }
 }

@@ -6,14 +6,18 @@
 mod caller;
 #[path = "../support/daemon.rs"]
 mod daemon;
+#[path = "../process/party.rs"]
+mod party;
+#[path = "../process/traffic.rs"]
+mod traffic;
 #[path = "../support/world.rs"]
 mod world;
 
 mod house;
 mod streams;
-mod traffic;
 
-use house::{House, Party, relayed_by_counters};
+use house::{House, relayed_by_counters};
+use party::Party;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,8 +38,8 @@ fn order(house: &House, label: &str) -> Revocation {
 #[test]
 fn revoked_sessions_stop_within_a_second_and_the_others_lose_nothing() {
     let house = House::start("workers = 2");
-    let mut red = Traffic::start(&house, "red", 25);
-    let mut blue = Traffic::start(&house, "blue", 25);
+    let mut red = Traffic::start(house.server, "red", 25);
+    let mut blue = Traffic::start(house.server, "blue", 25);
     let stop = AtomicBool::new(false);
     let ended = std::thread::scope(|scope| {
         let blue = scope.spawn(|| {
@@ -64,14 +68,14 @@ fn revoked_sessions_stop_within_a_second_and_the_others_lose_nothing() {
     // The order outlives a reload, and new credentials of before it are refused by both workers.
     assert!(house.relays.reload(&house.plan));
     for n in 0..8 {
-        assert_eq!(Party::labelled(&house, 100 + n, "red").caller.try_allocate(&[]).code, 401);
+        assert_eq!(Party::labelled(house.server, 100 + n, "red").caller.try_allocate(&[]).code, 401);
     }
 }
 
 #[test]
 fn reload_drain_undrain_and_questions_lose_no_packet_of_200_sessions() {
     let house = House::start("workers = 2");
-    let mut traffic = Traffic::start(&house, "all", 200);
+    let mut traffic = Traffic::start(house.server, "all", 200);
     // The control run.
     (0..10).for_each(|_| traffic.round_without_loss());
     let done = AtomicBool::new(false);
@@ -138,7 +142,7 @@ fn starts_and_ends_are_told_with_their_reasons() {
     let mut next = || house.wait(async { tokio::time::timeout(daemon::PATIENCE, events.recv()).await });
     let mut next = || next().expect("in time").expect("somebody tells");
 
-    let mut party = Party::labelled(&house, 1, "red");
+    let mut party = Party::labelled(house.server, 1, "red");
     let relayed = party.caller.allocate();
     let (driver, SessionEvent::Started(started)) = next() else { panic!("no start") };
     assert_eq!((&*started.relayed, started.label.as_deref()), (&[relayed][..], Some("red")));
@@ -173,7 +177,7 @@ fn who_follows_too_slowly_loses_events_and_nobody_waits() {
     let house = House::start("workers = 1");
     let _events = house.relays.registry().follow(1).expect("the first to ask");
     for n in 0..5 {
-        Party::labelled(&house, n, "red").caller.allocate();
+        Party::labelled(house.server, n, "red").caller.allocate();
     }
     house.await_counter(turnstone::metrics::session_events_lost(), 4);
 }
@@ -181,14 +185,14 @@ fn who_follows_too_slowly_loses_events_and_nobody_waits() {
 #[test]
 fn a_call_that_ended_takes_its_sessions_along_on_every_driver_after_the_grace() {
     let house = House::start("workers = 2");
-    let mut in_call: Vec<_> = (0..10).map(|n| Party::in_call(&house, n, "k9")).collect();
+    let mut in_call: Vec<_> = (0..10).map(|n| Party::in_call(house.server, n, "k9")).collect();
     in_call.iter_mut().for_each(|party| _ = party.caller.allocate());
-    let mut other = Party::in_call(&house, 20, "k10");
+    let mut other = Party::in_call(house.server, 20, "k10");
     other.caller.allocate();
     let until = UnixTime(house.control.now().unix.0 + 3600);
     let grace = Duration::from_millis(500);
     assert_eq!(house.wait(house.control.end_call("k9", grace, until)), Some(10));
-    assert_eq!(Party::in_call(&house, 30, "k9").caller.try_allocate(&[]).code, 401);
+    assert_eq!(Party::in_call(house.server, 30, "k9").caller.try_allocate(&[]).code, 401);
     daemon::eventually(daemon::PATIENCE, "only the other call is left", || {
         let left = house.sessions(|_| true);
         let calls: BTreeMap<_, _> = left.iter().map(|session| (session.call_id.clone(), ())).collect();

@@ -26,6 +26,9 @@ mod hostile;
 mod metrics;
 mod minting;
 mod network;
+mod orders;
+#[allow(dead_code, reason = "shared; this target needs some of it")]
+mod party;
 mod polling;
 mod public;
 mod reload;
@@ -39,5 +42,6 @@ mod tcp_relay;
 mod tls;
 mod token;
 mod top;
+mod traffic;
 mod usage;
 mod verbs;

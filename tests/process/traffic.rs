@@ -2,8 +2,8 @@
 //! overflows and every loss is the relay's.
 
 use crate::caller::{Incoming, peer};
-use crate::house::{House, Party};
-use std::net::UdpSocket;
+use crate::party::Party;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -25,11 +25,11 @@ struct Echo {
 }
 
 impl Traffic {
-    pub(crate) fn start(house: &House, label: &str, sessions: usize) -> Self {
+    pub(crate) fn start(server: SocketAddr, label: &str, sessions: usize) -> Self {
         let socket = peer();
         let address = socket.local_addr().unwrap();
         let open = |n| {
-            let mut party = Party::labelled(house, n, label);
+            let mut party = Party::labelled(server, n, label);
             party.caller.allocate();
             assert_eq!(party.caller.bind(CHANNEL, address).code, 0);
             party
