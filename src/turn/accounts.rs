@@ -1,7 +1,7 @@
 //! Who relayed how much, in parts that are each told once.
 //!
 //! ```text
-//! packet path: Allocation.tally.traffic --.        taken in pages, once a second
+//! packet path: Allocation.tally.traffic --.        taken in pages, all the time
 //! connections: Meter --------------------.|
 //!                                        vv
 //!                              (traffic - taken) ---> Account by key

@@ -6,7 +6,7 @@
 //! written twice loses or doubles a byte.
 //!
 //! ```text
-//! deltas, each second --> open minute -+                  the minute is over
+//! deltas, each sample --> open minute -+                  the minute is over
 //!                         open hour   -+-- changed pages ---------------------> waiting --> store
 //!                         open day    -+
 //! ```

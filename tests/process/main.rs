@@ -22,6 +22,7 @@ mod demo;
 #[cfg(feature = "dtls")]
 mod dtls;
 mod example;
+mod figures;
 mod hostile;
 mod metrics;
 mod minting;

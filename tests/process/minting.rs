@@ -51,7 +51,8 @@ impl Api {
     }
 }
 
-fn ask(
+/// Status, head in lower case and JSON of a request.
+pub(crate) fn ask(
     mut stream: impl Read + Write,
     method: &str,
     path: &str,

@@ -1,6 +1,6 @@
 //! What remains of a call: its credentials void, its sessions ended, its record written.
 
-use super::{Drivers, SAMPLE_EVERY, now};
+use super::{Drivers, now};
 use crate::http::api::{Desk, EventKind};
 use crate::http::signaling::CallNews;
 use crate::signaling::CallRecord;
@@ -19,6 +19,9 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// Calls whose end is being written at once.
 const ENDING_MAX: usize = 4096;
+
+/// How long drivers may take to tell what was relayed until now: the next sample, and the answers to it.
+const TOLD_WITHIN: Duration = Duration::from_secs(2);
 
 /// How often a write is tried that found the store with too much to do, a second apart.
 const TRIES: usize = 30;
@@ -100,7 +103,7 @@ impl Shared {
         self.desk.events.tell(EventKind::CallEnded, || json!({ "call": crate::http::api::call_json(&row) }));
         self.write(&row).await;
         // What was relayed until the last moment is told with the next sample.
-        let over = sleep(GRACE + 2 * SAMPLE_EVERY);
+        let over = sleep(GRACE + TOLD_WITHIN);
         tokio::select! {
             () = over => {}
             _ = stopped.wait_for(|stopped| *stopped) => {}
