@@ -349,11 +349,14 @@ fn router(shared: Shared, mounts: Option<Vec<String>>, api: Router) -> Router {
         }
     }
     let shared = Arc::new(shared);
+    let wrong_method = async || Problem::method_not_allowed();
+    // The answer to a wrong method lies behind `admit`, too: a preflight is an OPTIONS that no route knows.
+    let api = api.method_not_allowed_fallback(wrong_method);
     router
         .with_state(shared.clone())
         .merge(api.layer(from_fn_with_state(shared, apps::admit)))
         .fallback(async || Problem::not_found("try /healthz, /readyz, /ws or /openapi.json"))
-        .method_not_allowed_fallback(async || Problem::method_not_allowed())
+        .method_not_allowed_fallback(wrong_method)
         .layer(from_fn(shield))
 }
 
