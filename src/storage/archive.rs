@@ -180,7 +180,7 @@ fn cut_short(error: io::Error) -> String {
     }
 }
 
-/// Reads a backup to its end. For the fuzzer; [`super::restore`] does the same first.
+/// Reads a backup to its end. For the fuzzer; [`super::restore()`] does the same first.
 ///
 /// # Errors
 /// A sentence about what is wrong with it.

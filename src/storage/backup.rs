@@ -1,4 +1,4 @@
-//! Copies of the whole store, made while it is in use: for [`super::restore`], and for other programs.
+//! Copies of the whole store, made while it is in use: for [`super::restore()`], and for other programs.
 
 use super::archive::Encoder;
 use super::census::Census;
