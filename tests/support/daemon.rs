@@ -124,15 +124,15 @@ impl Config {
             self.users.iter().map(|(name, password)| format!("{name} = \"{password}\"\n")).collect();
         format!(
             "[server]\n{}{listen}[relay]\n{}[relay.peers]\n{}[auth]\n{}[auth.users]\n{users}[limits]\n{}\
-             [http]\npublic = \"{}\"\nadmin = \"{}\"\n[storage]\npath = {:?}\n[admin]\nsocket = \"admin.sock\"\n{}",
+             [storage]\npath = {:?}\n[admin]\nsocket = \"admin.sock\"\n[http]\npublic = \"{}\"\nadmin = \"{}\"\n{}",
             self.server,
             self.relay,
             self.peers,
             self.auth,
             self.limits,
+            self.storage,
             self.public.map_or_else(|| "off".into(), |public| public.to_string()),
             self.admin,
-            self.storage,
             self.sections
         )
     }
