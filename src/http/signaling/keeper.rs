@@ -128,6 +128,8 @@ impl Keeper {
         self.keeping.store.page_then::<R>(page, move |rows| drop(sender.try_send(rows)));
         match answer.recv_timeout(RESTORE_WITHIN) {
             Ok(Ok(rows)) => rows,
+            // Said when it did not open, with what goes on.
+            Ok(Err(StoreError::Closed(_))) => Vec::new(),
             Ok(Err(error)) => {
                 tracing::warn!(%error, "signaling begins without what it had kept");
                 Vec::new()
