@@ -47,7 +47,7 @@ fn a_drain_that_takes_too_long_cuts_the_sessions_and_ends_with_zero() {
     daemon.signal(libc::SIGTERM);
     assert_eq!(daemon.exit_code(PATIENCE), 0);
     assert!(told.elapsed() >= Duration::from_secs(1), "the session had its second: {:?}", told.elapsed());
-    assert!(daemon.logged("the time to drain is over"), "{:#?}", daemon.log());
+    daemon.await_logged("the time to drain is over");
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn ends_a_drain(signal: i32) {
     let mut daemon = Daemon::start(&Config::default().server("drain_timeout = \"60s\""));
     Caller::new(daemon.server).allocate();
     daemon.signal(libc::SIGTERM);
-    eventually(PATIENCE, "draining", || daemon.logged("draining").then_some(()));
+    daemon.await_logged("draining");
     assert!(daemon.is_running());
     daemon.signal(signal);
     assert_eq!(daemon.exit_code(AT_ONCE), 0);

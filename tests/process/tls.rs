@@ -44,7 +44,7 @@ fn a_renewed_certificate_is_served_within_seconds_and_no_connection_is_cut() {
         before.assert_answered();
         daemon.await_metric(CURRENT, |value| value == 1.0);
     }
-    assert!(daemon.logged("new certificate in use"));
+    daemon.await_logged("new certificate in use");
     assert_eq!(faults(&daemon), 0, "a renewal in two steps is no fault: {:#?}", daemon.log());
 }
 
@@ -57,13 +57,13 @@ fn a_bad_renewal_keeps_the_old_certificate_and_is_told_once() {
     write_pair(&folder, "other", &["turn.example.org"]);
     std::fs::copy(folder.path().join("other.key"), folder.path().join("one.key")).unwrap();
     daemon.await_metric(CURRENT, |value| value == 0.0);
-    assert!(daemon.logged("does not belong to the certificate"), "{:#?}", daemon.log());
+    daemon.await_logged("does not belong to the certificate");
     Client::of(daemon.server, "turn.example.org").assert_answered();
     assert_eq!(Client::of(daemon.server, "turn.example.org").certificate, old);
 
     std::fs::remove_file(folder.path().join("one.key")).unwrap();
     eventually(PATIENCE, "the second fault", || (faults(&daemon) == 2).then_some(()));
-    assert!(daemon.logged("No such file"), "{:#?}", daemon.log());
+    daemon.await_logged("No such file");
     assert_eq!(Client::of(daemon.server, "turn.example.org").certificate, old);
     std::fs::write(folder.path().join("one.key"), good).unwrap();
     daemon.await_metric(CURRENT, |value| value == 1.0);
@@ -105,7 +105,7 @@ fn a_reload_takes_other_files_all_of_them_or_none() {
     };
     reload(&format!("{}[[tls.extra]]\n{}", files(&folder, "two"), paths(&folder, "missing")));
     daemon.await_metric("turnstone_config_last_reload_successful", |value| value == 0.0);
-    assert!(daemon.logged("tls.extra[0].cert"), "{:#?}", daemon.log());
+    daemon.await_logged("tls.extra[0].cert");
     assert_eq!(Client::of(daemon.server, "turn.example.org").certificate, old);
     reload(&files(&folder, "two"));
     daemon.await_metric("turnstone_config_last_reload_successful", |value| value == 1.0);

@@ -119,7 +119,7 @@ fn a_killed_daemon_misses_its_open_minute_at_most_and_says_so() {
     let (sent, got) = total(&usage);
     assert!((settled.0..=all.0).contains(&sent) && (settled.1..=all.1).contains(&got), "{usage:#}");
     assert_eq!((&usage["partial"], usage["gaps"].as_array().unwrap().len()), (&true.into(), 1));
-    assert!(daemon.logged("usage of its last minute may be missing"));
+    daemon.await_logged("usage of its last minute may be missing");
 
     // From here on nothing is missing any more.
     let mut pair = Pair::new(&daemon, "bob");

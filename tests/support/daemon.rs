@@ -246,6 +246,12 @@ impl Daemon {
         self.log().iter().any(|line| line.contains(words))
     }
 
+    /// Waits for a line with these words: a log comes through a pipe, a moment after what it tells of.
+    #[track_caller]
+    pub fn await_logged(&self, words: &str) {
+        eventually(PATIENCE, words, || self.logged(words).then_some(()));
+    }
+
     /// Status and body of an admin page.
     #[track_caller]
     pub fn get(&self, path: &str) -> (u16, String) {
