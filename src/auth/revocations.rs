@@ -23,8 +23,8 @@ pub struct Revocation {
     pub target: Target,
     /// When it was given: what is minted later is good, unless it is a ban.
     pub at: UnixTime,
-    /// From when on it has nothing to refuse any more: no credential of before lives that long. `None` for a ban, which
-    /// holds until it is lifted.
+    /// Until when it refuses names that do not say when they were minted, and those of a call that has ended. Names that
+    /// say it are refused for as long as the order is kept. `None` for a ban, which holds until it is lifted.
     pub until: Option<UnixTime>,
 }
 
@@ -55,11 +55,12 @@ pub struct Revocations {
 /// What of one target is void: the strictest of all its orders.
 #[derive(Clone, Copy, Debug)]
 struct Void {
-    /// What was minted up to this second.
+    /// What was minted up to this second. For ever, since nobody knows how long a credential of then lives: the longest
+    /// lifetime may have been another one.
     minted_to: UnixTime,
-    /// Until then; `None` for ever.
+    /// Until then what does not say when it was minted; `None` for ever.
     until: Option<UnixTime>,
-    /// Whatever it was minted at.
+    /// As if nothing said when it was minted.
     all: bool,
 }
 
@@ -100,8 +101,9 @@ impl Revocations {
     /// next one.
     pub fn mintable_from(&self, now: UnixTime, subject: &str, label: Option<&str>) -> Option<UnixTime> {
         let voids = [self.subjects.get(subject), label.and_then(|label| self.labels.get(label))];
-        let voids = voids.into_iter().flatten().filter(|void| void.holds(now));
         voids
+            .into_iter()
+            .flatten()
             .map(|void| (!void.all).then(|| UnixTime(void.minted_to.0.saturating_add(1))))
             .try_fold(now, |from, void| void.map(|void| from.max(void)))
     }
@@ -113,12 +115,11 @@ impl Void {
         Self { minted_to: self.minted_to.max(other.minted_to), until, all: self.all || other.all }
     }
 
-    fn holds(&self, now: UnixTime) -> bool {
-        self.until.is_none_or(|until| now < until)
-    }
-
     fn hits(&self, now: UnixTime, minted_at: Option<UnixTime>) -> bool {
-        self.holds(now) && (self.all || minted_at.is_none_or(|minted| minted <= self.minted_to))
+        match minted_at {
+            Some(minted) if !self.all => minted <= self.minted_to,
+            _ => self.until.is_none_or(|until| now < until),
+        }
     }
 }
 
@@ -146,6 +147,15 @@ mod tests {
             assert!(orders.deny(UnixTime(199), &claimed(None)));
             assert!(!orders.deny(UnixTime(200), &claimed(None)));
         }
+    }
+
+    #[test]
+    fn an_order_denies_what_was_minted_before_it_also_when_its_own_time_is_over() {
+        let orders = Revocations::new(&[order(Target::Subject("alice".into()), Some(200))]);
+        let much_later = UnixTime(100_000_000);
+        assert!(orders.deny(much_later, &claimed(Some(100))), "it may live longer than what is minted now");
+        assert!(!orders.deny(much_later, &claimed(Some(101))));
+        assert_eq!(orders.mintable_from(much_later, "alice", None), Some(much_later));
     }
 
     #[test]

@@ -103,7 +103,7 @@ impl Minting {
         }
     }
 
-    /// The longest lifetime of a credential: for so long a revocation has something to refuse.
+    /// The longest lifetime of a credential that is minted now.
     pub(super) fn max_ttl_s(&self) -> u64 {
         self.max_ttl_s
     }

@@ -120,11 +120,17 @@ async fn revoke(State(services): State<Shared>, caller: Caller, body: Body) -> R
     caller.must(Scope::Admin)?;
     let record = wanted(&services, body).await?;
     let mut by_id = services.revocations.by_id.lock().await;
-    if by_id.len() >= ORDERS_MAX {
+    if by_id.len() >= ORDERS_MAX && spent(&by_id).is_none() {
         let message = format!("there are {ORDERS_MAX} revocations, which is the most");
         return Err(Problem::conflict("full", message, "lift bans that are not needed any more"));
     }
-    let put = |by_id: &mut BTreeMap<_, _>, batch: Batch| {
+    let put = |by_id: &mut BTreeMap<_, _>, mut batch: Batch| {
+        if by_id.len() >= ORDERS_MAX
+            && let Some(id) = spent(by_id)
+        {
+            by_id.remove(&id);
+            batch = batch.delete(RevocationRecord::key_of(&id));
+        }
         by_id.insert(record.id.clone(), record.clone());
         batch.put(&record)
     };
@@ -152,6 +158,15 @@ async fn lift(State(services): State<Shared>, caller: Caller, Path(id): Path) ->
     drop(by_id);
     settled(changed)?;
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// The order that gives way to a new one when all places are taken: of those whose time is over, the one that is over the
+/// longest. What it refuses still is what outlived it, minted when `auth.max_ttl` was longer.
+fn spent(by_id: &BTreeMap<String, RevocationRecord>) -> Option<String> {
+    let now = now().0;
+    let over =
+        by_id.values().filter_map(|record| record.until.filter(|until| *until <= now).zip(Some(record)));
+    over.min_by_key(|(until, _)| *until).map(|(_, record)| record.id.clone())
 }
 
 /// The order that a body describes.

@@ -1,9 +1,10 @@
 //! What a revocation does to those who mint, and where it is kept.
 
-use super::super::Kept;
-use super::super::testing::{Api, token};
+use super::super::testing::{Api, mint_settings, token};
+use super::super::{Kept, MintSettings, Minting};
 use super::*;
 use crate::auth::{Claimed, MintedName};
+use std::time::Duration;
 
 const REVOKE: &str = "/v1/credentials/revoke";
 
@@ -125,6 +126,46 @@ async fn an_order_that_has_passed_goes_away_by_itself() {
     api.services.forget_passed_revocations().await;
     let left = Kept::read(&api.services.store).expect("a store").revocations;
     assert_eq!(left, [record("rev_2", None)]);
+}
+
+#[tokio::test]
+async fn what_was_revoked_stays_void_when_the_longest_lifetime_is_lowered() {
+    let api = Api::start();
+    let key = api.key(&[Scope::Mint]);
+    let before = api.username(&key, r#"{"user":"alice","ttl":86400}"#).await;
+    let lowered = MintSettings { max_ttl: Duration::from_secs(1), ..mint_settings() };
+    api.services.minting.store(Arc::new(Minting::new(&lowered)));
+    let said = api.revoked(r#"{"subject":"alice"}"#).await;
+    let is_over = async {
+        while said["until"].as_str().is_some_and(|until| *until > *rfc3339(now())) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), is_over).await.expect("a second passes");
+    api.services.forget_passed_revocations().await;
+    assert!(api.is_denied(&before));
+    assert_eq!(Kept::read(&api.services.store).expect("a store").revocations.len(), 1);
+    assert_eq!(api.local("GET", "/v1/revocations", "").await.json()["revocations"][0]["id"], said["id"]);
+}
+
+#[tokio::test]
+async fn when_all_places_are_taken_an_order_whose_time_is_over_gives_way_and_a_ban_does_not() {
+    let api = Api::start();
+    let record = |id: String, until| RevocationRecord {
+        id,
+        kind: "id".into(),
+        name: "crd_1".into(),
+        at: now().0,
+        until,
+    };
+    let bans = (1..ORDERS_MAX).map(|n| record(format!("rev_{n}"), None));
+    let over = record("rev_0".into(), Some(now().0));
+    *api.services.revocations.by_id.lock().await = bans.chain([over]).map(|r| (r.id.clone(), r)).collect();
+    api.revoked(r#"{"subject":"alice"}"#).await;
+    let full = api.local("POST", REVOKE, r#"{"subject":"bob"}"#).await;
+    assert_eq!((full.status, full.json()["code"].clone()), (409, json!("full")));
+    let by_id = api.services.revocations.by_id.lock().await;
+    assert!(by_id.len() == ORDERS_MAX && !by_id.contains_key("rev_0") && by_id.contains_key("rev_1"));
 }
 
 #[tokio::test]

@@ -5,6 +5,9 @@ use crate::auth::{Revocation, Target};
 use crate::base::UnixTime;
 use serde::{Deserialize, Serialize};
 
+/// For so long an order is kept: the longest lifetime that a credential may have had, whatever is configured now.
+const KEPT_S: u64 = 365 * 86_400;
+
 /// An order to refuse credentials.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RevocationRecord {
@@ -16,7 +19,7 @@ pub struct RevocationRecord {
     pub name: String,
     /// When it was given, in seconds since the Unix epoch.
     pub at: u64,
-    /// When it has nothing to refuse any more; none for a ban.
+    /// Until when it refuses names that do not say when they were minted; none for a ban.
     pub until: Option<u64>,
 }
 
@@ -49,9 +52,9 @@ impl RevocationRecord {
         Some(Revocation { target, at: UnixTime(self.at), until: self.until.map(UnixTime) })
     }
 
-    /// Whether it refuses nothing any more.
+    /// Whether it refuses nothing any more: no credential of before it is alive.
     pub fn has_passed(&self, now: UnixTime) -> bool {
-        self.until.is_some_and(|until| until <= now.0)
+        self.until.is_some_and(|until| until.max(self.at.saturating_add(KEPT_S)) <= now.0)
     }
 }
 
@@ -77,10 +80,12 @@ mod tests {
             Some(Target::Subject("a\u{1b}/b".into()))
         );
         assert_eq!(record("planet", None).order(), None);
-        assert!(
-            !record("id", Some(200)).has_passed(UnixTime(199))
-                && record("id", Some(200)).has_passed(UnixTime(200))
-        );
+        let year = UnixTime(100 + 365 * 86_400);
+        for until in [200, year.0] {
+            let record = record("id", Some(until));
+            assert!(!record.has_passed(UnixTime(year.0 - 1)) && record.has_passed(year), "{until}");
+        }
+        assert!(!record("id", Some(year.0 + 1)).has_passed(year));
         assert!(!record("id", None).has_passed(UnixTime(u64::MAX)));
     }
 }
