@@ -123,7 +123,18 @@ impl Store {
     /// # Errors
     /// It is not known to be there.
     pub async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
-        self.answer(|done| Job::Commit(batch, done)).await
+        self.begin_commit(batch).await
+    }
+
+    /// The same, and the batch is handed over by the call itself: who calls under a lock has it written in the order of
+    /// the lock, and nobody waits under the lock for the disk.
+    pub fn begin_commit(&self, batch: Batch) -> impl Future<Output = Result<(), StoreError>> + Send + use<> {
+        let (sender, written) = oneshot::channel();
+        self.commit_then(batch, move |result| {
+            let _nobody_waits_any_more = sender.send(result);
+        });
+        let store = self.clone();
+        async move { written.await.unwrap_or_else(|_| Err(store.gone())) }
     }
 
     /// Reads records; `done` is called on the store's thread. A damaged one is left out, counted and reported.

@@ -4,7 +4,7 @@
 //! the same, and the answer says so.
 
 use super::clock::{now, rfc3339};
-use super::{Caller, EventKind, Path, Services, Shared, answer, body};
+use super::{Caller, Coming, EventKind, Path, Services, Shared, answer, body};
 use crate::auth::{NAME_BYTES_MAX, Revocation, Revocations, Scope};
 use crate::base::UnixTime;
 use crate::http::problem::Problem;
@@ -29,7 +29,7 @@ pub(super) const ORDERS_MAX: usize = 100_000;
 /// All orders, with their ids.
 #[derive(Debug)]
 pub struct Orders {
-    /// By id. Held while the drivers are told, so that they hear of each set after the one before.
+    /// By id. Nobody waits while it is held: an order holds at once, however slow the disk or a driver is.
     by_id: Mutex<BTreeMap<String, RevocationRecord>>,
     in_force: ArcSwap<Revocations>,
     /// The latest mint time that a credential says: what is revoked next, is revoked up to it. Names know whole seconds
@@ -76,16 +76,19 @@ impl Services {
         let now = now();
         let mut by_id = self.revocations.by_id.lock().await;
         if by_id.values().any(|record| record.has_passed(now)) {
-            let Changed { .. } = self.change(&mut by_id, |_, batch| batch).await;
+            let changing = self.change(&mut by_id, |_, batch| batch);
+            drop(by_id);
+            let Changed { .. } = changing.await;
         }
     }
 
-    /// Changes the orders: in memory and at the drivers at once, then on the disk. What has passed goes with it.
-    async fn change(
-        &self,
+    /// Changes the orders, in memory at once; what has passed goes with it. The drivers are told, and the disk is written,
+    /// of each set after the one before; both are to be waited for when `by_id` is free again.
+    fn change<'a>(
+        &'a self,
         by_id: &mut BTreeMap<String, RevocationRecord>,
         change: impl FnOnce(&mut BTreeMap<String, RevocationRecord>, Batch) -> Batch,
-    ) -> Changed {
+    ) -> Coming<'a, Changed> {
         let now = now();
         let passed: Vec<String> =
             by_id.values().filter(|record| record.has_passed(now)).map(|record| record.id.clone()).collect();
@@ -97,8 +100,9 @@ impl Services {
         let batch = change(by_id, batch);
         let in_force = Arc::new(prepared(by_id.values()));
         self.revocations.in_force.store(Arc::clone(&in_force));
-        let ended = self.control.revoke(in_force).await;
-        Changed { ended, written: self.store.commit(batch).await }
+        let told = self.control.revoke(in_force);
+        let written = self.store.begin_commit(batch);
+        Box::pin(async move { Changed { ended: told.await, written: written.await } })
     }
 }
 
@@ -134,8 +138,9 @@ async fn revoke(State(services): State<Shared>, caller: Caller, body: Body) -> R
         by_id.insert(record.id.clone(), record.clone());
         batch.put(&record)
     };
-    let changed = services.change(&mut by_id, put).await;
+    let changing = services.change(&mut by_id, put);
     drop(by_id);
+    let changed = changing.await;
     services.desk.events.tell(EventKind::CredentialRevoked, || json!({ "revocation": told(&record) }));
     let ended = settled(changed)?;
     let mut answer = told(&record);
@@ -154,9 +159,9 @@ async fn lift(State(services): State<Shared>, caller: Caller, Path(id): Path) ->
         by_id.remove(&id);
         batch.delete(RevocationRecord::key_of(&id))
     };
-    let changed = services.change(&mut by_id, take).await;
+    let changing = services.change(&mut by_id, take);
     drop(by_id);
-    settled(changed)?;
+    settled(changing.await)?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

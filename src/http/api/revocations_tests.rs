@@ -1,6 +1,6 @@
 //! What a revocation does to those who mint, and where it is kept.
 
-use super::super::testing::{Api, mint_settings, token};
+use super::super::testing::{Api, eventually, mint_settings, token};
 use super::super::{Kept, MintSettings, Minting};
 use super::*;
 use crate::auth::{Claimed, MintedName};
@@ -104,6 +104,23 @@ async fn what_cannot_be_made_durable_holds_all_the_same_and_is_said_so() {
     let said = answer.json();
     assert_eq!((answer.status, &said["applied"], &said["code"]), (503, &json!(true), &json!("store_closed")));
     assert!(api.is_denied(&before));
+}
+
+#[tokio::test]
+async fn every_order_holds_at_once_however_slow_the_disk_is() {
+    let (api, disk) = Api::with_slow_disk();
+    let key = api.key(&[Scope::Mint]);
+    let before =
+        [api.username(&key, r#"{"user":"alice"}"#).await, api.username(&key, r#"{"user":"bob"}"#).await];
+    disk.stop();
+    let look = async {
+        eventually(|| before.iter().all(|name| api.is_denied(name))).await;
+        disk.go_on();
+    };
+    let (one, other, ()) =
+        tokio::join!(api.revoked(r#"{"subject":"alice"}"#), api.revoked(r#"{"subject":"bob"}"#), look);
+    let kept = Kept::read(&api.services.store).expect("a store").revocations;
+    assert_eq!(kept.len(), 2, "{one} {other}");
 }
 
 #[tokio::test]

@@ -37,7 +37,8 @@ pub trait Control: Send + Sync + 'static {
     /// Ends a session. `false` when there is none.
     fn end(&self, driver: usize, allocation: AllocationId, why: EndReason) -> Coming<'_, bool>;
     /// Takes these orders over instead of those before. Returns how many sessions ended by them, or `None` when a driver
-    /// could not be told within a second. They hold from the call on, also over a reload.
+    /// could not be told within a second. They hold from the call on, also over a reload, and no driver hears of earlier
+    /// ones later.
     fn revoke(&self, revocations: Arc<Revocations>) -> Coming<'_, Option<usize>>;
     /// A call has ended: its credentials are refused until `until`, and its sessions end after `grace`. Returns how many
     /// there are, or `None` when a driver could not be told within a second.
@@ -48,8 +49,8 @@ pub trait Control: Send + Sync + 'static {
         until: UnixTime,
     ) -> Coming<'a, Option<usize>>;
     /// Takes these static users over, beside those of the config, in place of those before. `false` when a driver could
-    /// not be told within a second. They hold from the call on, also over a reload; live sessions of users that are gone
-    /// go on.
+    /// not be told within a second. They hold from the call on, also over a reload, and no driver hears of earlier ones
+    /// later; live sessions of users that are gone go on.
     fn set_users(&self, users: Vec<StoredUser>) -> Coming<'_, bool>;
 }
 

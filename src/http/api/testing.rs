@@ -8,11 +8,11 @@ use crate::http::server::{Bounds, serve};
 use crate::http::testing::{Answer, FakeSources};
 use crate::http::{KeySets, KeySource, Pace, TokenSettings, WebClient};
 use crate::signaling::Advertised;
-use crate::storage::{Store, StoreSettings};
+use crate::storage::{Moment, Store, StoreSettings};
 use crate::turn::{AllocationId, EndReason, Session};
 use arc_swap::ArcSwap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Mutex;
+use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
@@ -122,6 +122,16 @@ impl Api {
         Self::with(Store::open(&settings).expect("opens"), folder)
     }
 
+    /// One whose disk can be stopped.
+    pub(super) fn with_slow_disk() -> (Self, Disk) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let settings = StoreSettings { path: folder.path().into(), probe: None };
+        let disk = Disk::default();
+        let watched = disk.clone();
+        let store = Store::open_watched(&settings, move |moment| watched.write(moment)).expect("opens");
+        (Self::with(store, folder), disk)
+    }
+
     pub(super) fn without_store() -> Self {
         Self::with(Store::closed("it is broken"), tempfile::tempdir().expect("a folder"))
     }
@@ -173,6 +183,52 @@ impl Api {
     pub(super) async fn app(&self, key: &str, method: &str, path: &str, body: &str) -> Answer {
         ask(self.public, method, path, &[&bearer(key)], body).await
     }
+}
+
+/// A disk that takes nothing while it stands still.
+#[derive(Clone, Default)]
+pub(super) struct Disk(Arc<(Mutex<Standing>, Condvar)>);
+
+#[derive(Default)]
+struct Standing {
+    still: bool,
+    /// Commits that began while it stood still.
+    begun: usize,
+}
+
+impl Disk {
+    pub(super) fn stop(&self) {
+        self.0.0.lock().expect("no test panics in it").still = true;
+    }
+
+    pub(super) fn go_on(&self) {
+        self.0.0.lock().expect("no test panics in it").still = false;
+        self.0.1.notify_all();
+    }
+
+    /// Whether somebody waits for it.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.0.0.lock().expect("no test panics in it").begun > 0
+    }
+
+    fn write(&self, moment: Moment) {
+        let Moment::Begun(_) = moment else { return };
+        let mut standing = self.0.0.lock().expect("no test panics in it");
+        standing.begun += usize::from(standing.still);
+        // A test that fails leaves it standing, and the store waits for its thread.
+        let patience = Duration::from_secs(30);
+        let _goes_on = self.0.1.wait_timeout_while(standing, patience, |standing| standing.still);
+    }
+}
+
+/// Waits until it is so.
+pub(super) async fn eventually(is_so: impl Fn() -> bool) {
+    let looking = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), looking).await.expect("it never came");
 }
 
 /// Three doors, no limits.

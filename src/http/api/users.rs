@@ -1,7 +1,7 @@
 //! `/v1/users`: static TURN users beside those of the config. A password comes in and never goes out again.
 
 use super::clock::{now, rfc3339};
-use super::{Caller, Path, Services, Shared, answer, body};
+use super::{Caller, Coming, Path, Services, Shared, answer, body};
 use crate::auth::{NAME_BYTES_MAX, Scope, Secret, StoredUser, user_name, user_password};
 use crate::base::UnixTime;
 use crate::http::problem::Problem;
@@ -24,14 +24,20 @@ pub(super) const USERS_MAX: usize = 10_000;
 /// Bytes of a password.
 const PASSWORD_BYTES_MAX: usize = 1024;
 
-/// Stored users, by name.
+/// Stored users.
 #[derive(Debug)]
-pub struct Users(Mutex<BTreeMap<String, UserRecord>>);
+pub struct Users {
+    /// Nobody waits while it is held: who is taken away is gone at once, however slow the disk or a driver is.
+    by_name: Mutex<BTreeMap<String, UserRecord>>,
+    /// Held by the one who adds somebody, until that is durable.
+    adding: Mutex<()>,
+}
 
 impl Users {
     /// These.
     pub fn new(records: Vec<UserRecord>) -> Self {
-        Self(Mutex::new(records.into_iter().map(|record| (record.name.clone(), record)).collect()))
+        let by_name = records.into_iter().map(|record| (record.name.clone(), record)).collect();
+        Self { by_name: Mutex::new(by_name), adding: Mutex::default() }
     }
 }
 
@@ -42,7 +48,7 @@ pub(super) fn routes() -> Router<Shared> {
 async fn list(State(services): State<Shared>, caller: Caller) -> Result<Response, Problem> {
     caller.must(Scope::Read)?;
     let minting = services.minting.load();
-    let stored = services.users.0.lock().await;
+    let stored = services.users.by_name.lock().await;
     let configured = minting.config_users().map(|name| json!({ "name": name, "source": "config" }));
     // Where both know a name, the config wins.
     let stored = stored.values().filter(|record| !minting.is_config_user(&record.name)).map(told);
@@ -58,22 +64,17 @@ async fn add(State(services): State<Shared>, caller: Caller, body: Body) -> Resu
     if minting.is_config_user(&name) {
         return Err(in_config());
     }
-    let mut users = services.users.0.lock().await;
-    if users.contains_key(&name) {
-        let hint = "take the user away first: `turnstone user del`";
-        return Err(Problem::conflict("exists", "there is a user of this name", hint).at("name"));
-    }
-    if users.len() >= USERS_MAX {
-        let message = format!("there are {USERS_MAX} users, which is the most");
-        let hint = "mint time-limited credentials: POST /v1/ice-servers";
-        return Err(Problem::conflict("full", message, hint));
-    }
+    let _adding = services.users.adding.lock().await;
+    services.users.has_room_for(&name).await?;
     let user = StoredUser::new(&name, minting.realm(), &password);
     let record = UserRecord::new(&user, now().0);
     services.store.commit(Batch::new().put(&record)).await?;
     let answer = told(&record);
+    let mut users = services.users.by_name.lock().await;
     users.insert(name, record);
-    services.tell_users(&users).await?;
+    let telling = services.tell_users(&users);
+    drop(users);
+    telling.await?;
     Ok(answer::json(StatusCode::CREATED, &answer))
 }
 
@@ -86,28 +87,50 @@ async fn remove(
     caller.must(Scope::Admin)?;
     // Names are kept as OpaqueString has them.
     let name = user_name(&name).unwrap_or(name);
-    let mut users = services.users.0.lock().await;
+    let mut users = services.users.by_name.lock().await;
     if users.remove(&name).is_none() {
         return Err(match services.minting.load().is_config_user(&name) {
             true => in_config(),
             false => Problem::not_found("GET /v1/users lists the users there are"),
         });
     }
-    let told = services.tell_users(&users).await;
+    let telling = services.tell_users(&users);
+    let writing = services.store.begin_commit(Batch::new().delete(UserRecord::key_of(&name)));
+    drop(users);
+    let told = telling.await;
     services.end_sessions_of(&name).await;
-    let written = services.store.commit(Batch::new().delete(UserRecord::key_of(&name))).await;
-    written.map_err(|error| Problem::from(error).applied(told.is_ok()))?;
+    writing.await.map_err(|error| Problem::from(error).applied(told.is_ok()))?;
     told?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-impl Services {
-    async fn tell_users(&self, users: &BTreeMap<String, UserRecord>) -> Result<(), Problem> {
-        let users = users.values().filter_map(UserRecord::user).collect();
-        match self.control.set_users(users).await {
-            true => Ok(()),
-            false => Err(Problem::worker_busy()),
+impl Users {
+    /// Refuses a name that is taken, and one more than there may be.
+    async fn has_room_for(&self, name: &str) -> Result<(), Problem> {
+        let users = self.by_name.lock().await;
+        if users.contains_key(name) {
+            let hint = "take the user away first: `turnstone user del`";
+            return Err(Problem::conflict("exists", "there is a user of this name", hint).at("name"));
         }
+        if users.len() >= USERS_MAX {
+            let message = format!("there are {USERS_MAX} users, which is the most");
+            let hint = "mint time-limited credentials: POST /v1/ice-servers";
+            return Err(Problem::conflict("full", message, hint));
+        }
+        Ok(())
+    }
+}
+
+impl Services {
+    /// These are the users from the call on; what it returns is over when the drivers know.
+    fn tell_users<'a>(&'a self, users: &BTreeMap<String, UserRecord>) -> Coming<'a, Result<(), Problem>> {
+        let telling = self.control.set_users(users.values().filter_map(UserRecord::user).collect());
+        Box::pin(async move {
+            match telling.await {
+                true => Ok(()),
+                false => Err(Problem::worker_busy()),
+            }
+        })
     }
 
     /// Ends what a static user has, and nothing that was minted for a subject of the same name.
@@ -147,7 +170,7 @@ fn told(record: &UserRecord) -> Value {
 #[cfg(test)]
 mod tests {
     use super::super::Kept;
-    use super::super::testing::{Api, token};
+    use super::super::testing::{Api, eventually, token};
     use super::*;
 
     #[tokio::test]
@@ -227,6 +250,25 @@ mod tests {
         let refused = api.local("POST", "/v1/users", r#"{"name":"a","password":"p"}"#).await;
         assert_eq!((refused.status, refused.json()["code"].clone()), (503, json!("store_closed")));
         assert!(api.control.user_names().is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_is_taken_away_is_gone_at_once_however_slow_the_disk_is() {
+        let (api, disk) = Api::with_slow_disk();
+        for name in ["a", "b", "c"] {
+            let body = json!({ "name": name, "password": "p" }).to_string();
+            assert_eq!(api.local("POST", "/v1/users", &body).await.status, 201);
+        }
+        disk.stop();
+        let away = ["/v1/users/a", "/v1/users/b"].map(|path| api.local("DELETE", path, ""));
+        let [one, other] = away;
+        let look = async {
+            eventually(|| api.control.user_names() == ["c"]).await;
+            disk.go_on();
+        };
+        let (one, other, ()) = tokio::join!(one, other, look);
+        assert_eq!((one.status, other.status), (204, 204));
+        assert_eq!(Kept::read(&api.services.store).expect("a store").users.len(), 1);
     }
 
     #[tokio::test]
