@@ -1,6 +1,7 @@
 //! `/v1/api-keys`: keys are made, listed and taken away.
 
 use super::clock::{now, rfc3339};
+use super::whole::whole;
 use super::{Caller, Path, Shared, answer, body};
 use crate::auth::{ApiKey, ApiKeyHash, Scope, api_key_text};
 use crate::http::problem::Problem;
@@ -39,7 +40,6 @@ async fn list(State(services): State<Shared>, caller: Caller) -> Result<Response
     Ok(answer::json(StatusCode::OK, &json!({ "api_keys": keys })))
 }
 
-/// The key is in this answer and nowhere else. It is good once it is durable.
 async fn create(State(services): State<Shared>, caller: Caller, body: Body) -> Result<Response, Problem> {
     caller.must(Scope::Admin)?;
     let mut fields = body::fields(body).await?;
@@ -48,6 +48,11 @@ async fn create(State(services): State<Shared>, caller: Caller, body: Body) -> R
     let scopes = fields.words("scopes", &SCOPES)?;
     let scopes = fields.required("scopes", scopes, "a list with some of: mint, read, admin")?;
     fields.done()?;
+    whole(add(services, name, scopes)).await
+}
+
+/// The key is in this answer and nowhere else. It is good once it is durable.
+async fn add(services: Shared, name: String, scopes: Vec<Scope>) -> Result<Response, Problem> {
     if services.keys.load().len() >= KEYS_MAX {
         let message = format!("there are {KEYS_MAX} API keys, which is the most");
         return Err(Problem::conflict("full", message, "take one away that is not used any more"));
@@ -62,9 +67,13 @@ async fn create(State(services): State<Shared>, caller: Caller, body: Body) -> R
     Ok(answer::json(StatusCode::CREATED, &answer))
 }
 
-/// It is good no more at once, and then that is made durable.
 async fn revoke(State(services): State<Shared>, caller: Caller, Path(id): Path) -> Result<Response, Problem> {
     caller.must(Scope::Admin)?;
+    whole(take_away(services, id)).await
+}
+
+/// It is good no more at once, and then that is made durable.
+async fn take_away(services: Shared, id: String) -> Result<Response, Problem> {
     if !services.keys.load().iter().any(|key| *key.id == *id) {
         return Err(Problem::not_found("GET /v1/api-keys lists the keys there are"));
     }

@@ -33,6 +33,7 @@ mod testing;
 mod times;
 mod usage;
 mod users;
+mod whole;
 
 pub(crate) use caller::Caller;
 pub use caller::TokenJudge;

@@ -4,6 +4,7 @@
 //! the same, and the answer says so.
 
 use super::clock::{now, rfc3339};
+use super::whole::whole;
 use super::{Caller, Coming, EventKind, Path, Services, Shared, answer, body};
 use crate::auth::{NAME_BYTES_MAX, Revocation, Revocations, Scope};
 use crate::base::UnixTime;
@@ -123,6 +124,10 @@ async fn list(State(services): State<Shared>, caller: Caller) -> Result<Response
 async fn revoke(State(services): State<Shared>, caller: Caller, body: Body) -> Result<Response, Problem> {
     caller.must(Scope::Admin)?;
     let record = wanted(&services, body).await?;
+    whole(add(services, record)).await
+}
+
+async fn add(services: Shared, record: RevocationRecord) -> Result<Response, Problem> {
     let mut by_id = services.revocations.by_id.lock().await;
     if by_id.len() >= ORDERS_MAX && spent(&by_id).is_none() {
         let message = format!("there are {ORDERS_MAX} revocations, which is the most");
@@ -148,9 +153,13 @@ async fn revoke(State(services): State<Shared>, caller: Caller, body: Body) -> R
     Ok(answer::json(StatusCode::OK, &answer))
 }
 
-/// Sessions that it ended already are not brought back.
 async fn lift(State(services): State<Shared>, caller: Caller, Path(id): Path) -> Result<Response, Problem> {
     caller.must(Scope::Admin)?;
+    whole(take_away(services, id)).await
+}
+
+/// Sessions that it ended already are not brought back.
+async fn take_away(services: Shared, id: String) -> Result<Response, Problem> {
     let mut by_id = services.revocations.by_id.lock().await;
     if !by_id.contains_key(&id) {
         return Err(Problem::not_found("GET /v1/revocations lists those in force"));

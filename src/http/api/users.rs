@@ -1,6 +1,7 @@
 //! `/v1/users`: static TURN users beside those of the config. A password comes in and never goes out again.
 
 use super::clock::{now, rfc3339};
+use super::whole::whole;
 use super::{Caller, Coming, Path, Services, Shared, answer, body};
 use crate::auth::{NAME_BYTES_MAX, Scope, Secret, StoredUser, user_name, user_password};
 use crate::base::UnixTime;
@@ -56,10 +57,14 @@ async fn list(State(services): State<Shared>, caller: Caller) -> Result<Response
     Ok(answer::json(StatusCode::OK, &json!({ "users": users })))
 }
 
-/// A user is good once it is durable.
 async fn add(State(services): State<Shared>, caller: Caller, body: Body) -> Result<Response, Problem> {
     caller.must(Scope::Admin)?;
     let (name, password) = wanted(body).await?;
+    whole(put(services, name, password)).await
+}
+
+/// A user is good once it is durable.
+async fn put(services: Shared, name: String, password: Secret) -> Result<Response, Problem> {
     let minting = services.minting.load_full();
     if minting.is_config_user(&name) {
         return Err(in_config());
@@ -78,7 +83,6 @@ async fn add(State(services): State<Shared>, caller: Caller, body: Body) -> Resu
     Ok(answer::json(StatusCode::CREATED, &answer))
 }
 
-/// The user is nobody any more at once, and then that is made durable.
 async fn remove(
     State(services): State<Shared>,
     caller: Caller,
@@ -87,6 +91,11 @@ async fn remove(
     caller.must(Scope::Admin)?;
     // Names are kept as OpaqueString has them.
     let name = user_name(&name).unwrap_or(name);
+    whole(take_away(services, name)).await
+}
+
+/// The user is nobody any more at once, and then that is made durable.
+async fn take_away(services: Shared, name: String) -> Result<Response, Problem> {
     let mut users = services.users.by_name.lock().await;
     if users.remove(&name).is_none() {
         return Err(match services.minting.load().is_config_user(&name) {
@@ -269,6 +278,20 @@ mod tests {
         let (one, other, ()) = tokio::join!(one, other, look);
         assert_eq!((one.status, other.status), (204, 204));
         assert_eq!(Kept::read(&api.services.store).expect("a store").users.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_goes_away_leaves_no_user_half_made() {
+        let (api, disk) = Api::with_slow_disk();
+        disk.stop();
+        let body = Body::from(r#"{"name":"a","password":"p"}"#);
+        let request = tokio::spawn(add(State(api.services.clone()), Caller::Local, body));
+        eventually(|| disk.is_waited_for()).await;
+        request.abort();
+        assert!(request.await.is_err_and(|error| error.is_cancelled()));
+        disk.go_on();
+        eventually(|| api.control.user_names() == ["a"]).await;
+        assert_eq!(api.local("DELETE", "/v1/users/a", "").await.status, 204);
     }
 
     #[tokio::test]
