@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod budget;
+mod even;
 mod exit;
 mod random;
 mod time;
@@ -13,6 +14,7 @@ mod transport;
 mod wheel;
 
 pub use budget::{BudgetTable, Rate, TokenBucket, subscriber};
+pub use even::EvenClock;
 pub use exit::Exit;
 pub use random::Random;
 pub use time::{Now, Timestamp, UnixTime};

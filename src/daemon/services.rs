@@ -4,9 +4,10 @@ use super::admittance::Credentials;
 use super::control::RelayControl;
 use super::state::State;
 use super::steering::Helm;
-use crate::base::Random;
+use crate::base::{EvenClock, Random};
 use crate::http::api::{Desk, Ids, Kept, Minting, Orders, Services, TokenJudge, Users};
 use crate::http::signaling::Door;
+use crate::net::Clock;
 use crate::storage::{Probe, Store, StoreError, StoreSettings};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
@@ -37,12 +38,17 @@ pub(super) fn credentials(kept: &Kept) -> Credentials {
 /// How often revocations that have passed are taken away.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
 
-/// Takes revocations away that have passed, for as long as it is left to run.
+/// Takes revocations away that have passed, for as long as it is left to run. A wall clock that is ahead at the start takes
+/// none away: it would be gone for good when the clock is set right.
 pub(super) async fn forget_revocations(services: Arc<Services>) {
+    let clock = Clock::start();
+    let mut even = EvenClock::new(clock.now());
     let mut due = tokio::time::interval(FORGET_EVERY);
     loop {
         due.tick().await;
-        services.forget_passed_revocations().await;
+        if even.is_believed(clock.now()) {
+            services.forget_passed_revocations().await;
+        }
     }
 }
 

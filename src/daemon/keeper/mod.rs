@@ -189,7 +189,7 @@ impl Keeper {
             self.desk.calls().forget_idle(now, CALL_IDLE);
             self.say_losses();
         }
-        self.old.look(now);
+        self.old.look();
     }
 
     /// Returns whether a minute ended.

@@ -1,22 +1,15 @@
 //! What is kept long enough goes, a little at a time.
 
 use super::Period;
-use crate::base::UnixTime;
+use crate::base::{EvenClock, UnixTime};
 use crate::http::api::{HOURS_KEPT, MINUTES_KEPT};
+use crate::net::Clock;
 use crate::storage::records::{CallRow, DayPage, GapRow, HourPage, MinutePage, usage_range};
 use crate::storage::{Batch, Page, Record, Store, StoreError};
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// How often it is looked for what is old.
 const EVERY: Duration = Duration::from_secs(3600);
-
-/// How long the wall clock must have run evenly before it is believed: one that is far ahead when the machine starts
-/// would take everything away.
-const EVEN_FOR: Duration = Duration::from_secs(600);
-
-/// What the two clocks may differ by within that time.
-const DRIFT_S: u64 = 5;
 
 /// Records that are read in one go.
 const AT_ONCE: usize = 128;
@@ -25,25 +18,27 @@ const AT_ONCE: usize = 128;
 pub(super) struct Old {
     store: Store,
     retention: Duration,
-    /// Both clocks when they were compared first.
-    even_since: (UnixTime, Instant),
+    clock: Clock,
+    even: EvenClock,
+    /// Due when the wall clock has run evenly for so long.
     due: Duration,
 }
 
 impl Old {
     pub(super) fn new(store: Store, retention: Duration) -> Self {
-        Self { store, retention, even_since: (super::now(), Instant::now()), due: EVEN_FOR }
+        let clock = Clock::start();
+        Self { store, retention, clock, even: EvenClock::new(clock.now()), due: EvenClock::EVEN_FOR }
     }
 
     /// Takes away what is old, when it is time for that.
-    pub(super) fn look(&mut self, now: UnixTime) {
-        let (unix, at) = self.even_since;
-        let passed = at.elapsed();
-        if now.0.abs_diff(unix.0 + passed.as_secs()) > DRIFT_S {
-            (self.even_since, self.due) = ((now, Instant::now()), EVEN_FOR);
-        } else if passed >= self.due {
-            self.due = passed + EVERY;
-            let (store, retention) = (self.store.clone(), self.retention);
+    pub(super) fn look(&mut self) {
+        let now = self.clock.now();
+        let even_for = self.even.even_for(now);
+        if even_for.is_zero() {
+            self.due = EvenClock::EVEN_FOR;
+        } else if even_for >= self.due {
+            self.due = even_for + EVERY;
+            let (store, retention, now) = (self.store.clone(), self.retention, now.unix);
             tokio::spawn(async move {
                 // A store that takes nothing has said so elsewhere.
                 let _tried_again_in_an_hour = take_away(&store, now, retention).await;

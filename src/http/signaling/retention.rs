@@ -1,14 +1,15 @@
 //! Stored messages go when they are old, or when their conversation has too many of them.
 
+use crate::base::{EvenClock, Now};
+use crate::net::Clock;
 use crate::storage::records::{ConversationRecord, MessageRecord, SentRecord, ThreadRecord};
 use crate::storage::{Batch, Key, Page, Record, Store, StoreError, Table};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-/// How often they are looked through, and how long after a start for the first time.
+/// How often they are looked through.
 const EVERY: Duration = Duration::from_secs(3600);
-const FIRST_AFTER: Duration = Duration::from_secs(60);
 /// What is read, and taken away, in one go: others shall not wait behind it.
 const AT_ONCE: usize = 200;
 
@@ -35,18 +36,29 @@ impl Default for Retention {
 
 /// Takes away what is over, for ever and every hour.
 pub(super) async fn sweep_on(store: Store, retention: Arc<ArcSwap<Retention>>) {
-    let mut pause = FIRST_AFTER;
+    let clock = Clock::start();
+    let mut even = EvenClock::new(clock.now());
+    let mut pause = EvenClock::EVEN_FOR;
     loop {
         tokio::time::sleep(pause).await;
-        pause = EVERY;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = clock.now();
+        pause = pause_at(&mut even, now);
+        if pause < EVERY {
+            continue;
+        }
         let retention = **retention.load();
-        match sweep(&store, now, retention).await {
+        match sweep(&store, Duration::from_secs(now.unix.0), retention).await {
             Ok(0) => {}
             Ok(count) => tracing::info!(count, "stored messages were old, and are gone"),
             Err(error) => tracing::debug!(%error, "stored messages cannot be looked through"),
         }
     }
+}
+
+/// How long until the next look: an hour when this one may be taken, and else until the wall clock is believed. One that is
+/// far ahead when the machine starts would take everything away.
+fn pause_at(even: &mut EvenClock, now: Now) -> Duration {
+    if even.is_believed(now) { EVERY } else { EvenClock::EVEN_FOR }
 }
 
 /// Takes away what is over at `now`, since 1970. Returns how many messages went.
@@ -101,6 +113,7 @@ async fn shorten(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::{Timestamp, UnixTime};
     use crate::signaling::{Conversation, StoredMessage};
     use crate::storage::StoreSettings;
     use crate::storage::records::{Place, batch_of};
@@ -109,6 +122,15 @@ mod tests {
         let prefix = MessageRecord::prefix(&Place::from(conversation));
         let rows: Vec<MessageRecord> = store.page(Page::of(prefix, 1_000)).await.expect("read");
         rows.iter().map(|row| row.seq).collect()
+    }
+
+    #[test]
+    fn nothing_is_taken_away_by_a_clock_that_was_set_since_the_last_look() {
+        let now = |at, unix| Now { at: Timestamp::from_secs(at), unix: UnixTime(unix) };
+        let mut even = EvenClock::new(now(0, 9_000_000));
+        assert_eq!(pause_at(&mut even, now(600, 1_000_600)), EvenClock::EVEN_FOR, "it was ahead");
+        assert_eq!(pause_at(&mut even, now(1_200, 1_001_200)), EVERY);
+        assert_eq!(pause_at(&mut even, now(4_800, 9_000_000)), EvenClock::EVEN_FOR);
     }
 
     #[tokio::test]
