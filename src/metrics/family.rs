@@ -222,7 +222,7 @@ define! {
     SessionsClosed: Kind::Hidden, "turnstone_signaling_sessions_closed",
         "Signaling sessions that ended.", [];
     CallNewsLost: Kind::Counter, "turnstone_call_records_lost_total",
-        "Beginnings and ends of calls that were not recorded, because too many came at once.", [];
+        "Beginnings and ends of calls that were not told, so that traffic is missing in their records: too many came at once.", [];
     RoomsMade: Kind::Hidden, "turnstone_rooms_made",
         "Rooms made; with those removed it gives the live ones.", [];
     RoomsRemoved: Kind::Hidden, "turnstone_rooms_removed",

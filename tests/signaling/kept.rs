@@ -1,6 +1,8 @@
 //! What outlives a daemon that is killed: stored messages, read cursors and live calls.
 
+use crate::daemon::{PATIENCE, eventually};
 use crate::node::Client;
+use crate::record::{api_key, request};
 use crate::stage::{Stage, in_by_socketio, token, with};
 use serde_json::{Value, json};
 
@@ -129,8 +131,12 @@ fn two_who_come_back_after_a_crash_go_on_in_their_call() {
     assert_eq!(heard["args"][0]["candidate"]["candidate"], "new");
     alice.get("call:end", json!({ "call_id": id }));
     assert_eq!(bob.await_seen("call:end")["args"][0]["reason"], "hangup");
-    // Ended is ended, for the next start as well.
-    alice.get("message:send", json!({ "to": "bob", "body": 2, "store": true }));
+    // Ended is ended, for the next start as well, from the moment that the record is there.
+    let key = api_key(&stage);
+    eventually(PATIENCE, "the call is recorded", || {
+        let path = format!("/v1/calls/{}", id.as_str().unwrap());
+        (request(stage.daemon.admin, "GET", &path, &key, "").1["state"] == "ended").then_some(())
+    });
     stage.daemon.crash_and_start();
     let alice = comes(&stage, "alice", 3);
     assert_eq!(alice.get("call:sync", json!({}))["calls"], json!([]));

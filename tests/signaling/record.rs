@@ -89,7 +89,7 @@ fn a_relayed_call_is_recorded_with_its_bytes_and_its_relay_ends_with_it() {
 }
 
 /// A key of an app's back end, made by the verb.
-fn api_key(stage: &Stage) -> String {
+pub(crate) fn api_key(stage: &Stage) -> String {
     let mut command = Command::new(BINARY);
     command.args(["api-key", "new", "--name", "back end", "--scope", "mint,read", "--json", "--config"]);
     let ended = run_to_end(command.arg(stage.daemon.config_path()), PATIENCE);
@@ -98,7 +98,7 @@ fn api_key(stage: &Stage) -> String {
     made["key"].as_str().unwrap().to_owned()
 }
 
-fn request(server: SocketAddr, method: &str, path: &str, key: &str, body: &str) -> (u16, Value) {
+pub(crate) fn request(server: SocketAddr, method: &str, path: &str, key: &str, body: &str) -> (u16, Value) {
     let mut stream = TcpStream::connect(server).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let head = format!(

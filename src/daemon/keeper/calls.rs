@@ -5,7 +5,7 @@ use crate::http::api::{Desk, EventKind};
 use crate::http::signaling::CallNews;
 use crate::signaling::CallRecord;
 use crate::storage::records::CallRow;
-use crate::storage::{Batch, Store, StoreError};
+use crate::storage::{Store, StoreError};
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -123,7 +123,7 @@ impl Shared {
     async fn write(&self, row: &CallRow) {
         let mut result = Ok(());
         for _ in 0..TRIES {
-            result = self.store.commit(Batch::new().put(row)).await;
+            result = self.store.commit(row.ending()).await;
             if result != Err(StoreError::Busy) {
                 break;
             }

@@ -4,8 +4,8 @@ use super::old::take_away;
 use super::*;
 use crate::http::signaling::CallNews;
 use crate::metrics::EndReason;
-use crate::signaling::{CallRecord, Callee, Media, Party};
-use crate::storage::records::{CallRow, GapRow, MinutePage, RunRow, put_page, usage_range};
+use crate::signaling::{CallRecord, Callee, LiveCall, LiveParty, Media, Party, Stand};
+use crate::storage::records::{CallRow, GapRow, MinutePage, RunRow, live_call_key, put_page, usage_range};
 use crate::storage::{Batch, StoreSettings};
 use crate::usage::{Gap, Page, PageKey, Row};
 use std::sync::Mutex;
@@ -170,6 +170,10 @@ async fn an_ended_call_is_recorded_at_once_and_again_with_what_came_in_the_grace
     let ttl_max = Duration::from_secs(3600);
     let calls =
         CallKeeper::start(desk.clone(), bench.store.clone(), bench.drivers.clone(), ttl_max, listener);
+    let caller = LiveParty { user: "alice".into(), device: "phone".into() };
+    let stand = Stand::Ringing { caller, callee: "bob".into(), expires_at_ms: 1 };
+    let live = LiveCall { id: "C".into(), media: Media::Audio, rev: 0, started_s: 1, stand };
+    bench.store.commit(Batch::new().put(&live)).await.expect("written");
     bench.drivers.relay("alice", Some("C"), 5);
     until("a sample", async || desk.calls().of("C").cloned()).await;
     news.send(CallNews::Ended(ended("C"))).await.expect("open");
@@ -177,6 +181,7 @@ async fn an_ended_call_is_recorded_at_once_and_again_with_what_came_in_the_grace
         until("a record", async || bench.store.get::<CallRow>(CallRow::place("C")).await.expect("read"))
             .await;
     assert_eq!((row.total().bytes(), row.is_final), (5, false));
+    assert_eq!(bench.store.get::<LiveCall>(live_call_key("C")).await, Ok(None), "both in one batch");
     assert_eq!(*bench.drivers.ended.lock().expect("no test panics in it"), ["C"]);
     bench.drivers.relay("bob", Some("C"), 6);
     let more = async || desk.calls().of("C").filter(|usage| usage.total().bytes() == 11).map(|_| ());

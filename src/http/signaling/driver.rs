@@ -386,24 +386,27 @@ impl Driver {
                         keeper.call_live(&call);
                     }
                     if call.rev == 0 {
-                        self.tell(CallNews::Live(call));
+                        let _counted_if_lost = self.tell(CallNews::Live(call));
                     }
                 }
                 Effect::CallEnded(call) => {
-                    if let Some(keeper) = &self.keeper {
+                    // Whoever hears of it records it.
+                    let untold = self.tell(CallNews::Ended(call));
+                    if let (Some(CallNews::Ended(call)), Some(keeper)) = (untold, &self.keeper) {
                         keeper.call_ended(&call);
                     }
-                    self.tell(CallNews::Ended(call));
                 }
                 Effect::Publish(_) => debug_assert!(false, "the bus is the backend's"),
             }
         }
     }
 
-    fn tell(&mut self, news: CallNews) {
-        if self.news.as_ref().is_some_and(|listener| listener.try_send(news).is_err()) {
-            self.common.backend.counters().increment(call_news_lost());
-        }
+    /// Returns what nobody was told.
+    fn tell(&mut self, news: CallNews) -> Option<CallNews> {
+        let Some(listener) = &self.news else { return Some(news) };
+        let untold = listener.try_send(news).err()?.into_inner();
+        self.common.backend.counters().increment(call_news_lost());
+        Some(untold)
     }
 
     /// Ends the connections whose sessions went on elsewhere, once they know of none of these any more.

@@ -8,9 +8,10 @@ use super::retention::{self, Retention};
 use crate::base::Now;
 use crate::signaling::{CallRecord, Deed, LiveCall, Outcome, SentBefore, Unread, Unstored};
 use crate::storage::records::{
-    ConversationRecord, CursorRecord, MessageRecord, Place, SentRecord, ThreadRecord, batch_of, live_call_key,
+    CallRow, ConversationRecord, CursorRecord, MessageRecord, Place, SentRecord, ThreadRecord, batch_of,
 };
 use crate::storage::{Batch, Key, Page, Record, Store, StoreError, Table};
+use crate::usage::CallUse;
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -81,9 +82,10 @@ impl Keeper {
         self.keeping.store.commit_then(Batch::new().put(call), |_| {});
     }
 
-    /// A call is over.
+    /// A call is over, and nobody else records it. What it relayed is not known here.
     pub(super) fn call_ended(&self, call: &CallRecord) {
-        self.keeping.store.commit_then(Batch::new().delete(live_call_key(&call.id)), |_| {});
+        let row = CallRow::new(call, &CallUse::default());
+        self.keeping.store.commit_then(row.ending(), |_| {});
     }
 
     /// Does what the hub asks for; what becomes of it comes as [`Letter::Stored`].
@@ -292,8 +294,12 @@ async fn unread(store: &Store, user: &str) -> Result<Outcome, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::signaling::{Conversation, StoredMessage};
+    use crate::base::UnixTime;
+    use crate::metrics::EndReason;
+    use crate::net::Poller;
+    use crate::signaling::{Callee, Conversation, LiveParty, Media, Party, Stand, StoredMessage};
     use crate::storage::StoreSettings;
+    use crate::storage::records::live_call_key;
     use tempfile::TempDir;
 
     fn store(folder: &TempDir) -> Store {
@@ -343,6 +349,37 @@ mod tests {
             }
             other => panic!("{other:?}"),
         }
+    }
+
+    #[tokio::test]
+    async fn an_end_that_nobody_else_hears_of_is_recorded_in_place_of_the_live_call() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store(&folder);
+        let (door, _inbox) = Door::new(Poller::new().expect("a poller").waker());
+        let keeping = Keeping { store: store.clone(), runtime: Handle::current() };
+        let keeper = Keeper::new(keeping, door, Retention::default());
+        let party = |user: &str| LiveParty { user: user.into(), device: "phone".into() };
+        let stand = Stand::Ringing { caller: party("alice"), callee: "bob".into(), expires_at_ms: 1 };
+        let live = LiveCall { id: "C".into(), media: Media::Audio, rev: 0, started_s: 1, stand };
+        keeper.call_live(&live);
+        assert_eq!(store.get(live_call_key("C")).await, Ok(Some(live)));
+        let caller = Party { user: "alice".into(), device: "phone".into() };
+        keeper.call_ended(&CallRecord {
+            id: "C".into(),
+            caller,
+            callee: Callee::User { user: "bob".into(), device: None },
+            media: Media::Audio,
+            reason: EndReason::Hangup,
+            ended_by: None,
+            started: UnixTime(1),
+            answered: None,
+            ended: UnixTime(9),
+            duration_ms: 0,
+            stats: Vec::new(),
+        });
+        assert_eq!(store.get::<LiveCall>(live_call_key("C")).await, Ok(None));
+        let row = store.get::<CallRow>(CallRow::place("C")).await.expect("read").expect("there");
+        assert_eq!((row.ended, row.is_final, row.total().is_zero()), (UnixTime(9), false, true));
     }
 
     #[tokio::test]

@@ -61,7 +61,8 @@ pub struct Setup {
     pub news: Option<mpsc::Sender<CallNews>>,
 }
 
-/// What becomes of calls. It is told without waiting; what finds the channel full is counted.
+/// What becomes of calls. It is told without waiting; what finds the channel full is counted. Whoever hears of an end
+/// writes its record and takes the live call away, in one batch.
 #[derive(Clone, Debug)]
 pub enum CallNews {
     /// One began; only of a hub that keeps them.

@@ -1,6 +1,7 @@
 //! Calls that have ended.
 
-use super::super::{Key, Page, Record, Table};
+use super::super::{Batch, Key, Page, Record, Table};
+use super::live_call_key;
 use crate::base::{Traffic, UnixTime};
 use crate::metrics::Label;
 use crate::signaling::{CallRecord, Callee, Party};
@@ -102,6 +103,11 @@ impl CallRow {
         }
     }
 
+    /// What writes it down: at no moment the call neither lives nor has ended, or both.
+    pub fn ending(&self) -> Batch {
+        Batch::new().delete(live_call_key(&self.id)).put(self)
+    }
+
     /// What all of its sessions relayed.
     pub fn total(&self) -> Traffic {
         let mut total = Traffic::default();
@@ -163,7 +169,7 @@ mod tests {
     use super::*;
     use crate::metrics::EndReason;
     use crate::signaling::Media;
-    use crate::storage::{Batch, Store, StoreSettings};
+    use crate::storage::{Store, StoreSettings};
     use std::sync::Arc;
 
     fn ended(second: u64) -> CallRecord {
