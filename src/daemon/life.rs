@@ -13,12 +13,13 @@ use super::state::{MISSED_BEATS_MAX, State};
 use super::steering::{self, Helm, Order};
 use crate::base::Random;
 use crate::config::Plan;
-use crate::http::api::{Fault, Kept, Minting, Reloaded, Services, TokenJudge};
+use crate::http::api::{Desk, EventKind, Fault, Kept, Minting, Reloaded, Services, TokenJudge};
 use crate::http::{self, AdminSettings, PublicSettings};
 use crate::net::interfaces;
 use crate::net::tls::HandedOver;
 use crate::storage::Store;
 use arc_swap::ArcSwap;
+use serde_json::json;
 use std::io;
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
@@ -54,6 +55,8 @@ pub struct Daemon {
     socket: Option<(UnixListener, SocketFile)>,
     store: Store,
     kept: Kept,
+    /// The books, and where it tells what happens.
+    desk: Arc<Desk>,
     /// What the API mints credentials by.
     minting: Arc<ArcSwap<Minting>>,
     /// What is missing, to be said once the rest serves.
@@ -113,6 +116,7 @@ impl Daemon {
         state.certificates(certificates.as_ref().map(CertificateWatch::state));
         let public_settings = Arc::new(ArcSwap::from_pointee(plan.public.clone()));
         let minting = Arc::new(ArcSwap::from_pointee(Minting::new(&plan.mint_settings())));
+        let desk = Arc::new(Desk::new(random.next_u64()));
         let signaling = None;
         Ok(Self {
             plan,
@@ -124,6 +128,7 @@ impl Daemon {
             socket,
             store,
             kept,
+            desk,
             minting,
             missing,
             public_settings,
@@ -191,6 +196,7 @@ impl Daemon {
             helm: Arc::clone(helm),
             store: self.store.clone(),
             kept: std::mem::take(&mut self.kept),
+            desk: Arc::clone(&self.desk),
             minting: Arc::clone(&self.minting),
             state: Arc::clone(&self.state),
             control: Arc::clone(control),
@@ -380,11 +386,24 @@ impl Daemon {
         if !told {
             tracing::error!("a relay shard is too busy to be told to drain, or not to");
         }
+        let event = || json!({ "draining": draining, "sessions": sessions, "ends": false, "complete": told });
+        self.desk.events.tell(EventKind::Drain, event);
         told
     }
 
-    /// Takes over what can change while running; the rest is named.
+    /// Takes over what can change while running; the rest is named. Tells how it went.
     fn reload(&mut self, reread: &mut Reread<'_>) -> Result<Reloaded, Vec<Fault>> {
+        let result = self.take_over(reread);
+        self.desk.events.tell(EventKind::Reload, || match &result {
+            Ok(Reloaded { changed, needs_restart, complete }) => json!({
+                "successful": true, "changed": changed, "needs_restart": needs_restart, "complete": complete,
+            }),
+            Err(faults) => json!({ "successful": false, "faults": faults }),
+        });
+        result
+    }
+
+    fn take_over(&mut self, reread: &mut Reread<'_>) -> Result<Reloaded, Vec<Fault>> {
         let usable = |plan: Plan| match self.reload_certificates(&plan) {
             Ok(()) => Ok(plan),
             Err(error) => Err(vec![error.into()]),
@@ -427,10 +446,13 @@ impl Daemon {
         let timeout = self.plan.drain_timeout;
         let sessions = self.relays.registry().allocations();
         tracing::info!(sessions, timeout_s = timeout.as_secs(), "draining: no new allocations");
-        if !self.relays.drain(true) {
+        let told = self.relays.drain(true);
+        if !told {
             tracing::error!("a relay shard is too busy to be told to drain");
         }
         self.state.drain(true);
+        let event = || json!({ "draining": true, "sessions": sessions, "ends": true, "complete": told });
+        self.desk.events.tell(EventKind::Drain, event);
         let deadline = Instant::now() + timeout;
         let mut look = tokio::time::interval(DRAIN_LOOK_EVERY);
         let mut beat = tokio::time::interval(BEAT_EVERY);

@@ -56,6 +56,7 @@ pub(super) async fn forget_revocations(services: Arc<Services>) {
 pub(super) struct Parts {
     pub(super) store: Store,
     pub(super) kept: Kept,
+    pub(super) desk: Arc<Desk>,
     pub(super) minting: Arc<ArcSwap<Minting>>,
     pub(super) state: Arc<State>,
     pub(super) control: Arc<RelayControl>,
@@ -67,7 +68,7 @@ pub(super) struct Parts {
 
 /// Puts it together.
 pub(super) fn services(parts: Parts) -> Arc<Services> {
-    let Parts { signaling, store, kept, minting, state, control, helm, tokens, mut random } = parts;
+    let Parts { signaling, store, kept, desk, minting, state, control, helm, tokens, random } = parts;
     Arc::new(Services {
         store,
         control,
@@ -77,7 +78,7 @@ pub(super) fn services(parts: Parts) -> Arc<Services> {
         tokens,
         minting,
         revocations: Orders::new(kept.revocations),
-        desk: Arc::new(Desk::new(random.next_u64())),
+        desk,
         users: Users::new(kept.users),
         signaling,
         ids: Ids::new(random),

@@ -21,6 +21,7 @@ mod credentials;
 mod demo;
 #[cfg(feature = "dtls")]
 mod dtls;
+mod events;
 mod example;
 mod figures;
 mod hostile;
