@@ -108,8 +108,7 @@ impl Daemon {
         let tls = certificates.as_ref().map(CertificateWatch::tls).transpose()?;
         // Before any door: who is revoked is known when the first client comes.
         let (store, no_store) = services::open(&plan.storage);
-        // Without a store nothing is kept, which was said already.
-        let kept = Kept::read(&store).unwrap_or_default();
+        let kept = services::kept(&store, &plan);
         let relays = Relays::start(&plan, random.fork(), services::credentials(&kept), tls, hand_over)?;
         let state = Arc::new(State::new(&relays, store.clone()));
         missing.extend(no_store);

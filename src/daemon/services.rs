@@ -2,9 +2,11 @@
 
 use super::admittance::Credentials;
 use super::control::RelayControl;
+use super::keeper;
 use super::state::State;
 use super::steering::Helm;
 use crate::base::{EvenClock, Random};
+use crate::config::Plan;
 use crate::http::api::{Desk, Ids, Kept, Minting, Orders, Services, TokenJudge, Users};
 use crate::http::signaling::Door;
 use crate::net::Clock;
@@ -28,6 +30,12 @@ pub(super) fn open(settings: &StoreSettings) -> (Store, Option<String>) {
             (Store::closed(why), Some(said))
         }
     }
+}
+
+/// What the store has kept; nothing of a closed one, which was said already.
+pub(super) fn kept(store: &Store, plan: &Plan) -> Kept {
+    let calls = |kept: Kept| kept.with_ended_calls(store, keeper::now(), keeper::credential_ttl_max(plan));
+    Kept::read(store).and_then(calls).unwrap_or_default()
 }
 
 /// Whom drivers let in and whom not, from the first client on.
@@ -77,7 +85,7 @@ pub(super) fn services(parts: Parts) -> Arc<Services> {
         keys: ArcSwap::from_pointee(kept.keys),
         tokens,
         minting,
-        revocations: Orders::new(kept.revocations),
+        revocations: Orders::new(kept.revocations, kept.ended_calls),
         desk,
         users: Users::new(kept.users),
         signaling,

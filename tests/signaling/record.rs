@@ -3,6 +3,7 @@
 
 use crate::call::{STEP, connect};
 use crate::daemon::{BINARY, PATIENCE, eventually, run_to_end};
+use crate::node::Client;
 use crate::stage::Stage;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
@@ -86,6 +87,48 @@ fn a_relayed_call_is_recorded_with_its_bytes_and_its_relay_ends_with_it() {
             let _its_session_is_gone = client.close().await;
         }
     });
+}
+
+#[test]
+fn the_credentials_of_a_call_that_ended_are_void_for_the_next_process_too() {
+    let name = "record::the_credentials_of_a_call_that_ended_are_void_for_the_next_process_too";
+    let Some(mut stage) = Stage::set(name) else { return };
+    let key = api_key(&stage);
+    let (lasting, ended) = {
+        let (_carol, lasting) = accepted(&stage, "carol", "dave");
+        let (alice, ended) = accepted(&stage, "alice", "bob");
+        assert!(allocates(&stage, &ended, "alice"));
+        alice.get("call:end", json!({ "call_id": ended["call_id"] }));
+        let path = format!("/v1/calls/{}", ended["call_id"].as_str().unwrap());
+        eventually(PATIENCE, "the call is recorded", || {
+            (request(stage.daemon.admin, "GET", &path, &key, "").1["state"] == "ended").then_some(())
+        });
+        (lasting, ended)
+    };
+    stage.daemon.crash_and_start();
+    assert!(!allocates(&stage, &ended, "alice"), "its call has ended");
+    assert!(allocates(&stage, &lasting, "carol"), "its call has not");
+}
+
+/// A call that was taken; and what the caller was told at its start.
+fn accepted<'s>(stage: &'s Stage, caller: &str, callee: &str) -> (Client<'s>, Value) {
+    let (one, other) = (stage.socketio(caller), stage.socketio(callee));
+    let started = one.get("call:start", json!({ "callee_id": callee, "call_type": "audio" }));
+    other.hear("call:incoming");
+    other.get("call:accepted", json!({ "call_id": started["call_id"] }));
+    (one, started)
+}
+
+/// Whether the relay takes the credentials that a caller was given.
+fn allocates(stage: &Stage, started: &Value, user: &str) -> bool {
+    let id = started["call_id"].as_str().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let client = connect(stage, started, id, user).await;
+        let allocated = timeout(STEP, client.allocate()).await.unwrap().is_ok();
+        client.close().await.unwrap();
+        allocated
+    })
 }
 
 /// A key of an app's back end, made by the verb.

@@ -88,8 +88,7 @@ impl Books {
             tokio::spawn(drivers::tell_of_sessions(desk.clone(), control.clone(), sessions));
         }
         let drivers: Arc<dyn Drivers> = control.clone();
-        // A reload may allow longer ones later.
-        let ttl_max = plan.auth.max_ttl.max(CREDENTIAL_TTL_MAX);
+        let ttl_max = credential_ttl_max(plan);
         Self {
             keeping: Keeping::start(desk.clone(), store.clone(), drivers.clone(), plan.usage_retention),
             calls: CallKeeper::start(desk.clone(), store.clone(), drivers, ttl_max, news),
@@ -228,6 +227,11 @@ impl Keeper {
 fn door_name(transport: Transport, address: SocketAddr) -> Arc<str> {
     use crate::metrics::Label;
     format!("{} {address}", Transport::VALUES[transport.index()]).into()
+}
+
+/// The longest that a credential lives. A reload may allow longer ones later.
+pub(super) fn credential_ttl_max(plan: &Plan) -> Duration {
+    plan.auth.max_ttl.max(CREDENTIAL_TTL_MAX)
 }
 
 /// The wall clock.

@@ -32,6 +32,8 @@ pub(super) const ORDERS_MAX: usize = 100_000;
 pub struct Orders {
     /// By id. Nobody waits while it is held: an order holds at once, however slow the disk or a driver is.
     by_id: Mutex<BTreeMap<String, RevocationRecord>>,
+    /// Credentials of calls that ended before the start. Drivers hear of those that end later by themselves.
+    ended_calls: Vec<Revocation>,
     in_force: ArcSwap<Revocations>,
     /// The latest mint time that a credential says: what is revoked next, is revoked up to it. Names know whole seconds
     /// only, and one that is minted in the second of an order says the next one.
@@ -39,11 +41,11 @@ pub struct Orders {
 }
 
 impl Orders {
-    /// These, also those that have passed: they refuse nothing, and go with the next change.
-    pub fn new(records: Vec<RevocationRecord>) -> Self {
+    /// These, also those that have passed: they refuse nothing, and go with the next change. `ended_calls` are not listed.
+    pub fn new(records: Vec<RevocationRecord>, ended_calls: Vec<Revocation>) -> Self {
         let by_id: BTreeMap<_, _> = records.into_iter().map(|record| (record.id.clone(), record)).collect();
-        let in_force = ArcSwap::from_pointee(prepared(by_id.values()));
-        Self { by_id: Mutex::new(by_id), in_force, minted_to: AtomicU64::new(0) }
+        let in_force = ArcSwap::from_pointee(prepared(by_id.values(), &ended_calls));
+        Self { by_id: Mutex::new(by_id), ended_calls, in_force, minted_to: AtomicU64::new(0) }
     }
 
     /// The mint time of a credential that is made now, so that no order of before voids it; `None` while there is a ban.
@@ -59,9 +61,13 @@ impl Orders {
     }
 }
 
-pub(super) fn prepared<'r>(records: impl IntoIterator<Item = &'r RevocationRecord>) -> Revocations {
+pub(super) fn prepared<'r>(
+    records: impl IntoIterator<Item = &'r RevocationRecord>,
+    ended_calls: impl IntoIterator<Item = &'r Revocation>,
+) -> Revocations {
     let orders: Vec<Revocation> = records.into_iter().filter_map(RevocationRecord::order).collect();
-    Revocations::new(&orders)
+    let ended_calls: Vec<&Revocation> = ended_calls.into_iter().collect();
+    Revocations::new(orders.iter().chain(ended_calls))
 }
 
 /// What came of a change.
@@ -99,7 +105,9 @@ impl Services {
             batch = batch.delete(RevocationRecord::key_of(&id));
         }
         let batch = change(by_id, batch);
-        let in_force = Arc::new(prepared(by_id.values()));
+        let calls = self.revocations.ended_calls.iter();
+        let calls = calls.filter(|order| order.until.is_none_or(|until| now < until));
+        let in_force = Arc::new(prepared(by_id.values(), calls));
         self.revocations.in_force.store(Arc::clone(&in_force));
         let told = self.control.revoke(in_force);
         let written = self.store.begin_commit(batch);

@@ -91,7 +91,7 @@ async fn revocations_are_kept_listed_and_in_force_after_a_new_start() {
     assert_eq!(listed.json()["revocations"][0]["target"]["subject"], json!(strange));
     assert_eq!(listed.json()["revocations"][0]["id"], said["id"]);
     let kept = Kept::read(&api.services.store).expect("a store");
-    let orders = Orders::new(kept.revocations);
+    let orders = Orders::new(kept.revocations, kept.ended_calls);
     assert_eq!(orders.in_force().mintable_from(now(), &strange, None), None);
     assert!(orders.in_force().mintable_from(now(), "alice", None).is_some());
 }
@@ -137,7 +137,7 @@ async fn an_order_that_has_passed_goes_away_by_itself() {
     api.services.store.commit(batch).await.expect("a store");
     let kept = Kept::read(&api.services.store).expect("a store").revocations;
     assert_eq!(kept.len(), 2);
-    *api.services.revocations.by_id.lock().await = Orders::new(kept).by_id.into_inner();
+    *api.services.revocations.by_id.lock().await = Orders::new(kept, Vec::new()).by_id.into_inner();
     let listed = api.local("GET", "/v1/revocations", "").await.json();
     assert_eq!(listed["revocations"].as_array().map(Vec::len), Some(1), "{listed}");
     api.services.forget_passed_revocations().await;

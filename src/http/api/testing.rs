@@ -147,7 +147,7 @@ impl Api {
             keys: ArcSwap::from_pointee(kept.keys),
             tokens: Some(TokenJudge::new(key_sets())),
             minting: Arc::new(ArcSwap::from_pointee(Minting::new(&mint_settings()))),
-            revocations: Orders::new(kept.revocations),
+            revocations: Orders::new(kept.revocations, kept.ended_calls),
             users: Users::new(kept.users),
             signaling: None,
             ids: Ids::new(Random::seeded(7)),
