@@ -3,13 +3,13 @@
 use super::*;
 use crate::auth::token::{KeySet, TokenRequest, TokenRules, issue};
 use crate::auth::{ApiKey, ApiKeyHash, Revocations, Scope, Secret, StoredUser};
-use crate::base::{Now, Random, Timestamp, Transport, UnixTime};
+use crate::base::{Now, Random, Timestamp, Traffic, Transport, UnixTime};
 use crate::http::server::{Bounds, serve};
 use crate::http::testing::{Answer, FakeSources};
 use crate::http::{KeySets, KeySource, Pace, TokenSettings, WebClient};
 use crate::signaling::Advertised;
 use crate::storage::{Moment, Store, StoreSettings};
-use crate::turn::{AllocationId, EndReason, Session};
+use crate::turn::{AllocationId, EndReason, PeerProtocol, Session};
 use arc_swap::ArcSwap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Condvar, Mutex};
@@ -29,6 +29,9 @@ pub(super) const SECRET: &str = "a-secret-of-at-least-32-characters-00001";
 pub(super) struct Noted {
     pub(super) revocations: Mutex<Vec<Arc<Revocations>>>,
     pub(super) users: Mutex<Vec<StoredUser>>,
+    /// What is live, at one driver.
+    pub(super) sessions: Mutex<Vec<Session>>,
+    pub(super) ended: Mutex<Vec<(AllocationId, EndReason)>>,
 }
 
 impl Control for Noted {
@@ -36,16 +39,25 @@ impl Control for Noted {
         Now { at: Timestamp::ZERO, unix: clock::now() }
     }
 
-    fn sessions<'a>(&'a self, _: &'a (dyn Fn(&Session) -> bool + Sync)) -> Coming<'a, Seen> {
-        Box::pin(async { Seen::default() })
+    fn sessions<'a>(&'a self, wanted: &'a (dyn Fn(&Session) -> bool + Sync)) -> Coming<'a, Seen> {
+        let sessions = self.sessions.lock().expect("no test panics in it").clone();
+        let sessions = sessions.into_iter().filter(wanted).map(|session| (0, session)).collect();
+        Box::pin(async { Seen { sessions, missing: Vec::new() } })
     }
 
     fn session(&self, _: usize, _: AllocationId) -> Coming<'_, Option<Session>> {
         Box::pin(async { None })
     }
 
-    fn end(&self, _: usize, _: AllocationId, _: EndReason) -> Coming<'_, bool> {
-        Box::pin(async { false })
+    fn end(&self, _: usize, allocation: AllocationId, why: EndReason) -> Coming<'_, bool> {
+        let mut sessions = self.sessions.lock().expect("no test panics in it");
+        let live = sessions.len();
+        sessions.retain(|session| session.allocation != allocation);
+        let was_there = sessions.len() < live;
+        if was_there {
+            self.ended.lock().expect("no test panics in it").push((allocation, why));
+        }
+        Box::pin(async move { was_there })
     }
 
     fn revoke(&self, revocations: Arc<Revocations>) -> Coming<'_, Option<usize>> {
@@ -182,6 +194,29 @@ impl Api {
     /// An app with this key, or a user with a token, asks for something.
     pub(super) async fn app(&self, key: &str, method: &str, path: &str, body: &str) -> Answer {
         ask(self.public, method, path, &[&bearer(key)], body).await
+    }
+}
+
+/// A live session of a static user.
+pub(super) fn session(index: u32, subject: &str) -> Session {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 4000));
+    Session {
+        allocation: AllocationId { index, generation: 1 },
+        subject: subject.into(),
+        label: None,
+        call_id: None,
+        credential_id: None,
+        client: address,
+        door: address,
+        transport: Transport::Udp,
+        protocol: PeerProtocol::Udp,
+        relayed: vec![address],
+        peers: Vec::new(),
+        created_at: Timestamp::ZERO,
+        expires_at: Timestamp::ZERO,
+        credential_expires: None,
+        traffic: Traffic::default(),
+        rate: Traffic::default(),
     }
 }
 

@@ -142,10 +142,11 @@ impl Services {
         })
     }
 
-    /// Ends what a static user has, and nothing that was minted for a subject of the same name.
+    /// Ends what a static user has, and nothing that was minted for a subject of the same name, by whomever.
     async fn end_sessions_of(&self, user: &str) {
-        let is_theirs =
-            |session: &crate::turn::Session| *session.subject == *user && session.credential_id.is_none();
+        let is_theirs = |session: &crate::turn::Session| {
+            *session.subject == *user && session.credential_expires.is_none()
+        };
         let seen = self.control.sessions(&is_theirs).await;
         for (driver, session) in seen.sessions {
             self.control.end(driver, session.allocation, EndReason::Revoked).await;
@@ -179,8 +180,9 @@ fn told(record: &UserRecord) -> Value {
 #[cfg(test)]
 mod tests {
     use super::super::Kept;
-    use super::super::testing::{Api, eventually, token};
+    use super::super::testing::{Api, eventually, session, token};
     use super::*;
+    use crate::turn::Session;
 
     #[tokio::test]
     async fn a_user_is_added_kept_as_keys_and_taken_away() {
@@ -215,6 +217,28 @@ mod tests {
         assert!(api.control.user_names().is_empty());
         assert!(Kept::read(&api.services.store).expect("a store").users.is_empty());
         assert_eq!(api.local("DELETE", "/v1/users/am%C3%A9lie%2F1", "").await.status, 404);
+    }
+
+    #[tokio::test]
+    async fn with_a_user_its_sessions_end_and_none_of_a_subject_of_the_same_name() {
+        let api = Api::start();
+        assert_eq!(api.local("POST", "/v1/users", r#"{"name":"alice","password":"p"}"#).await.status, 201);
+        let minted = |index, id: Option<&str>, expires| Session {
+            credential_id: id.map(Into::into),
+            credential_expires: expires,
+            ..session(index, "alice")
+        };
+        let later = Some(UnixTime(now().0 + 60));
+        *api.control.sessions.lock().expect("no test panics in it") = vec![
+            minted(0, None, None),
+            minted(1, Some("crd_1"), later),
+            // The token of the app's own minter has no id.
+            minted(2, None, later),
+            session(3, "bob"),
+        ];
+        assert_eq!(api.local("DELETE", "/v1/users/alice", "").await.status, 204);
+        let ended = api.control.ended.lock().expect("no test panics in it").clone();
+        assert_eq!(ended, [(session(0, "alice").allocation, EndReason::Revoked)]);
     }
 
     #[tokio::test]
