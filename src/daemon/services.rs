@@ -83,6 +83,7 @@ pub(super) fn services(parts: Parts) -> Arc<Services> {
         steering: helm,
         sources: state,
         keys: ArcSwap::from_pointee(kept.keys),
+        making_keys: Default::default(),
         tokens,
         minting,
         revocations: Orders::new(kept.revocations, kept.ended_calls),

@@ -50,6 +50,16 @@ impl Caller {
     }
 }
 
+impl Caller {
+    /// Whether it may go on with what it began: its API key was not taken away.
+    pub(super) fn is_good(&self, services: &Shared) -> bool {
+        match self {
+            Self::Key(key) => services.keys.load().iter().any(|good| good.id == key.id),
+            Self::Local | Self::Token(_) => true,
+        }
+    }
+}
+
 impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = Problem;
 

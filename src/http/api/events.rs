@@ -24,7 +24,8 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// How often a line comes that says nothing, so that both ends notice when the other is gone.
+/// How often a line comes that says nothing, so that both ends notice when the other is gone; and how soon a stream ends
+/// whose API key was taken away.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// Parts of the stream that may wait for the connection.
@@ -49,7 +50,8 @@ async fn events(
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "full", message, hint).retry_after(5));
     };
     let (parts, body) = mpsc::channel(PARTS_MAX);
-    tokio::spawn(read_to(reader, wanted, parts));
+    let is_good = move || caller.is_good(&services);
+    tokio::spawn(read_to(reader, wanted, parts, HEARTBEAT, is_good));
     let head = [(header::CONTENT_TYPE, "text/event-stream")];
     let mut response = (head, Body::new(Parts(body))).into_response();
     response.extensions_mut().insert(Endless);
@@ -66,15 +68,24 @@ fn wanted(types: Option<String>) -> Result<Vec<EventKind>, Problem> {
     })
 }
 
-/// Passes news on until the reader is gone or the daemon stops.
-async fn read_to(mut reader: Reader, wanted: Vec<EventKind>, parts: mpsc::Sender<Bytes>) {
-    let mut heartbeat = interval(HEARTBEAT);
+/// Passes news on until the reader is gone, or may not listen any more, or the daemon stops.
+async fn read_to(
+    mut reader: Reader,
+    wanted: Vec<EventKind>,
+    parts: mpsc::Sender<Bytes>,
+    heartbeat: Duration,
+    is_good: impl Fn() -> bool,
+) {
+    let mut heartbeat = interval(heartbeat);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let part = tokio::select! {
             () = parts.closed() => return,
             // The first one comes at once: the client sees that the stream is open.
-            _ = heartbeat.tick() => Bytes::from_static(b":\n\n"),
+            _ = heartbeat.tick() => match is_good() {
+                true => Bytes::from_static(b":\n\n"),
+                false => return,
+            },
             news = reader.ring.recv() => match news {
                 Ok(News::Event(kind, text)) if wanted.contains(&kind) => Bytes::from_owner(Text(text)),
                 Ok(News::Event(..)) => continue,
@@ -172,7 +183,7 @@ mod tests {
             api.services.desk.events.tell(EventKind::Reload, || json!({ "number": number }));
         }
         let (parts, mut body) = mpsc::channel(PARTS_MAX);
-        tokio::spawn(read_to(reader, EventKind::ALL.to_vec(), parts));
+        tokio::spawn(read_to(reader, EventKind::ALL.to_vec(), parts, HEARTBEAT, || true));
         let mut texts = Vec::new();
         while texts.len() < 2 {
             let part = body.recv().await.expect("open");
@@ -182,6 +193,26 @@ mod tests {
         }
         assert_eq!(texts[0], "event: lagged\ndata: {\"missed\":76}\n\n");
         assert!(texts[1].contains("\"number\":76"), "{}", texts[1]);
+    }
+
+    #[tokio::test]
+    async fn a_stream_ends_when_its_key_is_taken_away() {
+        let api = Api::start();
+        let text = api.key(&[Scope::Read]);
+        let key = api.services.keys.load().find(&text).cloned().expect("made");
+        let caller = Caller::Key(key.clone());
+        let reader = api.services.desk.events.listen().expect("room");
+        let (parts, mut body) = mpsc::channel(PARTS_MAX);
+        let services = api.services.clone();
+        let is_good = move || caller.is_good(&services);
+        let beat = Duration::from_millis(1);
+        tokio::spawn(read_to(reader, EventKind::ALL.to_vec(), parts, beat, is_good));
+        for _ in 0..3 {
+            assert!(body.recv().await.is_some(), "it goes on while its key is good");
+        }
+        assert_eq!(api.local("DELETE", &format!("/v1/api-keys/{}", key.id), "").await.status, 204);
+        let end = async { while body.recv().await.is_some() {} };
+        tokio::time::timeout(Duration::from_secs(10), end).await.expect("it ends");
     }
 
     #[tokio::test]

@@ -53,6 +53,8 @@ async fn create(State(services): State<Shared>, caller: Caller, body: Body) -> R
 
 /// The key is in this answer and nowhere else. It is good once it is durable.
 async fn add(services: Shared, name: String, scopes: Vec<Scope>) -> Result<Response, Problem> {
+    // Or all who come while one is written would find the last place free.
+    let _making = services.making_keys.lock().await;
     if services.keys.load().len() >= KEYS_MAX {
         let message = format!("there are {KEYS_MAX} API keys, which is the most");
         return Err(Problem::conflict("full", message, "take one away that is not used any more"));
@@ -167,6 +169,26 @@ mod tests {
         let refused = api.local("POST", "/v1/api-keys", &" ".repeat(20_000)).await;
         assert_eq!(refused.status, 413);
         assert!(api.services.keys.load().is_empty());
+    }
+
+    #[tokio::test]
+    async fn keys_that_are_made_at_once_are_not_more_than_there_may_be() {
+        let api = Api::start();
+        let key = |id: u32| ApiKey {
+            id: format!("key_{id}").into(),
+            name: "n".into(),
+            scopes: vec![Scope::Mint],
+            created_at: now(),
+        };
+        let all_but_one = (1..KEYS_MAX as u32).map(|id| (ApiKeyHash::of(&id.to_string()), key(id)));
+        api.services.keys.store(std::sync::Arc::new(all_but_one.collect()));
+        let body = r#"{"name":"n","scopes":["mint"]}"#;
+        let make = || api.local("POST", "/v1/api-keys", body);
+        let (a, b, c, d) = tokio::join!(make(), make(), make(), make());
+        let mut statuses = [a, b, c, d].map(|answer| answer.status);
+        statuses.sort_unstable();
+        assert_eq!(statuses, [201, 409, 409, 409]);
+        assert_eq!(api.services.keys.load().len(), KEYS_MAX);
     }
 
     #[tokio::test]

@@ -66,6 +66,8 @@ pub struct Services {
     pub sources: Arc<dyn Sources>,
     /// API keys that are good.
     pub keys: ArcSwap<ApiKeys>,
+    /// Held by the one who makes a key, until that is durable.
+    pub making_keys: tokio::sync::Mutex<()>,
     /// Who judges the tokens of users; `None` where no key is configured.
     pub tokens: Option<TokenJudge>,
     /// What credentials are minted by.

@@ -157,6 +157,7 @@ impl Api {
             steering: Arc::new(Anchored),
             sources: Arc::new(FakeSources::with_workers(1)),
             keys: ArcSwap::from_pointee(kept.keys),
+            making_keys: Default::default(),
             tokens: Some(TokenJudge::new(key_sets())),
             minting: Arc::new(ArcSwap::from_pointee(Minting::new(&mint_settings()))),
             revocations: Orders::new(kept.revocations, kept.ended_calls),
