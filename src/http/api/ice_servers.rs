@@ -16,6 +16,9 @@ use serde::Serialize;
 /// Bytes of a user or label; what fits in a username is less, and is told where it matters.
 pub(super) const NAME_BYTES_MAX: usize = 4096;
 
+/// Bytes of the id of a call.
+const CALL_ID_BYTES_MAX: usize = 64;
+
 /// Every JSON library keeps numbers up to here whole (RFC 8259 section 6).
 const WHOLE_MAX: u64 = (1 << 53) - 1;
 
@@ -51,6 +54,7 @@ fn wish(services: &Shared, fields: &mut Fields) -> Result<Wish, Problem> {
         ttl_s: services.minting.load().ttl(fields, "ttl")?,
         user: fields.text("user", 1..=NAME_BYTES_MAX)?,
         label: fields.text("label", 1..=NAME_BYTES_MAX)?,
+        call_id: fields.text("call_id", 1..=CALL_ID_BYTES_MAX)?,
         transports: fields.words("transports", &TRANSPORTS)?,
         ..Wish::default()
     };

@@ -65,6 +65,7 @@ pub(super) struct Wish {
     pub(super) ttl_s: Option<u64>,
     pub(super) user: Option<String>,
     pub(super) label: Option<String>,
+    pub(super) call_id: Option<String>,
     pub(super) transports: Option<Vec<Transport>>,
     pub(super) allocations: Option<u64>,
     pub(super) bits_per_second: Option<u64>,
@@ -191,6 +192,10 @@ fn may(minting: &Minting, caller: &Caller, source: Option<Source>, mut wish: Wis
                 let hint = "leave `user` out; only API keys set it";
                 return Err(Problem::forbidden("the token is of another user than `user`", hint).at("user"));
             }
+            if wish.call_id.is_some() {
+                let hint = "leave `call_id` out; only API keys set it";
+                return Err(Problem::forbidden("a user's token names no call", hint).at("call_id"));
+            }
             if let Some(Source(source)) = source {
                 minting.per_source.take(subscriber(source), "source")?;
             }
@@ -222,6 +227,7 @@ fn make(services: &Services, minting: Arc<Minting>, wish: Wish) -> Result<Minted
         minted_at,
         id: Some(&id),
         label,
+        call_id: wish.call_id.as_deref(),
         // Larger ones mean no limit of their own: the configured one holds.
         allocations_max: wish.allocations.and_then(|most| u32::try_from(most).ok()),
         bits_per_second: wish.bits_per_second,

@@ -71,7 +71,7 @@ async fn a_wish_for_nothing_gets_what_a_browser_takes() {
 async fn all_that_is_wished_for_is_in_the_username_under_the_hmac() {
     let api = Api::start();
     let key = api.key(&[Scope::Mint]);
-    let body = r#"{"ttl":60,"user":"a/b:c;d ü","label":"room 42","transports":["tls","tcp"],
+    let body = r#"{"ttl":60,"user":"a/b:c;d ü","label":"room 42","call_id":"k 9","transports":["tls","tcp"],
                    "limits":{"allocations":4,"bandwidth_bps":4000000}}"#;
     let made = api.minted(&key, body).await;
     let turn = &made["iceServers"][0];
@@ -79,6 +79,7 @@ async fn all_that_is_wished_for_is_in_the_username_under_the_hmac() {
     assert!(is_good(username, password));
     let name = MintedName::parse(username).expect("ours");
     assert_eq!((&*name.subject(), name.label().as_deref()), ("a/b:c;d ü", Some("room 42")));
+    assert_eq!(name.call_id().as_deref(), Some("k 9"));
     assert_eq!((name.allocations_max(), name.bits_per_second()), (Some(4), Some(4_000_000)));
     let minted_at = name.minted_at().expect("said");
     assert_eq!((made["ttl"].clone(), name.expires()), (json!(60), UnixTime(minted_at.0 + 60)));
@@ -98,6 +99,8 @@ async fn a_user_mints_for_itself_alone() {
     let refused = api.refused(&alice, r#"{"user":"bob"}"#).await;
     assert_eq!((refused.status, &refused.json()["code"]), (403, &json!("forbidden")));
     assert_eq!(refused.json()["field"], "user");
+    let refused = api.refused(&alice, r#"{"call_id":"k9"}"#).await;
+    assert_eq!((refused.status, &refused.json()["field"]), (403, &json!("call_id")));
 }
 
 #[tokio::test]
@@ -119,6 +122,7 @@ async fn nobody_mints_without_a_key_or_token_that_is_good_for_it() {
 async fn a_bad_wish_names_its_field_and_range() {
     let api = Api::start();
     let key = api.key(&[Scope::Mint]);
+    let of_65 = format!(r#"{{"call_id":"{}"}}"#, "c".repeat(65));
     let of_600 = format!(r#"{{"user":"{}"}}"#, "u".repeat(600));
     for (body, field, said) in [
         (r#"{"ttl":0}"#, "ttl", "from 1 to 86400 (seconds; the most is auth.max_ttl)"),
@@ -128,6 +132,8 @@ async fn a_bad_wish_names_its_field_and_range() {
         (r#"{"user":""}"#, "user", "1 to 4096 bytes"),
         (r#"{"user":"a\u001b[2Jb"}"#, "user", "without control characters"),
         (r#"{"label":7}"#, "label", "a text"),
+        (r#"{"call_id":"a\u0007"}"#, "call_id", "1 to 64 bytes without control characters"),
+        (&of_65, "call_id", "1 to 64 bytes"),
         (r#"{"transports":["sctp"]}"#, "transports", "udp, tcp, tls"),
         (r#"{"transports":["dtls"]}"#, "transports", "listens"),
         (r#"{"limits":{"allocations":0}}"#, "limits.allocations", "from 1 to"),
