@@ -37,6 +37,23 @@ fn a_room_has_a_call_that_rings_nobody_and_the_newer_member_learns_who_is_there(
 }
 
 #[test]
+fn who_joins_or_leaves_raises_the_number_of_the_call_and_it_began_only_once() {
+    let mut stage = room_of(&["a1", "b1", "b2"], 6);
+    let rev = |stage: &Stage| stage.kept.values().map(|call| call.rev).collect::<Vec<_>>();
+    let mut seen = Vec::new();
+    for device in ["a1", "b1", "b2"] {
+        stage.say(device, "call:start", json!({"room": "r"})).unwrap();
+        seen.extend(rev(&stage));
+    }
+    for device in ["a1", "b2"] {
+        stage.say(device, "call:leave", json!({})).unwrap();
+        seen.extend(rev(&stage));
+    }
+    assert_eq!(seen, [0, 1, 2, 3, 4]);
+    stage.close();
+}
+
+#[test]
 fn messages_go_to_one_member_and_candidates_wait_for_their_description() {
     let mut stage = room_of(&["a1", "b1", "b2"], 6);
     for device in ["a1", "b1", "b2"] {

@@ -173,7 +173,10 @@ impl Stage {
                     let to = to.as_slice().iter().map(|party| party.device.to_string()).collect();
                     self.heard.push((to, event, serde_json::from_str(&data).expect("is JSON")));
                 }
-                Output::Live(call) => drop(self.kept.insert(call.id.to_string(), *call)),
+                Output::Live(call) => {
+                    let (rev, before) = (call.rev, self.kept.insert(call.id.to_string(), *call));
+                    assert_eq!(rev == 0, before.is_none(), "a call begins once, with number 0: {rev}");
+                }
                 Output::Ended(record) => {
                     self.kept.remove(&*record.id);
                     self.records.push(*record);

@@ -98,6 +98,10 @@ impl Calls {
         self.table.add_user(&from.user, key);
         self.out.emit_all(others, "call:member", member_event(id, from, "joined"));
         self.rearm(now.at, key);
+        // Who opens it is its first member, and no change.
+        if members > 0 {
+            self.raise_rev(key);
+        }
         self.changed(key);
         self.join_reply(now, key, from, world)
     }
@@ -157,7 +161,15 @@ impl Calls {
         }
         self.out.emit_all(rest, "call:member", member_event(id, &gone, "left"));
         self.rearm(now.at, key);
+        self.raise_rev(key);
         self.changed(key);
+    }
+
+    /// What is told of a call has a number, and 0 is its beginning.
+    fn raise_rev(&mut self, key: CallKey) {
+        if let Some(call) = self.table.get_mut(key) {
+            call.rev += 1;
+        }
     }
 
     /// A device is no longer in a room, so neither in its call.
