@@ -7,29 +7,69 @@ use super::session::EndReason;
 use crate::auth::{Claimed, Identity, Revocations};
 use crate::base::{Now, Timestamp, UnixTime};
 use crate::metrics::ended_calls_full;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Ended calls whose credentials are refused.
-const ENDED_CALLS_MAX: usize = 65_536;
-
-/// So many are kept before it is looked which of them are over.
-const CALLS_MIN: usize = 64;
+pub const ENDED_CALLS_MAX: usize = 65_536;
 
 /// What a server knows of void credentials.
 #[derive(Debug)]
 pub(super) struct Revoking {
     orders: Arc<Revocations>,
     walk: Option<Walk>,
-    /// Calls that ended while this server ran, until when their credentials might be good. By the keyed hash of their
-    /// ids, of which two are the same for nobody, so that each takes a few bytes.
-    ended_calls: HashMap<u64, UnixTime, ahash::RandomState>,
+    ended_calls: EndedCalls,
     hasher: ahash::RandomState,
-    /// When those that are over are forgotten again: the table is twice as large as what it kept then.
-    sweep_at: usize,
     /// Live allocations by call.
     by_call: HashMap<Arc<str>, Vec<u32>, ahash::RandomState>,
+}
+
+/// Calls that ended while a server ran, until when their credentials might be good. By the keyed hash of their ids, of
+/// which two are the same for nobody, so that each takes a few bytes.
+#[derive(Debug)]
+struct EndedCalls {
+    calls_max: usize,
+    until: HashMap<u64, UnixTime, ahash::RandomState>,
+    /// The same, with what is over first in front.
+    order: BTreeSet<(UnixTime, u64)>,
+}
+
+impl EndedCalls {
+    fn new(calls_max: usize, hasher: ahash::RandomState) -> Self {
+        Self { calls_max, until: HashMap::with_hasher(hasher), order: BTreeSet::new() }
+    }
+
+    fn has_ended(&self, now: UnixTime, call: u64) -> bool {
+        self.until.get(&call).is_some_and(|until| now < *until)
+    }
+
+    /// A call that ended before stays ended for as long as it was said to be. What is over is forgotten, and each call
+    /// once, so that an end never costs a look at all of them. Returns whether there was room: if not, the one that is
+    /// over first is forgotten before its time.
+    fn add(&mut self, now: UnixTime, call: u64, until: UnixTime) -> bool {
+        let before = self.until.remove(&call);
+        if let Some(before) = before {
+            self.order.remove(&(before, call));
+        }
+        let until = before.map_or(until, |before| before.max(until));
+        self.until.insert(call, until);
+        self.order.insert((until, call));
+        while self.order.first().is_some_and(|(until, _)| *until <= now) {
+            self.forget_first();
+        }
+        let has_room = self.until.len() <= self.calls_max;
+        if !has_room {
+            self.forget_first();
+        }
+        has_room
+    }
+
+    fn forget_first(&mut self) {
+        if let Some((_, call)) = self.order.pop_first() {
+            self.until.remove(&call);
+        }
+    }
 }
 
 /// Looks at all allocations once, whatever comes between. Those that are made meanwhile were judged when they were made,
@@ -50,9 +90,8 @@ impl Revoking {
         Self {
             orders: Arc::default(),
             walk: None,
-            ended_calls: HashMap::with_hasher(hasher.clone()),
+            ended_calls: EndedCalls::new(ENDED_CALLS_MAX, hasher.clone()),
             hasher: hasher.clone(),
-            sweep_at: CALLS_MIN,
             by_call: HashMap::with_hasher(hasher),
         }
     }
@@ -75,8 +114,8 @@ impl Revoking {
 
     /// Why this credential is good for nothing new, if it is not.
     pub(super) fn void(&self, now: Now, identity: &Identity) -> Option<EndReason> {
-        let ended = identity.call_id.as_deref().and_then(|call| self.ended_calls.get(&self.hash(call)));
-        let over = ended.is_some_and(|until| now.unix < *until);
+        let call = identity.call_id.as_deref();
+        let over = call.is_some_and(|call| self.ended_calls.has_ended(now.unix, self.hash(call)));
         if over { Some(EndReason::CallEnded) } else { self.revoked(now, identity) }
     }
 
@@ -88,20 +127,6 @@ impl Revoking {
         }
         let by_call = !self.orders.deny(now.unix, &Claimed { call_id: None, ..claimed });
         Some(if by_call { EndReason::CallEnded } else { EndReason::Revoked })
-    }
-
-    /// Returns whether there was room.
-    fn remember_call(&mut self, now: Now, call_id: &str, until: UnixTime) -> bool {
-        if self.ended_calls.len() >= self.sweep_at {
-            self.ended_calls.retain(|_, until| now.unix < *until);
-            self.sweep_at = (2 * self.ended_calls.len()).clamp(CALLS_MIN, ENDED_CALLS_MAX);
-        }
-        let call = self.hash(call_id);
-        let has_room = self.ended_calls.len() < ENDED_CALLS_MAX || self.ended_calls.contains_key(&call);
-        if has_room {
-            self.ended_calls.insert(call, until);
-        }
-        has_room
     }
 
     fn hash(&self, call_id: &str) -> u64 {
@@ -145,7 +170,8 @@ impl Server {
     /// A call has ended: its credentials are refused until `until`, and its allocations end after `grace`, whatever
     /// their clients ask for. Returns how many there are.
     pub fn end_call(&mut self, now: Now, call_id: &str, grace: Duration, until: UnixTime) -> usize {
-        if !self.revoking.remember_call(now, call_id, until) {
+        let call = self.revoking.hash(call_id);
+        if !self.revoking.ended_calls.add(now.unix, call, until) {
             self.counters.increment(ended_calls_full());
         }
         let members = self.revoking.by_call.get(call_id).cloned().unwrap_or_default();
@@ -184,5 +210,42 @@ impl Server {
         } else {
             EndReason::Expired
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended_calls(calls_max: usize) -> EndedCalls {
+        EndedCalls::new(calls_max, ahash::RandomState::with_seeds(1, 2, 3, 4))
+    }
+
+    fn kept(calls: &EndedCalls, now: UnixTime) -> Vec<u64> {
+        assert_eq!(calls.until.len(), calls.order.len());
+        (0..10).filter(|call| calls.has_ended(now, *call)).collect()
+    }
+
+    #[test]
+    fn a_full_table_forgets_the_call_that_is_over_first_and_takes_the_newest() {
+        let mut calls = ended_calls(3);
+        let now = UnixTime(100);
+        for (call, until) in [(1, 500), (2, 300), (3, 400)] {
+            assert!(calls.add(now, call, UnixTime(until)));
+        }
+        assert!(!calls.add(now, 4, UnixTime(450)));
+        assert_eq!(kept(&calls, now), [1, 3, 4]);
+        // Said again, it needs no room, and ends no sooner.
+        assert!(calls.add(now, 3, UnixTime(200)));
+        assert_eq!(kept(&calls, UnixTime(399)), [1, 3, 4]);
+        assert_eq!(kept(&calls, UnixTime(400)), [1, 4]);
+    }
+
+    #[test]
+    fn calls_whose_credentials_are_over_make_room() {
+        let mut calls = ended_calls(3);
+        (1..=3).for_each(|call| assert!(calls.add(UnixTime(100), call, UnixTime(100 + call))));
+        assert!(calls.add(UnixTime(102), 4, UnixTime(900)));
+        assert_eq!((kept(&calls, UnixTime(102)), calls.until.len()), (vec![3, 4], 2));
     }
 }
