@@ -1,12 +1,15 @@
 //! What calls have relayed.
 
 use crate::base::{Traffic, UnixTime};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Subjects of one call that are told apart; more than a mesh has members.
 const SUBJECTS_MAX: usize = 32;
+
+/// A call of which nothing was heard for so long may be given up for another.
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(60);
 
 /// What one call relayed, by subject.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,24 +40,42 @@ impl CallUse {
 pub struct CallTotals {
     calls_max: usize,
     calls: BTreeMap<Arc<str>, (CallUse, UnixTime)>,
+    /// The same, with what was silent for longest in front.
+    by_age: BTreeSet<(UnixTime, Arc<str>)>,
     untold: u64,
 }
 
 impl CallTotals {
     /// None yet, and `calls_max` at most.
     pub fn new(calls_max: usize) -> Self {
-        Self { calls_max, calls: BTreeMap::new(), untold: 0 }
+        Self { calls_max, calls: BTreeMap::new(), by_age: BTreeSet::new(), untold: 0 }
     }
 
-    /// Counts what `subject` relayed in a call.
+    /// Counts what `subject` relayed in a call. When there is no place for it, the call that was silent for longest is
+    /// given up; but none of those that relay, or more of them than there are places would push out each other.
     pub fn add(&mut self, now: UnixTime, call_id: &Arc<str>, subject: &Arc<str>, traffic: &Traffic) {
         if self.calls.len() >= self.calls_max && !self.calls.contains_key(call_id) {
             self.untold += 1;
-            return;
+            if !self.give_up_one(now) {
+                return;
+            }
         }
         let (usage, last) = self.calls.entry(call_id.clone()).or_default();
         usage.add(subject, traffic);
-        *last = now;
+        let before = std::mem::replace(last, now);
+        self.by_age.remove(&(before, call_id.clone()));
+        self.by_age.insert((now, call_id.clone()));
+    }
+
+    /// Returns whether there was one that is silent.
+    fn give_up_one(&mut self, now: UnixTime) -> bool {
+        let Some((last, call)) = self.by_age.first() else { return false };
+        let is_silent = now.secs_since(*last) >= GIVEN_UP_AFTER.as_secs();
+        if is_silent {
+            self.calls.remove(call);
+            self.by_age.pop_first();
+        }
+        is_silent
     }
 
     /// What a call relayed so far.
@@ -64,15 +85,22 @@ impl CallTotals {
 
     /// The call is over: what it relayed.
     pub fn take(&mut self, call_id: &str) -> CallUse {
-        self.calls.remove(call_id).map(|(usage, _)| usage).unwrap_or_default()
+        let Some((call, (usage, last))) = self.calls.remove_entry(call_id) else { return CallUse::default() };
+        self.by_age.remove(&(last, call));
+        usage
     }
 
     /// Gives up calls of which nothing was heard for `idle`: back ends mint for calls whose end nobody tells.
     pub fn forget_idle(&mut self, now: UnixTime, idle: Duration) {
-        self.calls.retain(|_, (_, last)| now.secs_since(*last) < idle.as_secs());
+        while let Some((last, call)) = self.by_age.first()
+            && now.secs_since(*last) >= idle.as_secs()
+        {
+            self.calls.remove(call);
+            self.by_age.pop_first();
+        }
     }
 
-    /// How often there was no place for a call.
+    /// How often there was no place for a call, so that it or an older one was left out.
     pub fn untold(&self) -> u64 {
         self.untold
     }
@@ -109,6 +137,25 @@ mod tests {
         assert_eq!((calls.untold(), calls.of("2")), (1, None));
         let usage = calls.take("1");
         assert_eq!((usage.by_subject.len(), usage.total()), (SUBJECTS_MAX, bytes(100)));
+    }
+
+    #[test]
+    fn a_silent_call_makes_room_for_another_and_one_that_relays_does_not() {
+        let mut calls = CallTotals::new(2);
+        let alice = Arc::from("alice");
+        let mut add = |at, call: &str| {
+            calls.add(UnixTime(at), &Arc::from(call), &alice, &bytes(1));
+            let there =
+                ["1", "2", "3"].into_iter().filter(|call| calls.of(call).is_some()).collect::<Vec<_>>();
+            assert_eq!(calls.by_age.len(), there.len());
+            (there, calls.untold())
+        };
+        add(100, "1");
+        add(110, "2");
+        assert_eq!(add(120, "1").0, ["1", "2"]);
+        assert_eq!(add(169, "3"), (vec!["1", "2"], 1));
+        assert_eq!(add(170, "3"), (vec!["1", "3"], 2));
+        assert_eq!(add(171, "2"), (vec!["1", "3"], 3));
     }
 
     #[test]
