@@ -10,7 +10,7 @@
 //! - [`Offer`] is what a challenge offers beyond RFC 5389, [`Scheme`] what a request made of it.
 //! - [`Cookies`] does the same for clients of DTLS, before they have a session.
 //! - [`Authenticator`] judges a request, [`StoredUser`] is a static user that the config does not know.
-//! - [`Revocations`] are credentials that are void before their time.
+//! - [`Revocations`] are credentials that are void before their time, and [`MintTimes`] keep new ones clear of them.
 //! - [`ApiKeys`] are the keys of the HTTP API.
 //! - [`user_name`] and [`user_password`] say what a static user may be called, and its password.
 //! - [`token`] judges the tokens of signaling clients.
@@ -44,7 +44,7 @@ pub use name::{MintedName, NAME_BYTES_MAX, NameFields};
 pub use nonce::{Nonce, Nonces, StaleNonce};
 pub use offer::Offer;
 pub use password::Variant;
-pub use revocations::{Claimed, Revocation, Revocations, Target};
+pub use revocations::{Claimed, MintTimes, Revocation, Revocations, Target};
 pub use settings::{Secret, Settings};
 pub use stored_user::StoredUser;
 pub use user_text::{BadText, user_name, user_password};

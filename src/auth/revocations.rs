@@ -2,6 +2,8 @@
 
 use crate::base::UnixTime;
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Whose credentials are void.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,6 +52,16 @@ pub struct Revocations {
     subjects: HashMap<Box<str>, Void>,
     labels: HashMap<Box<str>, Void>,
     calls: HashMap<Box<str>, Void>,
+}
+
+/// The mint times that credentials say, so that no order of before voids them. Names know whole seconds only, and what is
+/// minted in the second of an order says the next one. All who mint by one secret share the note of the latest.
+#[derive(Clone, Debug, Default)]
+pub struct MintTimes {
+    orders: Arc<Revocations>,
+    /// How many sets of orders there were before.
+    version: u64,
+    latest: Arc<AtomicU64>,
 }
 
 /// What of one target is void: the strictest of all its orders.
@@ -106,6 +118,37 @@ impl Revocations {
             .flatten()
             .map(|void| (!void.all).then(|| UnixTime(void.minted_to.0.saturating_add(1))))
             .try_fold(now, |from, void| void.map(|void| from.max(void)))
+    }
+}
+
+impl MintTimes {
+    /// The same note, under these orders, which replace those before.
+    pub fn under(&self, orders: Arc<Revocations>) -> Self {
+        Self { orders, version: self.version + 1, latest: Arc::clone(&self.latest) }
+    }
+
+    /// The mint time of a credential that is made `now`; `None` while there is a ban.
+    pub fn next(&self, now: UnixTime, subject: &str, label: Option<&str>) -> Option<UnixTime> {
+        let time = self.orders.mintable_from(now, subject, label)?;
+        self.latest.fetch_max(time.0, Ordering::Relaxed);
+        Some(time)
+    }
+
+    /// The latest that was given: what is revoked next, is revoked up to it.
+    pub fn latest(&self) -> UnixTime {
+        UnixTime(self.latest.load(Ordering::Relaxed))
+    }
+
+    /// Takes these over, unless they are older: who tells of them may be overtaken.
+    pub fn renew(&mut self, times: Self) {
+        if times.version >= self.version {
+            *self = times;
+        }
+    }
+
+    /// The orders by which they are given.
+    pub fn orders(&self) -> &Arc<Revocations> {
+        &self.orders
     }
 }
 
@@ -174,6 +217,23 @@ mod tests {
         assert!(orders.deny(UnixTime(1_000_000), &claimed(Some(999_999))));
         assert_eq!(orders.mintable_from(UnixTime(150), "alice", None), None);
         assert_eq!(orders.mintable_from(UnixTime(150), "bob", None), Some(UnixTime(150)));
+    }
+
+    #[test]
+    fn all_who_mint_note_the_latest_mint_time_together() {
+        let before = MintTimes::default();
+        let after =
+            before.under(Arc::new(Revocations::new(&[order(Target::Subject("alice".into()), Some(200))])));
+        assert_eq!(after.next(UnixTime(100), "alice", None), Some(UnixTime(101)));
+        assert_eq!(before.next(UnixTime(100), "alice", None), Some(UnixTime(100)));
+        assert_eq!((before.latest(), after.latest()), (UnixTime(101), UnixTime(101)));
+        let banned = after.under(Arc::new(Revocations::new(&[order(Target::Subject("alice".into()), None)])));
+        assert_eq!(banned.next(UnixTime(900), "alice", None), None);
+        assert_eq!(banned.latest(), UnixTime(101), "nothing was minted");
+        let mut told = after.clone();
+        told.renew(banned);
+        told.renew(after);
+        assert_eq!(told.next(UnixTime(900), "alice", None), None, "what is older changes nothing");
     }
 
     #[test]

@@ -162,6 +162,9 @@ impl Daemon {
         let (helm, orders) = Helm::new(&self.plan, &self.relays);
         let control = Arc::new(self.relays.control());
         let services = self.services(&helm, &control);
+        if !services.tell_signaling().await {
+            tracing::error!("the signaling thread is too busy to hear of revocations");
+        }
         let books = Books::start(&services, (self.relays.registry(), &control), &self.plan, calls);
         let forgetting = tokio::spawn(services::forget_revocations(Arc::clone(&services)));
         let admin = self.serve_admin(&services, http_stopped.clone());

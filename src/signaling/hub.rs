@@ -15,6 +15,7 @@ use super::session::Sessions;
 use super::shelves::Shelves;
 use super::town::Town;
 use super::{Class, Push, SessionId, Settings};
+use crate::auth::MintTimes;
 use crate::base::{Now, Random, Timestamp, TokenBucket, Wheel};
 use crate::metrics::CounterSet;
 use ahash::RandomState;
@@ -165,6 +166,7 @@ impl Hub {
             people: People::new(&hasher),
             rooms: Rooms::new(&hasher),
             relay: settings.relay.clone(),
+            mint_times: MintTimes::default(),
         };
         Self {
             clock: Clock::new(now),
@@ -223,6 +225,12 @@ impl Hub {
         self.calls.reload(settings.calls.clone());
         self.town.relay = settings.relay.clone();
         self.settings = settings;
+    }
+
+    /// Credentials for calls are minted by these from now on; a user who is banned gets none. Those that are older than the
+    /// last ones change nothing.
+    pub fn mint_by(&mut self, times: MintTimes) {
+        self.town.mint_times.renew(times);
     }
 
     /// When [`Hub::on_deadline`] has something to do; never late, sometimes early.

@@ -48,18 +48,23 @@ impl Advertised {
 ///
 /// Exactly the keys of the WebRTC API.
 pub fn ice_servers(doors: &[Advertised], username: &str, credential: &str) -> Value {
-    let mut doors: Vec<_> = doors.iter().collect();
-    doors.sort_by_key(|door| door.transport);
-    let stun: Vec<_> = doors.iter().filter_map(|door| door.stun_url()).collect();
-    let turn: Vec<_> = doors.iter().map(|door| door.turn_url()).collect();
-    let mut block = Vec::new();
-    if !stun.is_empty() {
-        block.push(json!({ "urls": stun }));
-    }
+    let mut block = stun_servers(doors);
+    let turn: Vec<_> = by_transport(doors).iter().map(|door| door.turn_url()).collect();
     if !turn.is_empty() {
         block.push(json!({ "urls": turn, "username": username, "credential": credential }));
     }
     Value::Array(block)
+}
+/// The STUN entry alone, which needs no credentials.
+pub(super) fn stun_servers(doors: &[Advertised]) -> Vec<Value> {
+    let urls: Vec<_> = by_transport(doors).iter().filter_map(|door| door.stun_url()).collect();
+    if urls.is_empty() { Vec::new() } else { vec![json!({ "urls": urls })] }
+}
+
+fn by_transport(doors: &[Advertised]) -> Vec<&Advertised> {
+    let mut doors: Vec<_> = doors.iter().collect();
+    doors.sort_by_key(|door| door.transport);
+    doors
 }
 
 #[cfg(test)]

@@ -1,13 +1,15 @@
 //! What the calls see of the rest of the hub.
 
 use super::call::{Abilities, World};
+use super::ice_servers::{ice_servers, stun_servers};
 use super::people::People;
 use super::rooms::Rooms;
 use super::session::{Session, Sessions};
 use super::settings::RelayOffer;
-use super::{Party, Refusal, ice_servers};
-use crate::auth::{MintRequest, mint};
+use super::{Party, Refusal};
+use crate::auth::{MintRequest, MintTimes, mint};
 use crate::base::Now;
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +20,8 @@ pub(super) struct Town {
     pub(super) people: People,
     pub(super) rooms: Rooms,
     pub(super) relay: Option<RelayOffer>,
+    /// What keeps credentials clear of revocations.
+    pub(super) mint_times: MintTimes,
 }
 
 impl Town {
@@ -57,8 +61,13 @@ impl World for Town {
 
     fn ice_servers(&self, now: Now, user: &str, call_id: &str, ttl_s: u64) -> Option<Box<str>> {
         let relay = self.relay.as_ref()?;
+        // Who is banned hears where STUN is, and no more.
+        let Some(minted_at) = self.mint_times.next(now.unix, user, None) else {
+            return Some(Value::from(stun_servers(&relay.doors)).to_string().into_boxed_str());
+        };
         let ttl = Duration::from_secs(ttl_s);
-        let request = MintRequest { call_id: Some(call_id), ..MintRequest::new(now.unix, ttl, user) };
+        let new = MintRequest::new(now.unix, ttl, user);
+        let request = MintRequest { call_id: Some(call_id), minted_at, ..new };
         // The only failure is a name that does not fit; such a call goes on without the relay.
         let credential = mint(&relay.secret, relay.variant, &request).ok()?;
         let block = ice_servers(&relay.doors, &credential.username, credential.password.expose());

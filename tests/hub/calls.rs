@@ -2,9 +2,10 @@
 
 use crate::place::{Coming, Place};
 use serde_json::json;
+use std::sync::Arc;
 use std::time::Duration;
-use turnstone::auth::{Secret, Variant};
-use turnstone::base::Transport;
+use turnstone::auth::{Claimed, MintTimes, MintedName, Revocation, Revocations, Secret, Target, Variant};
+use turnstone::base::{Transport, UnixTime};
 use turnstone::metrics::{CallState, EndReason, calls_ended, calls_entered, calls_left};
 use turnstone::signaling::{Advertised, Closing, RelayOffer, Settings};
 
@@ -40,6 +41,35 @@ fn two_sessions_call_each_other_and_hang_up() {
     for state in CallState::ALL {
         assert_eq!(place.count(calls_entered(*state)), place.count(calls_left(*state)));
     }
+}
+
+#[test]
+fn credentials_for_calls_keep_clear_of_revocations_and_a_banned_user_gets_none() {
+    let relay = RelayOffer {
+        doors: vec![Advertised::named(Transport::Udp, "turn.example.org", 3478)],
+        secret: Secret::new("0123456789abcdef0123456789abcdef"),
+        variant: Variant::Sha1,
+    };
+    let mut place = Place::with(Settings { relay: Some(relay), ..Settings::default() });
+    let (alice, bob) = (place.client("alice"), place.client("bob"));
+    let now = place.now.unix;
+    let order = |user: &str, until| Revocation { target: Target::Subject(user.into()), at: now, until };
+    let orders = [order("alice", None), order("bob", Some(UnixTime(now.0 + 600)))];
+    let orders = Arc::new(Revocations::new(&orders));
+    let times = MintTimes::default().under(Arc::clone(&orders));
+    place.hub.mint_by(times.clone());
+    let started = place.ask(&alice, "call:start", r#"{"callee_id":"bob"}"#).unwrap();
+    assert_eq!(started["ice_servers"], json!([{ "urls": ["stun:turn.example.org:3478"] }]));
+    let accepted = place.ask(&bob, "call:accepted", "{}").unwrap();
+    let username = accepted["ice_servers"][1]["username"].as_str().unwrap();
+    let minted_at = MintedName::parse(username).expect("a name of ours").minted_at();
+    assert_eq!((minted_at, times.latest()), (Some(UnixTime(now.0 + 1)), UnixTime(now.0 + 1)));
+    let claimed = Claimed { id: None, subject: "bob", label: None, call_id: None, minted_at };
+    assert!(!orders.deny(now, &claimed));
+    place.say(&alice, "call:end", "{}");
+    place.hub.mint_by(MintTimes::default().under(Arc::default()).under(Arc::default()));
+    let started = place.ask(&alice, "call:start", r#"{"callee_id":"bob"}"#).unwrap();
+    assert!(started["ice_servers"][1]["username"].is_string(), "the ban was lifted: {started}");
 }
 
 #[test]

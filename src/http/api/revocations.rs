@@ -6,7 +6,7 @@
 use super::clock::{now, rfc3339};
 use super::whole::whole;
 use super::{Caller, Coming, EventKind, Path, Services, Shared, answer, body};
-use crate::auth::{NAME_BYTES_MAX, Revocation, Revocations, Scope};
+use crate::auth::{MintTimes, NAME_BYTES_MAX, Revocation, Revocations, Scope};
 use crate::base::UnixTime;
 use crate::http::problem::Problem;
 use crate::storage::records::RevocationRecord;
@@ -21,11 +21,15 @@ use axum::routing::{delete, get, post};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 /// Orders at once.
 pub(super) const ORDERS_MAX: usize = 100_000;
+
+/// How long signaling may have no room for news.
+const SIGNALING_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// All orders, with their ids.
 #[derive(Debug)]
@@ -34,30 +38,26 @@ pub struct Orders {
     by_id: Mutex<BTreeMap<String, RevocationRecord>>,
     /// Credentials of calls that ended before the start. Drivers hear of those that end later by themselves.
     ended_calls: Vec<Revocation>,
-    in_force: ArcSwap<Revocations>,
-    /// The latest mint time that a credential says: what is revoked next, is revoked up to it. Names know whole seconds
-    /// only, and one that is minted in the second of an order says the next one.
-    minted_to: AtomicU64,
+    in_force: ArcSwap<MintTimes>,
 }
 
 impl Orders {
     /// These, also those that have passed: they refuse nothing, and go with the next change. `ended_calls` are not listed.
     pub fn new(records: Vec<RevocationRecord>, ended_calls: Vec<Revocation>) -> Self {
         let by_id: BTreeMap<_, _> = records.into_iter().map(|record| (record.id.clone(), record)).collect();
-        let in_force = ArcSwap::from_pointee(prepared(by_id.values(), &ended_calls));
-        Self { by_id: Mutex::new(by_id), ended_calls, in_force, minted_to: AtomicU64::new(0) }
+        let in_force = Arc::new(prepared(by_id.values(), &ended_calls));
+        let in_force = ArcSwap::from_pointee(MintTimes::default().under(in_force));
+        Self { by_id: Mutex::new(by_id), ended_calls, in_force }
     }
 
     /// The mint time of a credential that is made now, so that no order of before voids it; `None` while there is a ban.
     pub(super) fn mint_time(&self, now: UnixTime, subject: &str, label: Option<&str>) -> Option<UnixTime> {
-        let time = self.in_force.load().mintable_from(now, subject, label)?;
-        self.minted_to.fetch_max(time.0, Ordering::Relaxed);
-        Some(time)
+        self.in_force.load().next(now, subject, label)
     }
 
     /// What credentials are judged by: for newcomers on every door, from the first one on.
     pub fn in_force(&self) -> Arc<Revocations> {
-        self.in_force.load_full()
+        Arc::clone(self.in_force.load().orders())
     }
 }
 
@@ -72,7 +72,7 @@ pub(super) fn prepared<'r>(
 
 /// What came of a change.
 struct Changed {
-    /// Sessions that ended by it; `None` when a driver could not be told.
+    /// Sessions that ended by it; `None` when a driver, or signaling, could not be told.
     ended: Option<usize>,
     written: Result<(), StoreError>,
 }
@@ -108,10 +108,22 @@ impl Services {
         let calls = self.revocations.ended_calls.iter();
         let calls = calls.filter(|order| order.until.is_none_or(|until| now < until));
         let in_force = Arc::new(prepared(by_id.values(), calls));
-        self.revocations.in_force.store(Arc::clone(&in_force));
+        let times = self.revocations.in_force.load().under(Arc::clone(&in_force));
+        self.revocations.in_force.store(Arc::new(times));
         let told = self.control.revoke(in_force);
         let written = self.store.begin_commit(batch);
-        Box::pin(async move { Changed { ended: told.await, written: written.await } })
+        Box::pin(async move {
+            let (ended, is_heard, written) = tokio::join!(told, self.tell_signaling(), written);
+            Changed { ended: ended.filter(|_| is_heard), written }
+        })
+    }
+
+    /// Tells signaling of the orders by which it mints credentials for calls; to be called before the first client comes,
+    /// too. `false`: it had no time for a second.
+    pub async fn tell_signaling(&self) -> bool {
+        let Some(door) = &self.signaling else { return true };
+        let times = MintTimes::clone(&self.revocations.in_force.load());
+        timeout(SIGNALING_TIMEOUT, door.mint_by(times)).await.is_ok()
     }
 }
 
@@ -206,7 +218,7 @@ async fn wanted(services: &Shared, body: Body) -> Result<RevocationRecord, Probl
     let (kind, name) = fields.required("subject", target, "one of `id`, `subject` and `label`")?;
     fields.done()?;
     let (now, max_ttl_s) = (now().0, services.minting.load().max_ttl_s());
-    let at = now.max(services.revocations.minted_to.load(Ordering::Relaxed));
+    let at = now.max(services.revocations.in_force.load().latest().0);
     let until = (!is_ban).then(|| now.saturating_add(max_ttl_s));
     Ok(RevocationRecord { id: services.ids.next("rev"), kind: kind.into(), name, at, until })
 }

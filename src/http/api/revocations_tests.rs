@@ -158,7 +158,7 @@ async fn what_was_revoked_stays_void_when_the_longest_lifetime_is_lowered() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), is_over).await.expect("a second passes");
+    timeout(Duration::from_secs(10), is_over).await.expect("a second passes");
     api.services.forget_passed_revocations().await;
     assert!(api.is_denied(&before));
     assert_eq!(Kept::read(&api.services.store).expect("a store").revocations.len(), 1);

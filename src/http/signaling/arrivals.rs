@@ -64,6 +64,7 @@ impl Driver {
                 }
                 self.common.backend.reload(*hub);
             }
+            Letter::MintTimes(times) => self.common.backend.mint_by(times),
             Letter::Question(question) => self.on_question(now, question),
             Letter::Stored(number, result) => self.common.backend.on_stored(now, number, result),
             Letter::Beat(asked) => self.given.store(asked, Ordering::Relaxed),

@@ -1,5 +1,6 @@
 //! What the driver drives.
 
+use crate::auth::MintTimes;
 use crate::base::{Now, Timestamp};
 use crate::metrics::CounterSet;
 use crate::signaling::{
@@ -41,6 +42,8 @@ pub trait Backend: Send {
     fn offset(&self, push: &Push) -> Option<String>;
     /// Takes over changed settings.
     fn reload(&mut self, settings: Settings);
+    /// Credentials for calls are minted by these from now on.
+    fn mint_by(&mut self, _times: MintTimes) {}
     /// The counters of this thread.
     fn counters(&mut self) -> &mut CounterSet;
     /// There is a storage: what is to outlive the daemon leaves as effects.
@@ -146,6 +149,10 @@ impl Backend for LocalHub {
 
     fn reload(&mut self, settings: Settings) {
         self.hub.reload(settings);
+    }
+
+    fn mint_by(&mut self, times: MintTimes) {
+        self.hub.mint_by(times);
     }
 
     fn counters(&mut self) -> &mut CounterSet {

@@ -3,6 +3,7 @@
 use super::arrival::Request;
 use super::driver::Key;
 use super::settings::DriverSettings;
+use crate::auth::MintTimes;
 use crate::auth::token::TokenRefused;
 use crate::net::Waker;
 use crate::signaling::{self, BackEndEvent, Identity, Outcome, Refusal, Unstored, Whose};
@@ -22,6 +23,8 @@ pub(crate) enum Letter {
     Judged(Ticket, Result<Identity, TokenRefused>),
     /// Settings that may change while sessions live.
     Reload(Box<DriverSettings>, Box<signaling::Settings>),
+    /// When credentials for calls may say that they were minted.
+    MintTimes(MintTimes),
     /// The application's back end says or asks something.
     Question(Question),
     /// What became of a deed that the hub asked storage for, by its number.
@@ -103,6 +106,11 @@ impl Door {
     pub(crate) fn poll_lost(&self, sid: &str) {
         // Too busy: it finds out by itself when it answers the poll.
         let _busy = self.post(Letter::PollLost(sid.into()));
+    }
+
+    /// From now on credentials for calls are minted by these. Over once there was room to say so.
+    pub(crate) async fn mint_by(&self, times: MintTimes) {
+        self.deliver(Letter::MintTimes(times)).await;
     }
 
     /// Posts a letter once there is a place.
