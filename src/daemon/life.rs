@@ -108,10 +108,13 @@ impl Daemon {
         let tls = certificates.as_ref().map(CertificateWatch::tls).transpose()?;
         // Before any door: who is revoked is known when the first client comes.
         let (store, no_store) = services::open(&plan.storage);
-        let kept = services::kept(&store, &plan);
+        let (kept, nothing_kept) = services::kept(&store, &plan);
         let relays = Relays::start(&plan, random.fork(), services::credentials(&kept), tls, hand_over)?;
         let state = Arc::new(State::new(&relays, store.clone()));
-        missing.extend(no_store);
+        if nothing_kept.is_some() {
+            state.revocations_are_unknown();
+        }
+        missing.extend(nothing_kept.or(no_store));
         state.certificates(certificates.as_ref().map(CertificateWatch::state));
         let public_settings = Arc::new(ArcSwap::from_pointee(plan.public.clone()));
         let minting = Arc::new(ArcSwap::from_pointee(Minting::new(&plan.mint_settings())));

@@ -32,10 +32,16 @@ pub(super) fn open(settings: &StoreSettings) -> (Store, Option<String>) {
     }
 }
 
-/// What the store has kept; nothing of a closed one, which was said already.
-pub(super) fn kept(store: &Store, plan: &Plan) -> Kept {
+/// What the store has kept. When that cannot be read it is nothing, and a sentence says so.
+pub(super) fn kept(store: &Store, plan: &Plan) -> (Kept, Option<String>) {
     let calls = |kept: Kept| kept.with_ended_calls(store, keeper::now(), keeper::credential_ttl_max(plan));
-    Kept::read(store).and_then(calls).unwrap_or_default()
+    match Kept::read(store).and_then(calls) {
+        Ok(kept) => (kept, None),
+        Err(error) => {
+            let unknown = "API keys, stored users and revocations of before are unknown";
+            (Kept::default(), Some(format!("{error}; {unknown}")))
+        }
+    }
 }
 
 /// Whom drivers let in and whom not, from the first client on.

@@ -29,6 +29,7 @@ pub(super) struct State {
     refusals: PublicRefusals,
     mint_counts: MintCounts,
     store: Store,
+    unknown_revocations: AtomicBool,
 }
 
 impl State {
@@ -46,6 +47,7 @@ impl State {
             refusals: PublicRefusals::default(),
             mint_counts: MintCounts::default(),
             store,
+            unknown_revocations: AtomicBool::new(false),
         }
     }
 
@@ -62,6 +64,11 @@ impl State {
     /// Notes whether the signaling thread shows no life; `true` when that is news.
     pub(super) fn signaling_stalls(&self, stalls: bool) -> bool {
         !self.stalled_signaling.swap(stalls, Ordering::Relaxed) && stalls
+    }
+
+    /// Notes that nobody knows what was revoked before the start.
+    pub(super) fn revocations_are_unknown(&self) {
+        self.unknown_revocations.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn drain(&self, draining: bool) {
@@ -106,6 +113,7 @@ impl Sources for State {
             stalled_signaling: self.stalled_signaling.load(Ordering::Relaxed),
             stalled_workers: self.stalled.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             storage: self.store.health().trouble.map(|trouble| trouble.to_string()),
+            unknown_revocations: self.unknown_revocations.load(Ordering::Relaxed),
         }
     }
 

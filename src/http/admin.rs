@@ -143,6 +143,11 @@ pub(super) fn reasons(readiness: &Readiness) -> Vec<serde_json::Value> {
     if let Some(message) = &readiness.storage {
         reasons.push(json!({ "code": "storage", "message": message }));
     }
+    if readiness.unknown_revocations {
+        let message =
+            "revocations and bans of before the start are unknown: mend the storage, and start again";
+        reasons.push(json!({ "code": "revocations_unknown", "message": message }));
+    }
     reasons
 }
 
@@ -186,6 +191,7 @@ mod tests {
             stalled_workers: vec![1],
             stalled_signaling: true,
             storage: Some("the disk is full".into()),
+            unknown_revocations: true,
         };
         *server.sources.readiness.lock().expect("free") = bad;
         let answer = server.request("GET", "/readyz").await;
@@ -193,8 +199,9 @@ mod tests {
         assert!(answer.head.contains("content-type: application/json"), "{}", answer.head);
         let body = answer.json();
         assert_eq!(body["ready"], json!(false));
-        let codes: Vec<_> = (0..5).map(|n| body["reasons"][n]["code"].clone()).collect();
-        assert_eq!(codes, ["starting", "draining", "worker_stalled", "signaling_stalled", "storage"]);
+        let codes: Vec<_> = (0..6).map(|n| body["reasons"][n]["code"].clone()).collect();
+        let all = ["starting", "draining", "worker_stalled", "signaling_stalled", "storage"];
+        assert_eq!((&codes[..5], &codes[5]), (&all.map(Into::into)[..], &json!("revocations_unknown")));
         assert_eq!(body["reasons"][2]["workers"], json!([1]));
         assert!(server.request("GET", "/metrics").await.body.contains("\nturnstone_draining 1\n"));
 

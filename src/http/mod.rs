@@ -108,6 +108,8 @@ pub struct Readiness {
     pub stalled_signaling: bool,
     /// Why nothing can be written to the storage.
     pub storage: Option<String>,
+    /// What the storage kept could not be read at the start: whoever was revoked before may come in.
+    pub unknown_revocations: bool,
 }
 
 impl Readiness {
@@ -118,6 +120,7 @@ impl Readiness {
             && self.stalled_workers.is_empty()
             && !self.stalled_signaling
             && self.storage.is_none()
+            && !self.unknown_revocations
     }
 }
 

@@ -138,7 +138,8 @@ async fn list(State(services): State<Shared>, caller: Caller) -> Result<Response
     caller.must(Scope::Read)?;
     let (now, by_id) = (now(), services.revocations.by_id.lock().await);
     let orders: Vec<_> = by_id.values().filter(|record| !record.has_passed(now)).map(told).collect();
-    Ok(answer::json(StatusCode::OK, &json!({ "revocations": orders })))
+    let known = !services.sources.readiness().unknown_revocations;
+    Ok(answer::json(StatusCode::OK, &json!({ "revocations": orders, "known": known })))
 }
 
 async fn revoke(State(services): State<Shared>, caller: Caller, body: Body) -> Result<Response, Problem> {

@@ -107,6 +107,17 @@ async fn what_cannot_be_made_durable_holds_all_the_same_and_is_said_so() {
 }
 
 #[tokio::test]
+async fn that_orders_of_before_are_unknown_is_said() {
+    for (api, known) in [(Api::start(), true), (Api::without_store(), false)] {
+        let listed = api.local("GET", "/v1/revocations", "").await.json();
+        assert_eq!(listed, json!({ "revocations": [], "known": known }));
+        let status = api.local("GET", "/v1/status", "").await.json();
+        let said = json!([]) != status["reasons"];
+        assert_eq!((said, status["reasons"][0]["code"] == "revocations_unknown"), (!known, !known));
+    }
+}
+
+#[tokio::test]
 async fn every_order_holds_at_once_however_slow_the_disk_is() {
     let (api, disk) = Api::with_slow_disk();
     let key = api.key(&[Scope::Mint]);

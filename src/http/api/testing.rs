@@ -149,13 +149,16 @@ impl Api {
     }
 
     fn with(store: Store, folder: TempDir) -> Self {
-        let kept = Kept::read(&store).unwrap_or_default();
+        let kept = Kept::read(&store);
+        let sources = FakeSources::with_workers(1);
+        sources.readiness.lock().expect("free").unknown_revocations = kept.is_err();
+        let kept = kept.unwrap_or_default();
         let control = Arc::new(Noted::default());
         let services = Arc::new(Services {
             store,
             control: control.clone(),
             steering: Arc::new(Anchored),
-            sources: Arc::new(FakeSources::with_workers(1)),
+            sources: Arc::new(sources),
             keys: ArcSwap::from_pointee(kept.keys),
             making_keys: Default::default(),
             tokens: Some(TokenJudge::new(key_sets())),
