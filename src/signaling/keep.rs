@@ -195,7 +195,7 @@ pub(super) enum Purpose {
     /// An answer with messages.
     History(super::reading::HistoryAsked),
     /// An answer with conversations.
-    Unread(super::bus::Request, Arc<str>),
+    Unread(super::bus::Request, super::bus::Origin, Arc<str>),
 }
 
 /// Deeds that are under way.
@@ -246,7 +246,9 @@ impl Hub {
                 self.on_cursor(&user, &conversation, result.map(drop));
             }
             (Some(Purpose::History(asked)), result) => self.on_pages(asked, result),
-            (Some(Purpose::Unread(request, user)), result) => self.on_unread_found(request, &user, result),
+            (Some(Purpose::Unread(request, origin, user)), result) => {
+                self.on_unread_found((request, origin), &user, result);
+            }
         }
     }
 

@@ -64,6 +64,7 @@ pub use ice_servers::{Advertised, ice_servers};
 pub use identity::Identity;
 pub use keep::{Conversation, Deed, Outcome, SentBefore, StoredMessage, Unread, Unstored};
 pub use party::{Party, SessionId};
+pub use reading::HISTORY_BYTES_MAX;
 pub use session_log::LogSettings;
 pub use settings::{
     Expiry, KindRates, MessageSettings, PresenceSettings, Rates, RelayOffer, RoomSettings, Scope, Settings,

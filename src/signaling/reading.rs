@@ -13,9 +13,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Messages in one page of the history, and their bytes.
+/// Messages in one page of the history.
 const PAGE_MAX: u64 = 200;
-const PAGE_BYTES_MAX: usize = 128 << 10;
+/// Bytes of them: what storage need not read beyond.
+pub const HISTORY_BYTES_MAX: usize = 128 << 10;
 /// What reading from storage costs beside the event itself.
 const HISTORY_COST: u32 = 2;
 const UNREAD_COST: u32 = 20;
@@ -27,6 +28,7 @@ const CURSOR_WAITERS_MAX: usize = 32;
 #[derive(Debug)]
 pub(super) struct HistoryAsked {
     request: Request,
+    origin: Origin,
     conversation: Conversation,
     before: u64,
     limit: usize,
@@ -69,18 +71,19 @@ impl Hub {
             return Ok(super::hub::Reply::Now(page));
         }
         self.spend(now, id, Kind::Other, HISTORY_COST)?;
-        let request = self.expect(id, ack, "message:history")?;
+        let (request, origin) = self.expect_of_storage(id, ack, "message:history")?;
         let deed =
             Deed::History { conversation: conversation.clone(), before, thread: thread.clone(), limit };
-        let asked = HistoryAsked { request, conversation, before, limit, thread };
-        self.have_done(Purpose::History(asked), deed)
-            .or_else(|refusal| self.answer_later(request, Err(refusal)))?;
+        let asked = HistoryAsked { request, origin, conversation, before, limit, thread };
+        if let Err(refusal) = self.have_done(Purpose::History(asked), deed) {
+            self.answer_of_storage(request, origin, Err(refusal));
+        }
         Ok(super::hub::Reply::Later)
     }
 
     /// What storage has of the messages that were asked for.
     pub(super) fn on_pages(&mut self, asked: HistoryAsked, result: Result<Outcome, Unstored>) {
-        let HistoryAsked { request, conversation, before, limit, thread } = asked;
+        let HistoryAsked { request, origin, conversation, before, limit, thread } = asked;
         let result = match result {
             Ok(Outcome::History { messages, more }) => {
                 Ok(self.page(&conversation, before, limit, thread.as_deref(), (messages, more)))
@@ -88,7 +91,7 @@ impl Hub {
             Ok(_) => Err(Refusal::new(SignalingError::Internal, "storage answered something else")),
             Err(why) => Err(why.into()),
         };
-        self.publish(Message::Answer { request, result });
+        self.answer_of_storage(request, origin, result);
     }
 
     /// The latest of the messages in storage and of those in memory.
@@ -116,7 +119,7 @@ impl Hub {
         let (mut bytes, mut page) = (0, Vec::new());
         for json in all.values().rev().take(limit) {
             bytes += json.len() + 1;
-            if bytes > PAGE_BYTES_MAX && !page.is_empty() {
+            if bytes > HISTORY_BYTES_MAX && !page.is_empty() {
                 break;
             }
             page.push(json);
@@ -136,9 +139,8 @@ impl Hub {
         let seq = required(payload.seq()?, "seq")?;
         self.expect_member(id, &with)?;
         let Some(user) = self.user_of(id) else { return Ok(super::hub::Reply::Later) };
-        let origin = self.origin(id);
         if !self.keeps {
-            self.tell_read(&user, &with, seq, Some(origin));
+            self.tell_read(&user, &with, seq, Some(self.origin(id)));
             return Ok(super::hub::Reply::Now(done()));
         }
         let conversation = Conversation::of(&user, &with);
@@ -152,7 +154,7 @@ impl Hub {
         if is_full {
             return Err(wait("too many read cursors are being written", Duration::from_secs(1)));
         }
-        let request = self.expect(id, ack, "message:read")?;
+        let (request, origin) = self.expect_of_storage(id, ack, "message:read")?;
         match self.cursors.get_mut(&key) {
             Some(cursor) => {
                 let (latest, waiting) = cursor.next.get_or_insert_default();
@@ -204,8 +206,8 @@ impl Hub {
         if result.is_ok() {
             self.tell_read(user, goal, seq, waiting.last().map(|(_, origin)| *origin));
         }
-        for (request, _) in waiting {
-            self.publish(Message::Answer { request, result: result.clone().map(|()| done()) });
+        for (request, origin) in waiting {
+            self.answer_of_storage(request, origin, result.clone().map(|()| done()));
         }
     }
 
@@ -238,15 +240,17 @@ impl Hub {
         }
         self.spend(now, id, Kind::Other, UNREAD_COST)?;
         let Some(user) = self.user_of(id) else { return Ok(super::hub::Reply::Later) };
-        let request = self.expect(id, ack, "message:unread")?;
-        self.have_done(Purpose::Unread(request, user.clone()), Deed::Unread(user))
-            .or_else(|refusal| self.answer_later(request, Err(refusal)))?;
+        let (request, origin) = self.expect_of_storage(id, ack, "message:unread")?;
+        let purpose = Purpose::Unread(request, origin, user.clone());
+        if let Err(refusal) = self.have_done(purpose, Deed::Unread(user)) {
+            self.answer_of_storage(request, origin, Err(refusal));
+        }
         Ok(super::hub::Reply::Later)
     }
 
     pub(super) fn on_unread_found(
         &mut self,
-        request: Request,
+        (request, origin): (Request, Origin),
         user: &Arc<str>,
         result: Result<Outcome, Unstored>,
     ) {
@@ -259,7 +263,7 @@ impl Hub {
             Ok(_) => Err(Refusal::new(SignalingError::Internal, "storage answered something else")),
             Err(why) => Err(why.into()),
         };
-        self.publish(Message::Answer { request, result });
+        self.answer_of_storage(request, origin, result);
     }
 
     /// A user who comes into a room takes part in what is stored there.
@@ -270,10 +274,22 @@ impl Hub {
         let _busy = self.have_done(Purpose::Note, deed);
     }
 
-    /// An answer for which a place was taken already.
-    fn answer_later(&mut self, request: Request, result: Result<Box<str>, Refusal>) -> Result<(), Refusal> {
+    /// Takes a place for an answer that waits for storage; given back by [`Hub::answer_of_storage`].
+    fn expect_of_storage(
+        &mut self,
+        id: SessionId,
+        ack: Option<u64>,
+        event: &'static str,
+    ) -> Result<(Request, Origin), Refusal> {
+        self.begin_asking(id)?;
+        let origin = self.origin(id);
+        let request = self.expect(id, ack, event).inspect_err(|_| self.rest(origin))?;
+        Ok((request, origin))
+    }
+
+    fn answer_of_storage(&mut self, request: Request, origin: Origin, result: Result<Box<str>, Refusal>) {
+        self.rest(origin);
         self.publish(Message::Answer { request, result });
-        Ok(())
     }
 
     pub(super) fn user_of(&self, id: SessionId) -> Option<Arc<str>> {

@@ -144,8 +144,8 @@ impl Store {
         done: impl FnOnce(Result<Vec<R>, StoreError>) + Send + 'static,
     ) {
         let gauges = self.gauges.clone();
-        let done = move |rows: Result<Rows, _>| done(rows.map(|rows| records(&gauges, &rows)));
-        self.submit(Job::Page(page, Box::new(done)));
+        let done = move |found: Result<(Rows, bool), _>| done(found.map(|(rows, _)| records(&gauges, &rows)));
+        self.submit(Job::Page(page, usize::MAX, Box::new(done)));
     }
 
     /// Reads records. A damaged one is left out, counted and reported.
@@ -153,7 +153,21 @@ impl Store {
     /// # Errors
     /// Nothing can be read.
     pub async fn page<R: Record>(&self, page: Page) -> Result<Vec<R>, StoreError> {
-        Ok(records(&self.gauges, &self.answer(|done| Job::Page(page, done)).await?))
+        Ok(self.page_within(page, usize::MAX).await?.0)
+    }
+
+    /// Reads records of `bytes_max` bytes at most, keys and values together, but one at least; and whether the page had more
+    /// than fit. For records whose size others choose: the store's thread walks no further.
+    ///
+    /// # Errors
+    /// Nothing can be read.
+    pub async fn page_within<R: Record>(
+        &self,
+        page: Page,
+        bytes_max: usize,
+    ) -> Result<(Vec<R>, bool), StoreError> {
+        let (rows, is_cut) = self.answer(|done| Job::Page(page, bytes_max, done)).await?;
+        Ok((records(&self.gauges, &rows), is_cut))
     }
 
     /// The record under `key`, if there is one.
@@ -162,7 +176,7 @@ impl Store {
     /// Nothing can be read, or it is damaged.
     pub async fn get<R: Record>(&self, key: Key) -> Result<Option<R>, StoreError> {
         let page = Page { to: key.end(), from: key.clone(), limit: 1, backwards: false };
-        let rows = self.answer(|done| Job::Page(page, done)).await?;
+        let (rows, _) = self.answer(|done| Job::Page(page, usize::MAX, done)).await?;
         let row = rows.first().filter(|(found, _)| **found == *key.as_bytes());
         row.map(|(key, value)| {
             record::open(key, value).map_err(|_| {
@@ -183,7 +197,7 @@ impl Store {
         loop {
             let page =
                 Page { from: from.clone(), to: Some(to.clone()), limit: RETAIN_STEP, backwards: false };
-            let rows = self.answer(|done| Job::Page(page, done)).await?;
+            let (rows, _) = self.answer(|done| Job::Page(page, usize::MAX, done)).await?;
             let batch = rows.iter().fold(Batch::new(), |batch, (key, _)| batch.delete(Key::of_bytes(key)));
             self.commit(batch).await?;
             removed += rows.len() as u64;

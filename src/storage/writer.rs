@@ -44,7 +44,8 @@ pub enum Moment {
 /// What the thread is asked for.
 pub(super) enum Job {
     Commit(Batch, Done<()>),
-    Page(Page, Done<Rows>),
+    /// Rows of so many bytes at most, but one at least, and whether there were more within the page.
+    Page(Page, usize, Done<(Rows, bool)>),
     /// A view for whoever holds what this points to; the answer is its number and what it will hold.
     View(Weak<()>, Done<(u64, Census)>),
     /// The next piece of a view.
@@ -57,7 +58,7 @@ impl Job {
     pub(super) fn fail(self, why: StoreError) {
         match self {
             Self::Commit(_, done) => done(Err(why)),
-            Self::Page(_, done) => done(Err(why)),
+            Self::Page(.., done) => done(Err(why)),
             Self::View(_, done) => done(Err(why)),
             Self::Piece(_, done) => done(Err(why)),
             Self::Close(closed) => drop(closed),
@@ -239,7 +240,7 @@ impl Writer {
 
     fn read(&mut self, job: Job) {
         match job {
-            Job::Page(page, done) => done(self.page(&page)),
+            Job::Page(page, bytes_max, done) => done(self.page(&page, bytes_max)),
             Job::View(reader, done) => {
                 done(self.views.begin(reader).map(|id| (id, self.opened.census)));
             }
@@ -248,19 +249,23 @@ impl Writer {
         }
     }
 
-    fn page(&self, page: &Page) -> Result<Rows, StoreError> {
+    fn page(&self, page: &Page, bytes_max: usize) -> Result<(Rows, bool), StoreError> {
         let from = Bound::Included(page.from.as_bytes());
         let to = page.to.as_ref().map_or(Bound::Unbounded, |to| Bound::Excluded(to.as_bytes()));
-        let mut rows = Rows::new();
+        let (mut rows, mut bytes, mut is_cut) = (Rows::new(), 0, false);
         if page.limit == 0 {
-            return Ok(rows);
+            return Ok((rows, false));
         }
         let walked = self.opened.database.walk(from, to, page.backwards, |key, value| {
-            rows.push((Box::from(&*key), Box::from(&*value)));
-            rows.len() < page.limit
+            bytes += key.len() + value.len();
+            is_cut = bytes > bytes_max && !rows.is_empty();
+            if !is_cut {
+                rows.push((Box::from(&*key), Box::from(&*value)));
+            }
+            !is_cut && rows.len() < page.limit
         });
         walked.map_err(|error| StoreError::Closed(format!("it cannot be read: {error}").into()))?;
-        Ok(rows)
+        Ok((rows, is_cut))
     }
 
     /// The database is closed, and free for others, when `closed` hears of it.

@@ -187,6 +187,31 @@ fn history_is_what_is_stored_and_what_is_in_memory_in_the_order_of_numbers() {
 }
 
 #[test]
+fn what_one_session_reads_is_bounded_until_storage_has_answered() {
+    let mut place = Place::keeping();
+    let alice = place.client("alice");
+    let mut refused = 0;
+    let mut ask = |place: &mut Place, event: &str, data: &str| {
+        place.wait(Duration::from_secs(2));
+        let ack = place.begin(&alice, event, data);
+        refused += u32::from(place.answer(&alice, ack).is_some());
+        refused
+    };
+    for n in 0..12 {
+        ask(&mut place, "message:history", r#"{"with":"bob"}"#);
+        ask(&mut place, "message:unread", "{}");
+        ask(&mut place, "message:read", &format!(r#"{{"with":"user{n}","seq":1}}"#));
+    }
+    assert_eq!(ask(&mut place, "message:history", r#"{"with":"bob"}"#), 36 + 1 - 32);
+    for _ in 0..32 {
+        let (number, _) = place.next_deed().unwrap();
+        place.stored(number, Err(Unstored::Busy));
+    }
+    assert_eq!(place.next_deed(), None);
+    assert_eq!(ask(&mut place, "message:history", r#"{"with":"bob"}"#), 5, "there is place again");
+}
+
+#[test]
 fn a_cursor_is_told_when_it_is_durable_and_those_read_meanwhile_are_written_together() {
     let mut place = Place::keeping();
     let (alice, bob) = (place.client("alice"), place.client("bob"));

@@ -6,7 +6,9 @@
 use super::mailbox::{Door, Letter};
 use super::retention::{self, Retention};
 use crate::base::Now;
-use crate::signaling::{CallRecord, Deed, LiveCall, Outcome, SentBefore, Unread, Unstored};
+use crate::signaling::{
+    CallRecord, Deed, HISTORY_BYTES_MAX, LiveCall, Outcome, SentBefore, Unread, Unstored,
+};
 use crate::storage::records::{
     CallRow, ConversationRecord, CursorRecord, MessageRecord, Place, SentRecord, ThreadRecord, batch_of,
 };
@@ -182,12 +184,10 @@ async fn carry_out(store: &Store, deed: Deed) -> Result<Outcome, StoreError> {
         Deed::Read { user, conversation, seq } => read(store, &user, Place::from(&conversation), seq).await,
         Deed::History { conversation, before, thread, limit } => {
             let place = Place::from(&conversation);
-            let (mut found, limit) = match thread {
-                Some(thread) => (of_thread(store, &place, &thread, before, limit + 1).await?, limit),
-                None => (page(store, &place, before, limit + 1).await?, limit),
+            let (found, more) = match thread {
+                Some(thread) => of_thread(store, &place, &thread, before, limit).await?,
+                None => page(store, &place, before, limit).await?,
             };
-            let more = found.len() > limit;
-            found.truncate(limit);
             let messages = found.into_iter().rev();
             let messages = messages.map(|record| (record.seq, Box::from(record.message.get()))).collect();
             Ok(Outcome::History { messages, more })
@@ -196,15 +196,20 @@ async fn carry_out(store: &Store, deed: Deed) -> Result<Outcome, StoreError> {
     }
 }
 
-/// The last messages below `before`, the latest first.
+/// The last messages below `before`, the latest first, and whether there are older ones. What no answer has place for is not
+/// read.
 async fn page(
     store: &Store,
     conversation: &Place,
     before: u64,
     limit: usize,
-) -> Result<Vec<MessageRecord>, StoreError> {
+) -> Result<(Vec<MessageRecord>, bool), StoreError> {
     let from = MessageRecord::prefix(conversation);
-    store.page(backwards(from, before, limit)).await
+    let page = backwards(from, before, limit + 1);
+    let (mut found, is_cut) = store.page_within::<MessageRecord>(page, HISTORY_BYTES_MAX).await?;
+    let more = is_cut || found.len() > limit;
+    found.truncate(limit);
+    Ok((found, more))
 }
 
 async fn of_thread(
@@ -213,15 +218,22 @@ async fn of_thread(
     thread: &str,
     before: u64,
     limit: usize,
-) -> Result<Vec<MessageRecord>, StoreError> {
+) -> Result<(Vec<MessageRecord>, bool), StoreError> {
     let from = ThreadRecord::prefix(conversation, thread);
-    let entries: Vec<ThreadRecord> = store.page(backwards(from, before, limit)).await?;
-    let mut found = Vec::new();
+    let mut entries: Vec<ThreadRecord> = store.page(backwards(from, before, limit + 1)).await?;
+    let more = entries.len() > limit;
+    entries.truncate(limit);
+    let (mut found, mut bytes) = (Vec::<MessageRecord>::new(), 0);
     for entry in entries {
+        if bytes >= HISTORY_BYTES_MAX {
+            return Ok((found, true));
+        }
         let key = MessageRecord::prefix(conversation).number(entry.seq);
-        found.extend(store.get::<MessageRecord>(key).await?);
+        let message = store.get::<MessageRecord>(key).await?;
+        bytes += message.as_ref().map_or(0, |record| record.message.get().len());
+        found.extend(message);
     }
-    Ok(found)
+    Ok((found, more))
 }
 
 fn backwards(from: Key, before: u64, limit: usize) -> Page {
@@ -231,7 +243,8 @@ fn backwards(from: Key, before: u64, limit: usize) -> Page {
 
 /// The last message below `before`, by its number and how many there were up to it; zeros for none.
 async fn last_below(store: &Store, conversation: &Place, before: u64) -> Result<(u64, u64), StoreError> {
-    let found = page(store, conversation, before, 1).await?;
+    let found: Vec<MessageRecord> =
+        store.page(backwards(MessageRecord::prefix(conversation), before, 1)).await?;
     Ok(found.first().map_or((0, 0), |record| (record.seq, record.count)))
 }
 
@@ -399,6 +412,31 @@ mod tests {
         assert_eq!(history(&again, u64::MAX, Some("id1"), 50).await, (vec![3, 9], false));
         assert_eq!(history(&again, 9, Some("id1"), 1).await, (vec![3], false));
         assert_eq!(history(&again, u64::MAX, Some("none"), 50).await, (vec![], false));
+    }
+
+    #[tokio::test]
+    async fn no_more_of_the_history_is_read_than_an_answer_has_place_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store(&folder);
+        let whole = 60 << 10;
+        for seq in 1..=6 {
+            let Deed::Write(mut long) = message(&lobby(), seq, seq, Some("t")) else { continue };
+            long.data = format!(r#"{{"body":"{}"}}"#, "x".repeat(whole)).into();
+            done(&store, Deed::Write(long)).await;
+        }
+        for (thread, before, expected, has_more) in [
+            (None, u64::MAX, vec![5, 6], true),
+            (None, 3, vec![1, 2], false),
+            (None, 2, vec![1], false),
+            (Some("t"), u64::MAX, vec![4, 5, 6], true),
+            (Some("t"), 4, vec![1, 2, 3], false),
+        ] {
+            let thread = thread.map(Box::from);
+            let deed = Deed::History { conversation: lobby(), before, thread, limit: 200 };
+            let Outcome::History { messages, more } = done(&store, deed).await else { panic!("no history") };
+            let seqs: Vec<u64> = messages.iter().map(|(seq, _)| *seq).collect();
+            assert_eq!((seqs, more), (expected, has_more));
+        }
     }
 
     #[tokio::test]
