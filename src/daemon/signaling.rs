@@ -58,7 +58,8 @@ impl SignalingSide {
             random,
             clock,
             news: Some(news),
-            keeping: Some(Keeping { store, runtime: Handle::current() }),
+            // What works without a storage works beside one that could not be opened.
+            keeping: store.is_open().then(|| Keeping { store, runtime: Handle::current() }),
         })?;
         Ok(Some(Self { thread, tokens }))
     }

@@ -89,7 +89,11 @@ impl Hub {
                 Ok(self.page(&conversation, before, limit, thread.as_deref(), (messages, more)))
             }
             Ok(_) => Err(Refusal::new(SignalingError::Internal, "storage answered something else")),
-            Err(why) => Err(why.into()),
+            // A broken storage takes nothing away that there is without one.
+            Err(Unstored::Unavailable) => {
+                Ok(self.page(&conversation, before, limit, thread.as_deref(), (Vec::new(), false)))
+            }
+            Err(why @ Unstored::Busy) => Err(why.into()),
         };
         self.answer_of_storage(request, origin, result);
     }
@@ -175,7 +179,12 @@ impl Hub {
     ) {
         let key = (user.clone(), conversation.clone());
         let Some(Cursor { goal, now: (seq, waiting), next }) = self.cursors.remove(&key) else { return };
-        self.settle_cursor(user, &goal, seq, waiting, result.map_err(Refusal::from));
+        let result = match result {
+            // The other side hears of it as it does without a storage.
+            Ok(()) | Err(Unstored::Unavailable) => Ok(()),
+            Err(why @ Unstored::Busy) => Err(why.into()),
+        };
+        self.settle_cursor(user, &goal, seq, waiting, result);
         if let Some(next) = next {
             self.write_cursor(key, goal, next);
         }

@@ -97,6 +97,11 @@ impl Store {
         Self { jobs: None, gauges: Arc::new(Gauges::new(Some(why))) }
     }
 
+    /// Whether there is a store at all: one that could not be opened answers everything with why.
+    pub fn is_open(&self) -> bool {
+        self.jobs.is_some()
+    }
+
     /// How it is. Waits for nothing.
     pub fn health(&self) -> Health {
         self.gauges.read()
