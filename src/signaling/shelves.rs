@@ -40,6 +40,10 @@ struct Shelf {
     known: HashSet<Arc<str>>,
     /// It is being told of others; the line waits for that.
     is_meeting: bool,
+    /// A write was refused, so the count is too high, or nobody knows.
+    is_miscounted: bool,
+    /// The last number before the numbers were asked for again: none is given twice.
+    given: u64,
     used_at: Timestamp,
 }
 
@@ -164,6 +168,7 @@ impl Hub {
     ) {
         let in_memory = self.last_in_memory(conversation);
         let Some(shelf) = self.shelves.at(conversation) else { return };
+        let in_memory = in_memory.max(shelf.given);
         shelf.numbers = match result {
             Ok(Outcome::Loaded { seq, count }) => Numbers::Known { seq: seq.max(in_memory), count },
             _ => Numbers::Alone { seq: in_memory },
@@ -184,6 +189,7 @@ impl Hub {
             |waiting: &&mut Waiting| matches!(&waiting.step, Step::Writing(numbered) if numbered.seq == seq);
         let Some(waiting) = shelf.line.iter_mut().find(is_it) else { return };
         let step = std::mem::replace(&mut waiting.step, Step::Said);
+        shelf.is_miscounted |= result.is_err();
         waiting.step = match (step, result) {
             (Step::Writing(numbered), Ok(())) => Step::Ready(numbered),
             (_, Err(why)) => Step::Refused(why.into()),
@@ -222,6 +228,8 @@ impl Hub {
             line: VecDeque::new(),
             known: HashSet::new(),
             is_meeting: false,
+            is_miscounted: false,
+            given: 0,
             used_at: now.at,
         }) as u32;
         self.shelves.places.insert(conversation.clone(), place);
@@ -266,6 +274,10 @@ impl Hub {
             }
             let is_said = |waiting: &Waiting| matches!(waiting.step, Step::Said);
             let Some(at) = shelf.line.iter().position(is_said) else { return };
+            if !self.is_counted(now, conversation) {
+                return;
+            }
+            let Some(shelf) = self.shelves.at(conversation) else { return };
             if !shelf.line[at].say.store {
                 self.number(now, conversation, at);
             } else if matches!(shelf.numbers, Numbers::Alone { .. }) {
@@ -295,7 +307,25 @@ impl Hub {
         let asked = self.have_done(Purpose::Write(conversation.clone(), seq), Deed::Write(message));
         if let (Err(refusal), Some(shelf)) = (asked, self.shelves.at(conversation)) {
             shelf.line[at].step = Step::Refused(refusal);
+            shelf.is_miscounted = true;
         }
+    }
+
+    /// Behind a refused write the numbers are asked for again, once nothing is being written: the refused message was
+    /// counted, and all behind it would be. `false` while numbers are to wait for that.
+    fn is_counted(&mut self, now: Now, conversation: &Conversation) -> bool {
+        let Some(shelf) = self.shelves.at(conversation).filter(|shelf| shelf.is_miscounted) else {
+            return true;
+        };
+        if shelf.line.iter().any(|waiting| matches!(waiting.step, Step::Writing(_))) {
+            return false;
+        }
+        shelf.is_miscounted = false;
+        // Where storage has no time for the question, they run on in memory, and the next stored message asks.
+        shelf.given = shelf.numbers.last();
+        shelf.numbers = Numbers::Alone { seq: shelf.given };
+        self.ask_for_numbers(now, conversation);
+        self.shelves.at(conversation).is_some_and(|shelf| !matches!(shelf.numbers, Numbers::Awaited))
     }
 
     /// Those whom a stored message is for take part in its conversation before it is written: else a crash between the two

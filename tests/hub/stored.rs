@@ -103,6 +103,31 @@ fn a_storage_that_cannot_refuses_what_was_to_be_stored_and_stops_nothing_else() 
 }
 
 #[test]
+fn a_refused_write_is_not_counted_and_what_comes_behind_has_the_numbers_that_storage_has() {
+    let mut place = Place::keeping();
+    let (alice, bob) = (place.client("alice"), place.client("bob"));
+    place.begin(&alice, "message:send", &stored(1));
+    place.begin(&alice, "message:send", &stored(2));
+    load(&mut place, 9, 5);
+    let (first, _) = next_write(&mut place);
+    let (second, message) = next_write(&mut place);
+    assert_eq!((message.seq, message.count), (11, 7));
+    place.stored(first, Err(Unstored::Busy));
+    place.begin(&alice, "message:send", &stored(3));
+    assert_eq!(place.next_deed(), None, "the second is being written yet");
+    place.stored(second, Err(Unstored::Busy));
+    load(&mut place, 9, 5);
+    let (third, message) = next_write(&mut place);
+    assert_eq!(
+        (message.seq, message.count),
+        (12, 6),
+        "neither of the two is stored, and no number is given twice"
+    );
+    place.stored(third, Ok(Outcome::Done));
+    assert_eq!(heard(&mut place, &bob), [json!(3)]);
+}
+
+#[test]
 fn without_a_storage_a_message_to_be_stored_is_refused() {
     let mut place = Place::new();
     let alice = place.client("alice");
