@@ -6,8 +6,8 @@ use crate::base::{Now, UnixTime};
 use crate::http::api::{Coming, Control, Seen};
 use crate::net::Clock;
 use crate::relay::{Command, Question, Registry};
-use crate::turn::{Account, AccountsPage, AllocationId, EndReason, Session, SessionsPage};
-use std::collections::BTreeSet;
+use crate::turn::{Account, AccountsPage, AllocationId, ENDED_CALLS_MAX, EndReason, Session, SessionsPage};
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
@@ -17,6 +17,9 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 /// How long all drivers together may take for an answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Ends of calls that drivers are still to be told of: as many as one of them remembers.
+const UNTOLD_CALLS_MAX: usize = ENDED_CALLS_MAX;
 
 /// A mailbox that is full has room again after a turn of its driver.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(5);
@@ -37,8 +40,47 @@ pub struct RelayControl {
     clock: Clock,
     admittance: Arc<Mutex<Admittance>>,
     gathering: tokio::sync::Mutex<Vec<Gathering>>,
-    /// Drivers that were too busy to be told whom to let in.
-    untold: Mutex<BTreeSet<usize>>,
+    untold: Mutex<Untold>,
+}
+
+/// What drivers are still to be told. It is noted before it is tried, since whoever tries may be dropped.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Untold {
+    /// Drivers that are to hear of users.
+    users: BTreeSet<usize>,
+    /// Drivers that are to hear of revocations.
+    orders: BTreeSet<usize>,
+    /// Calls that have ended: until when their credentials are void, the driver and the call; and their grace.
+    calls: BTreeMap<(UnixTime, usize, Arc<str>), Duration>,
+}
+
+impl Untold {
+    /// When there are too many, the one is left out whose credentials are over first.
+    fn note_call(&mut self, key: (UnixTime, usize, Arc<str>), grace: Duration) {
+        self.calls.insert(key, grace);
+        if self.calls.len() > UNTOLD_CALLS_MAX {
+            self.calls.pop_first();
+        }
+    }
+
+    /// Forgets what `post` could tell, and calls whose credentials are over. A driver that refuses is not asked again.
+    fn tell_calls(
+        &mut self,
+        now: UnixTime,
+        mut post: impl FnMut(usize, &Arc<str>, Duration, UnixTime) -> bool,
+    ) {
+        let mut busy = BTreeSet::new();
+        self.calls.retain(|(until, driver, call_id), grace| {
+            if *until <= now {
+                return false;
+            }
+            let is_told = !busy.contains(driver) && post(*driver, call_id, *grace, *until);
+            if !is_told {
+                busy.insert(*driver);
+            }
+            !is_told
+        });
+    }
 }
 
 /// What one driver has told of its accounts. It outlives the one who asked, since nothing is told twice.
@@ -58,7 +100,7 @@ impl RelayControl {
 
     /// All that was relayed since the last call, by subject, label, call and door. Nothing is lost when the caller does
     /// not wait for the answer: then the next one has it. To be called at a steady pace: drivers that were too busy to
-    /// hear of a revocation are told again here.
+    /// hear of a revocation, of users or of the end of a call are told again here.
     pub async fn accounts(&self) -> Accounts {
         self.tell_again();
         let deadline = Instant::now() + ANSWER_TIMEOUT;
@@ -114,19 +156,6 @@ impl RelayControl {
         }
     }
 
-    /// Asks every driver; `post` hands the question to one. `None` for those without an answer.
-    async fn ask_all<T: Send>(
-        &self,
-        post: impl Fn(usize, oneshot::Sender<T>) -> bool + Send + Sync,
-    ) -> Vec<Option<T>> {
-        let deadline = Instant::now() + ANSWER_TIMEOUT;
-        let post = &post;
-        let asked = (0..self.registry.drivers()).map(|driver| {
-            Box::pin(answer_to(deadline, move |answer| post(driver, answer))) as Coming<'_, Option<T>>
-        });
-        all(asked.collect()).await
-    }
-
     async fn ask<T>(
         &self,
         driver: usize,
@@ -138,10 +167,15 @@ impl RelayControl {
 
     /// Tells a driver of the orders in force. Returns how many sessions ended by them.
     async fn revoke_on(&self, driver: usize, deadline: Instant) -> Option<usize> {
-        let posted = post_soon(deadline, |answer| self.post_orders(driver, answer)).await;
-        if posted.is_none() {
-            self.untold().insert(driver);
-        }
+        let post = |answer| {
+            let mut untold = self.untold();
+            let is_told = self.post_orders(driver, answer);
+            if is_told {
+                untold.orders.remove(&driver);
+            }
+            is_told
+        };
+        let posted = post_soon(deadline, post).await;
         timeout_at(deadline, posted?).await.ok()?.ok()
     }
 
@@ -155,30 +189,61 @@ impl RelayControl {
         self.registry.tell(driver, Command::Authenticate(admittance.authenticator()))
     }
 
+    fn post_end(
+        &self,
+        driver: usize,
+        call_id: &Arc<str>,
+        (grace, until): (Duration, UnixTime),
+        answer: oneshot::Sender<usize>,
+    ) -> bool {
+        let call_id = Arc::clone(call_id);
+        self.registry.ask(driver, Question::EndCall { call_id, grace, until, answer })
+    }
+
+    /// Tells a driver that a call has ended. Returns how many sessions it had there.
+    async fn end_call_on(
+        &self,
+        driver: usize,
+        deadline: Instant,
+        call_id: Arc<str>,
+        end: (Duration, UnixTime),
+    ) -> Option<usize> {
+        let posted = post_soon(deadline, |answer| self.post_end(driver, &call_id, end, answer)).await;
+        if posted.is_some() {
+            self.untold().calls.remove(&(end.1, driver, call_id));
+        }
+        timeout_at(deadline, posted?).await.ok()?.ok()
+    }
+
     /// Tells every driver of the users there are, as soon as there is room in its mailbox. Returns whether all were
     /// told in time.
     async fn users_on_all(&self) -> bool {
         let deadline = Instant::now() + ANSWER_TIMEOUT;
-        let mut untold: BTreeSet<_> = (0..self.registry.drivers()).collect();
         loop {
-            untold.retain(|driver| !self.post_users(*driver));
-            if untold.is_empty() || Instant::now() >= deadline {
-                break;
+            self.tell_users();
+            let all_told = self.untold().users.is_empty();
+            if all_told || Instant::now() >= deadline {
+                return all_told;
             }
             sleep(ASK_AGAIN_AFTER).await;
         }
-        let all_told = untold.is_empty();
-        self.untold().append(&mut untold);
-        all_told
+    }
+
+    fn tell_users(&self) {
+        self.untold().users.retain(|driver| !self.post_users(*driver));
     }
 
     fn tell_again(&self) {
         let nobody_waits = || oneshot::channel().0;
-        self.untold()
-            .retain(|driver| !(self.post_users(*driver) && self.post_orders(*driver, nobody_waits())));
+        self.tell_users();
+        let mut untold = self.untold();
+        untold.orders.retain(|driver| !self.post_orders(*driver, nobody_waits()));
+        untold.tell_calls(self.clock.now().unix, |driver, call_id, grace, until| {
+            self.post_end(driver, call_id, (grace, until), nobody_waits())
+        });
     }
 
-    fn untold(&self) -> MutexGuard<'_, BTreeSet<usize>> {
+    fn untold(&self) -> MutexGuard<'_, Untold> {
         self.untold.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -217,6 +282,7 @@ impl Control for RelayControl {
 
     fn revoke(&self, revocations: Arc<Revocations>) -> Coming<'_, Option<usize>> {
         lock(&self.admittance).set_revocations(revocations);
+        self.untold().orders = (0..self.registry.drivers()).collect();
         Box::pin(async move {
             let deadline = Instant::now() + ANSWER_TIMEOUT;
             let drivers = 0..self.registry.drivers();
@@ -231,18 +297,24 @@ impl Control for RelayControl {
         grace: Duration,
         until: UnixTime,
     ) -> Coming<'a, Option<usize>> {
+        let call_id: Arc<str> = call_id.into();
+        let drivers = 0..self.registry.drivers();
+        let mut untold = self.untold();
+        drivers.clone().for_each(|driver| untold.note_call((until, driver, Arc::clone(&call_id)), grace));
+        drop(untold);
         Box::pin(async move {
-            let call_id: Arc<str> = call_id.into();
-            let post = |driver, answer| {
+            let deadline = Instant::now() + ANSWER_TIMEOUT;
+            let told = drivers.map(|driver| {
                 let call_id = Arc::clone(&call_id);
-                self.registry.ask(driver, Question::EndCall { call_id, grace, until, answer })
-            };
-            self.ask_all(post).await.into_iter().sum()
+                Box::pin(self.end_call_on(driver, deadline, call_id, (grace, until))) as Coming<'_, _>
+            });
+            all(told.collect()).await.into_iter().sum()
         })
     }
 
     fn set_users(&self, users: Vec<StoredUser>) -> Coming<'_, bool> {
         lock(&self.admittance).set_users(users);
+        self.untold().users = (0..self.registry.drivers()).collect();
         Box::pin(self.users_on_all())
     }
 }
@@ -343,25 +415,59 @@ mod tests {
         while control.registry.tell(0, Command::Drain(false)) {}
         let ban = Revocation { target: Target::Subject("mallory".into()), at: UnixTime(1), until: None };
         let orders = Arc::new(Revocations::new(&[ban]));
-        let (revoked, told, seen, accounts) = tokio::join!(
+        let until = control.clock.now().unix.after(Duration::from_secs(3600));
+        let (revoked, told, ended, seen, accounts) = tokio::join!(
             control.revoke(orders),
             control.set_users(Vec::new()),
+            control.end_call("k9", Duration::ZERO, until),
             control.sessions(&|_| true),
             control.accounts()
         );
-        assert_eq!((revoked, told, seen.missing, accounts.missing), (None, false, vec![0], vec![0]));
-        assert_eq!(*control.untold(), [0].into());
+        assert_eq!((revoked, told, ended), (None, false, None));
+        assert_eq!((seen.missing, accounts.missing), (vec![0], vec![0]));
+        let calls = [((until, 0, "k9".into()), Duration::ZERO)].into();
+        assert_eq!(*control.untold(), Untold { users: [0].into(), orders: [0].into(), calls });
+        // Whoever asked for it is gone before it is told.
+        drop(control.end_call("k10", Duration::ZERO, until));
+        assert_eq!(control.untold().calls.len(), 2);
 
         let (alive, ended) = crossbeam_channel::bounded(0);
         let thread = shard.spawn(alive).expect("a thread");
         // The first call may still find the mailbox full.
         let deadline = Instant::now() + Duration::from_secs(20);
-        while !(control.accounts().await.missing.is_empty() && control.untold().is_empty()) {
+        while !(control.accounts().await.missing.is_empty() && *control.untold() == Untold::default()) {
             assert!(Instant::now() < deadline);
         }
         assert_eq!(control.sessions(&|_| true).await.missing, [0; 0]);
         assert!(control.registry.tell(0, Command::Stop));
         let _disconnected = ended.recv();
         thread.join().expect("no panic").expect("a sound poller");
+    }
+
+    #[test]
+    fn the_end_of_a_call_is_told_until_a_driver_hears_it_or_its_credentials_are_over() {
+        let mut untold = Untold::default();
+        for (call, driver, until) in [("1", 0, 500), ("1", 1, 500), ("2", 0, 600), ("3", 1, 100)] {
+            untold.note_call((UnixTime(until), driver, call.into()), Duration::ZERO);
+        }
+        let mut asked = Vec::new();
+        untold.tell_calls(UnixTime(100), |driver, call, _, until| {
+            asked.push((driver, call.to_string(), until.0));
+            driver == 1
+        });
+        let call = |driver, call: &str, until| (driver, call.to_owned(), until);
+        assert_eq!(asked, [call(0, "1", 500), call(1, "1", 500)], "a busy driver is asked once");
+        let left: Vec<_> = untold.calls.keys().map(|(_, driver, call)| (*driver, &**call)).collect();
+        assert_eq!(left, [(0, "1"), (0, "2")]);
+    }
+
+    #[test]
+    fn the_ends_that_nobody_heard_of_are_bounded() {
+        let mut untold = Untold::default();
+        for call in 0..=UNTOLD_CALLS_MAX as u64 {
+            untold.note_call((UnixTime(1_000_000 - call), 0, call.to_string().into()), Duration::ZERO);
+        }
+        assert_eq!(untold.calls.len(), UNTOLD_CALLS_MAX);
+        assert_eq!(untold.calls.last_key_value().map(|(key, _)| key.0), Some(UnixTime(1_000_000)));
     }
 }

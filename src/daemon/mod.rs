@@ -22,6 +22,7 @@ mod services;
 mod signaling;
 mod state;
 mod steering;
+mod wishes;
 
 pub use admittance::Credentials;
 pub use control::{Accounts, RelayControl};

@@ -4,6 +4,7 @@ use super::admittance::{Admittance, Credentials, lock};
 use super::control::RelayControl;
 use super::dtls::Dtls;
 use super::error::StartError;
+use super::wishes::Wishes;
 use crate::auth::Cookies;
 use crate::base::{Random, Transport};
 use crate::config::Plan;
@@ -20,7 +21,7 @@ use crossbeam_channel::Receiver;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -34,6 +35,7 @@ pub struct Relays {
     registry: Arc<Registry>,
     clock: Clock,
     admittance: Arc<Mutex<Admittance>>,
+    wishes: Mutex<Wishes>,
     dtls: Dtls,
     admission: Arc<Admission>,
     drivers: Vec<Handle>,
@@ -127,6 +129,7 @@ impl Relays {
             registry,
             clock,
             admittance: Arc::new(Mutex::new(admittance)),
+            wishes: Mutex::new(Wishes::new(update)),
             dtls,
             admission,
             published: handles.iter().map(|driver| Arc::clone(&driver.published)).collect(),
@@ -167,7 +170,8 @@ impl Relays {
         &self.published
     }
 
-    /// Takes over all of `plan` that needs no new socket. Returns whether every thread was told.
+    /// Takes over all of `plan` that needs no new socket. Returns whether every thread was told; one that was not is told
+    /// with the next [`Relays::beat`] that finds room in its mailbox.
     pub fn reload(&self, plan: &Plan) -> bool {
         self.registry.set_limits(plan.ledger.allocations_per_user, plan.ledger.allocations_total);
         self.registry.set_bandwidth(plan.turn.bandwidth);
@@ -176,16 +180,24 @@ impl Relays {
         let mut admittance = lock(&self.admittance);
         admittance.reload(&plan.auth);
         let update = update(plan, &self.registry, &admittance);
-        self.registry.broadcast(|| Command::Reload(update.clone()))
+        self.wish(&admittance, |wishes, drivers| wishes.update(update, drivers))
     }
 
-    /// Refuses new allocations, or takes them again. Returns whether every thread was told.
+    /// Refuses new allocations, or takes them again. Returns whether every thread was told, as [`Relays::reload`].
     pub fn drain(&self, draining: bool) -> bool {
-        self.registry.broadcast(|| Command::Drain(draining))
+        self.wish(&lock(&self.admittance), |wishes, drivers| wishes.drain(draining, drivers))
     }
 
-    /// Asks each shard for a sign of life; call at a steady pace.
+    /// Tells all drivers of a new wish, and of those that they have not heard.
+    fn wish(&self, admittance: &Admittance, wish: impl FnOnce(&mut Wishes, usize)) -> bool {
+        let mut wishes = self.wishes.lock().unwrap_or_else(PoisonError::into_inner);
+        wish(&mut wishes, self.registry.drivers());
+        wishes.tell(admittance, |driver, command| self.registry.tell(driver, command))
+    }
+
+    /// Asks each shard for a sign of life, and tells what it has not heard; call at a steady pace.
     pub fn beat(&self) {
+        let _with_the_next_beat = self.wish(&lock(&self.admittance), |_, _| {});
         for (shard, (beats, silent)) in self.drivers.iter().zip(&self.seen) {
             let now = shard.beats.load(Ordering::Relaxed);
             if beats.swap(now, Ordering::Relaxed) == now {

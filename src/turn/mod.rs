@@ -57,6 +57,7 @@ pub use peer_path::PeerPath;
 pub use peer_policy::{OwnAddresses, PeerPolicy, PeerRules};
 pub use ports::{LivePorts, PortPool, PortRange};
 pub use respond::REPLY_BYTES_MAX;
+pub use revoking::ENDED_CALLS_MAX;
 pub use server::Server;
 pub use session::{EndReason, Ended, Session, SessionEvent};
 pub use sessions::SessionsPage;
