@@ -3,7 +3,7 @@
 use super::admittance::{Admittance, lock};
 use crate::auth::{Revocations, StoredUser};
 use crate::base::{Now, UnixTime};
-use crate::http::api::{Coming, Control, Seen};
+use crate::http::api::{Busy, Coming, Control, Seen};
 use crate::net::Clock;
 use crate::relay::{Command, Question, Registry};
 use crate::turn::{Account, AccountsPage, AllocationId, ENDED_CALLS_MAX, EndReason, Session, SessionsPage};
@@ -264,19 +264,25 @@ impl Control for RelayControl {
         })
     }
 
-    fn session(&self, driver: usize, allocation: AllocationId) -> Coming<'_, Option<Session>> {
+    fn session(&self, driver: usize, allocation: AllocationId) -> Coming<'_, Result<Option<Session>, Busy>> {
         Box::pin(async move {
+            if driver >= self.registry.drivers() {
+                return Ok(None);
+            }
             let deadline = Instant::now() + ANSWER_TIMEOUT;
             let question = |answer| Question::Session { allocation, answer };
-            self.ask(driver, deadline, question).await.flatten()
+            self.ask(driver, deadline, question).await.ok_or(Busy)
         })
     }
 
-    fn end(&self, driver: usize, allocation: AllocationId, why: EndReason) -> Coming<'_, bool> {
+    fn end(&self, driver: usize, allocation: AllocationId, why: EndReason) -> Coming<'_, Result<bool, Busy>> {
         Box::pin(async move {
+            if driver >= self.registry.drivers() {
+                return Ok(false);
+            }
             let deadline = Instant::now() + ANSWER_TIMEOUT;
             let question = |answer| Question::End { allocation, reason: why, answer };
-            self.ask(driver, deadline, question).await.unwrap_or(false)
+            self.ask(driver, deadline, question).await.ok_or(Busy)
         })
     }
 
@@ -416,15 +422,20 @@ mod tests {
         let ban = Revocation { target: Target::Subject("mallory".into()), at: UnixTime(1), until: None };
         let orders = Arc::new(Revocations::new(&[ban]));
         let until = control.clock.now().unix.after(Duration::from_secs(3600));
-        let (revoked, told, ended, seen, accounts) = tokio::join!(
+        let allocation = AllocationId { index: 0, generation: 0 };
+        let (revoked, told, ended, seen, accounts, one, killed) = tokio::join!(
             control.revoke(orders),
             control.set_users(Vec::new()),
             control.end_call("k9", Duration::ZERO, until),
             control.sessions(&|_| true),
-            control.accounts()
+            control.accounts(),
+            control.session(0, allocation),
+            control.end(0, allocation, EndReason::Killed)
         );
         assert_eq!((revoked, told, ended), (None, false, None));
         assert_eq!((seen.missing, accounts.missing), (vec![0], vec![0]));
+        assert_eq!((one, killed), (Err(Busy), Err(Busy)));
+        assert_eq!(control.session(1, allocation).await, Ok(None), "there is no such driver");
         let calls = [((until, 0, "k9".into()), Duration::ZERO)].into();
         assert_eq!(*control.untold(), Untold { users: [0].into(), orders: [0].into(), calls });
         // Whoever asked for it is gone before it is told.

@@ -108,6 +108,13 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "worker_busy", message, hint).applied(false)
     }
 
+    /// A relay worker that was asked is silent; what it was asked to do, it may still do.
+    pub(crate) fn worker_silent() -> Self {
+        let message = "the relay worker of this session did not answer within a second";
+        let hint = "ask again; `turnstone status` says how the worker is";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "worker_busy", message, hint).retry_after(1)
+    }
+
     /// It cannot be done beside what is there.
     pub(crate) fn conflict(code: &'static str, message: impl Into<Text>, hint: impl Into<Text>) -> Self {
         Self::new(StatusCode::CONFLICT, code, message, hint)

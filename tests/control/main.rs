@@ -147,13 +147,17 @@ fn starts_and_ends_are_told_with_their_reasons() {
     let (driver, SessionEvent::Started(started)) = next() else { panic!("no start") };
     assert_eq!((&*started.relayed, started.label.as_deref()), (&[relayed][..], Some("red")));
     assert_eq!(started.door, house.server);
-    let peers = house.wait(house.control.session(driver, started.allocation)).expect("it lives").peers;
+    let peers = house
+        .wait(house.control.session(driver, started.allocation))
+        .expect("it has time")
+        .expect("it lives")
+        .peers;
     assert!(peers.is_empty());
     party.caller.refresh(0);
     let (by, SessionEvent::Ended(ended)) = next() else { panic!("no end") };
     assert_eq!((by, ended.reason), (driver, EndReason::Released));
     assert_eq!(ended.session.allocation, started.allocation);
-    assert_eq!(house.wait(house.control.session(driver, started.allocation)), None);
+    assert_eq!(house.wait(house.control.session(driver, started.allocation)), Ok(None));
 
     // Over TCP: killed by hand, and gone with its connection.
     for kill in [true, false] {
@@ -162,7 +166,7 @@ fn starts_and_ends_are_told_with_their_reasons() {
         let (driver, SessionEvent::Started(started)) = next() else { panic!("no start") };
         if kill {
             let end = || house.control.end(driver, started.allocation, EndReason::Killed);
-            assert_eq!((house.wait(end()), house.wait(end())), (true, false));
+            assert_eq!((house.wait(end()), house.wait(end())), (Ok(true), Ok(false)));
         } else {
             drop(caller);
         }

@@ -122,7 +122,7 @@ fn a_killed_session_closes_its_connections_to_peers() {
     peer.set_read_timeout(Some(PATIENCE)).unwrap();
     let seen = house.wait(house.control.sessions(&|_| true)).sessions;
     let (driver, session) = &seen[0];
-    assert!(house.wait(house.control.end(*driver, session.allocation, EndReason::Killed)));
+    assert_eq!(house.wait(house.control.end(*driver, session.allocation, EndReason::Killed)), Ok(true));
     let mut rest = Vec::new();
     let _reset_or_closed = peer.read_to_end(&mut rest);
     assert!(rest.is_empty());

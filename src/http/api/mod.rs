@@ -47,7 +47,7 @@ pub use mint_counts::MintCounts;
 pub use minting::{MintSettings, Minting};
 pub(crate) use path::Path;
 pub use revocations::Orders;
-pub use services::{Coming, Control, Seen, Services};
+pub use services::{Busy, Coming, Control, Seen, Services};
 pub use session_json::session_json;
 pub use steering::{Fault, Reloaded, Steering};
 pub use usage::{HOURS_KEPT, MINUTES_KEPT};

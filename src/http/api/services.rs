@@ -26,6 +26,10 @@ pub struct Seen {
     pub missing: Vec<usize>,
 }
 
+/// A driver had no time for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Busy;
+
 /// What the API asks of the rest of the daemon. All of it goes through mailboxes: no packet waits for an answer.
 pub trait Control: Send + Sync + 'static {
     /// Both clocks, by which sessions tell their times.
@@ -33,15 +37,15 @@ pub trait Control: Send + Sync + 'static {
     /// Live sessions of all drivers that `wanted` picks, as far as a second suffices.
     fn sessions<'a>(&'a self, wanted: &'a (dyn Fn(&Session) -> bool + Sync)) -> Coming<'a, Seen>;
     /// One session, with its peers.
-    fn session(&self, driver: usize, allocation: AllocationId) -> Coming<'_, Option<Session>>;
+    fn session(&self, driver: usize, allocation: AllocationId) -> Coming<'_, Result<Option<Session>, Busy>>;
     /// Ends a session. `false` when there is none.
-    fn end(&self, driver: usize, allocation: AllocationId, why: EndReason) -> Coming<'_, bool>;
+    fn end(&self, driver: usize, allocation: AllocationId, why: EndReason) -> Coming<'_, Result<bool, Busy>>;
     /// Takes these orders over instead of those before. Returns how many sessions ended by them, or `None` when a driver
     /// could not be told within a second. They hold from the call on, also over a reload, and no driver hears of earlier
     /// ones later.
     fn revoke(&self, revocations: Arc<Revocations>) -> Coming<'_, Option<usize>>;
     /// A call has ended: its credentials are refused until `until`, and its sessions end after `grace`. Returns how many
-    /// there are, or `None` when a driver could not be told within a second.
+    /// there are, or `None` when a driver could not be told within a second; that one is told once it has time.
     fn end_call<'a>(
         &'a self,
         call_id: &'a str,

@@ -1,7 +1,7 @@
 //! `/v1/sessions`: live allocations are listed, shown and ended.
 
 use super::clock::now;
-use super::{Caller, Fields, Path, Seen, Shared, answer};
+use super::{Busy, Caller, Fields, Path, Seen, Shared, answer};
 use crate::auth::{NAME_BYTES_MAX, Scope};
 use crate::base::{Timestamp, Transport};
 use crate::http::problem::Problem;
@@ -51,7 +51,7 @@ async fn list(
 async fn show(State(services): State<Shared>, caller: Caller, Path(id): Path) -> Result<Response, Problem> {
     caller.must(Scope::Read)?;
     let (driver, allocation) = read_id(&id).ok_or_else(nobody)?;
-    let session = services.control.session(driver, allocation).await.ok_or_else(nobody)?;
+    let session = services.control.session(driver, allocation).await?.ok_or_else(nobody)?;
     let mut answer = told(services.control.now().at, driver, &session);
     answer["peers"] = json!(session.peers);
     Ok(answer::json(StatusCode::OK, &answer))
@@ -60,7 +60,7 @@ async fn show(State(services): State<Shared>, caller: Caller, Path(id): Path) ->
 async fn end(State(services): State<Shared>, caller: Caller, Path(id): Path) -> Result<Response, Problem> {
     caller.must(Scope::Admin)?;
     let (driver, allocation) = read_id(&id).ok_or_else(nobody)?;
-    match services.control.end(driver, allocation, EndReason::Killed).await {
+    match services.control.end(driver, allocation, EndReason::Killed).await? {
         true => Ok(StatusCode::NO_CONTENT.into_response()),
         false => Err(nobody()),
     }
@@ -80,13 +80,26 @@ async fn end_all(
         let message = "give at least one filter: subject, label, call, client, transport or peer";
         return Err(Problem::field("subject", message));
     }
-    let seen = filter.sessions(&services).await;
+    let mut seen = filter.sessions(&services).await;
     let mut ended = 0;
-    for (driver, session) in &seen.sessions {
-        ended += usize::from(services.control.end(*driver, session.allocation, EndReason::Killed).await);
+    for (driver, session) in std::mem::take(&mut seen.sessions) {
+        // One that has no time now is not waited for again.
+        if seen.missing.contains(&driver) {
+            continue;
+        }
+        match services.control.end(driver, session.allocation, EndReason::Killed).await {
+            Ok(there) => ended += usize::from(there),
+            Err(Busy) => seen.missing.push(driver),
+        }
     }
     let complete = seen.missing.is_empty();
     Ok(answer::json(StatusCode::OK, &json!({ "ended": ended, "complete": complete })))
+}
+
+impl From<Busy> for Problem {
+    fn from(_: Busy) -> Self {
+        Self::worker_silent()
+    }
 }
 
 fn nobody() -> Problem {
@@ -131,9 +144,14 @@ impl Filter {
         let mut seen = services.control.sessions(&|session: &Session| self.wants(session)).await;
         let Some(peer) = self.peer else { return seen };
         for (driver, session) in std::mem::take(&mut seen.sessions) {
-            let with_peers = services.control.session(driver, session.allocation).await;
-            if with_peers.is_some_and(|session| session.peers.contains(&peer)) {
-                seen.sessions.push((driver, session));
+            // One that has no time now is not waited for again.
+            if seen.missing.contains(&driver) {
+                continue;
+            }
+            match services.control.session(driver, session.allocation).await {
+                Ok(Some(found)) if found.peers.contains(&peer) => seen.sessions.push((driver, session)),
+                Ok(_) => {}
+                Err(Busy) => seen.missing.push(driver),
             }
         }
         seen
@@ -239,6 +257,7 @@ fn told(at: Timestamp, driver: usize, session: &Session) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::BUSY;
     use super::*;
 
     #[test]
@@ -248,6 +267,19 @@ mod tests {
         assert_eq!(read_id("2-17-3"), Some((2, allocation)));
         for no in ["", "2-17", "2-17-3-4", "+2-17-3", "02-17-3", "2-17-4294967296", "a-b-c", "2-17-3 "] {
             assert_eq!(read_id(no), None, "{no}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_worker_without_time_for_an_answer_does_not_deny_a_session() {
+        let api = super::super::testing::Api::start();
+        for method in ["GET", "DELETE"] {
+            let answer = api.local(method, &format!("/v1/sessions/{BUSY}-0-0"), "").await;
+            assert_eq!(
+                (answer.status, answer.json()["code"].clone()),
+                (503, json!("worker_busy")),
+                "{method}"
+            );
         }
     }
 

@@ -24,6 +24,9 @@ pub(super) const JWT_SECRET: &str = "0123456789abcdef0123456789abcdef";
 /// Signs credentials.
 pub(super) const SECRET: &str = "a-secret-of-at-least-32-characters-00001";
 
+/// The driver that never has time.
+pub(super) const BUSY: usize = 9;
+
 /// The rest of the daemon, which notes what it is told.
 #[derive(Debug, Default)]
 pub(super) struct Noted {
@@ -45,11 +48,11 @@ impl Control for Noted {
         Box::pin(async { Seen { sessions, missing: Vec::new() } })
     }
 
-    fn session(&self, _: usize, _: AllocationId) -> Coming<'_, Option<Session>> {
-        Box::pin(async { None })
+    fn session(&self, driver: usize, _: AllocationId) -> Coming<'_, Result<Option<Session>, Busy>> {
+        Box::pin(async move { if driver == BUSY { Err(Busy) } else { Ok(None) } })
     }
 
-    fn end(&self, _: usize, allocation: AllocationId, why: EndReason) -> Coming<'_, bool> {
+    fn end(&self, driver: usize, allocation: AllocationId, why: EndReason) -> Coming<'_, Result<bool, Busy>> {
         let mut sessions = self.sessions.lock().expect("no test panics in it");
         let live = sessions.len();
         sessions.retain(|session| session.allocation != allocation);
@@ -57,7 +60,7 @@ impl Control for Noted {
         if was_there {
             self.ended.lock().expect("no test panics in it").push((allocation, why));
         }
-        Box::pin(async move { was_there })
+        Box::pin(async move { if driver == BUSY { Err(Busy) } else { Ok(was_there) } })
     }
 
     fn revoke(&self, revocations: Arc<Revocations>) -> Coming<'_, Option<usize>> {

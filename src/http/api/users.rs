@@ -149,7 +149,7 @@ impl Services {
         };
         let seen = self.control.sessions(&is_theirs).await;
         for (driver, session) in seen.sessions {
-            self.control.end(driver, session.allocation, EndReason::Revoked).await;
+            let _gone_or_busy = self.control.end(driver, session.allocation, EndReason::Revoked).await;
         }
     }
 }
