@@ -6,12 +6,17 @@ use crate::http::signaling::{CallNews, Door, Gate, Keeping, LocalHub, Setup, Sig
 use crate::http::{KeySets, Pace, WebClient};
 use crate::metrics::Published;
 use crate::net::Clock;
-use crate::signaling::Hub;
-use crate::storage::Store;
+use crate::signaling::{Hub, LiveCall};
+use crate::storage::records::{CallRow, live_call_key};
+use crate::storage::{Batch, Key, Page, Store, Table};
+use crate::usage::CallUse;
 use std::io;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+
+/// Kept calls that are read at once.
+const CALLS_PER_STEP: usize = 256;
 
 /// The running signaling side.
 #[derive(Debug)]
@@ -21,7 +26,7 @@ pub(super) struct SignalingSide {
 }
 
 impl SignalingSide {
-    /// Starts what the plan asks for; calls are told to `news`. Needs the control runtime around it.
+    /// Starts what the plan asks for; calls are told to `news`, also those that nobody can come back to since it is off. Needs the control runtime around it.
     ///
     /// # Errors
     /// Out of file descriptors, memory or threads; or the TLS library offers nothing.
@@ -32,6 +37,7 @@ impl SignalingSide {
         news: mpsc::Sender<CallNews>,
     ) -> io::Result<Option<Self>> {
         if plan.public.signaling.is_none() {
+            tokio::spawn(end_kept_calls(store, news));
             return Ok(None);
         }
         let tokens = match &plan.tokens {
@@ -93,5 +99,66 @@ impl SignalingSide {
     /// Ends calls and connections, and then the thread.
     pub(super) fn stop(self) {
         self.thread.stop();
+    }
+}
+
+/// Ends the calls that lived when the daemon stopped, as lost, where there is no signaling any more. What cannot be done
+/// now is done at the next start.
+async fn end_kept_calls(store: Store, news: mpsc::Sender<CallNews>) {
+    let now = Clock::start().now().unix;
+    let page = || Page::of(Key::of(Table::LiveCalls), CALLS_PER_STEP);
+    while let Ok(calls) = store.page::<LiveCall>(page()).await
+        && !calls.is_empty()
+    {
+        let records: Vec<_> = calls.iter().map(|call| call.lost(now)).collect();
+        let ended = records.iter().fold(Batch::new(), |batch, record| {
+            batch.put(&CallRow::new(record, &CallUse::default())).delete(live_call_key(&record.id))
+        });
+        if let Err(error) = store.commit(ended).await {
+            tracing::warn!(%error, "calls that lived at the last stop are still kept");
+            return;
+        }
+        for record in records {
+            if news.send(CallNews::Ended(Box::new(record))).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::EndReason;
+    use crate::storage::StoreSettings;
+
+    /// A call of a room, as it is kept.
+    fn kept(number: usize) -> LiveCall {
+        let member = r#"{"user":"alice","device":"phone"}"#;
+        let text = format!(
+            r#"{{"id":"call-{number}","media":"audio","rev":1,"started_s":100,"state":"group","room":"lobby","opener":{member},"members":[{member}]}}"#
+        );
+        serde_json::from_str(&text).expect("a call")
+    }
+
+    #[tokio::test]
+    async fn calls_that_were_live_end_as_lost_where_signaling_is_off_now() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(&StoreSettings { path: folder.path().into(), probe: None }).expect("a store");
+        let count = CALLS_PER_STEP + 1;
+        let calls = (0..count).fold(Batch::new(), |batch, number| batch.put(&kept(number)));
+        store.commit(calls).await.expect("kept");
+        let (news, mut heard) = mpsc::channel(2 * count);
+        end_kept_calls(store.clone(), news).await;
+        let mut ended = 0;
+        while let Some(CallNews::Ended(record)) = heard.recv().await {
+            assert_eq!(record.reason, EndReason::Lost);
+            ended += 1;
+        }
+        let left: Vec<LiveCall> = store.page(Page::of(Key::of(Table::LiveCalls), 1)).await.expect("a page");
+        assert_eq!((ended, left), (count, Vec::new()));
+        let recorded: Vec<CallRow> =
+            store.page(Page::of(Key::of(Table::Calls), 2 * count)).await.expect("a page");
+        assert!(recorded.len() == count && recorded.iter().all(|row| &*row.reason == "lost"));
     }
 }

@@ -4,7 +4,7 @@ use super::stage::Stage;
 use serde_json::{Value, json};
 use std::time::Duration;
 use turnstone::metrics::EndReason;
-use turnstone::signaling::{CallSettings, DeviceChange};
+use turnstone::signaling::{CallSettings, DeviceChange, Output};
 
 const SHORTLY: Duration = Duration::from_secs(3);
 
@@ -150,7 +150,7 @@ fn the_members_of_a_group_come_back_and_those_who_do_not_leave() {
 }
 
 #[test]
-fn what_was_kept_reads_back_as_it_was_and_nonsense_is_left_out() {
+fn what_was_kept_reads_back_as_it_was_and_what_has_no_place_has_ended_as_lost() {
     let (mut stage, id) = active();
     let text = serde_json::to_string(&stage.kept[&id]).unwrap();
     assert!(text.contains(r#""state":"answered""#) && text.contains(r#""step":"active""#), "{text}");
@@ -158,9 +158,20 @@ fn what_was_kept_reads_back_as_it_was_and_nonsense_is_left_out() {
     let mut strange = stage.kept[&id].clone();
     strange.id = "no id".into();
     let twin = stage.kept[&id].clone();
-    let calls = [strange, twin.clone(), twin];
-    let mut fresh = Stage::with(&[], CallSettings { calls_total: 5, ..CallSettings::default() });
+    let mut one_too_many = stage.kept[&id].clone();
+    one_too_many.id = "01ARZ3NDEKTSV4RRFFQ69G5FAV".into();
+    let calls = [strange, twin.clone(), twin, one_too_many];
+    let mut fresh = Stage::with(&[], CallSettings { calls_total: 1, ..CallSettings::default() });
     fresh.calls.restore(fresh.clock(), calls);
     assert_eq!(fresh.calls.census().calls, 1);
+    let mut lost = Vec::new();
+    while let Some(output) = fresh.calls.next_output() {
+        if let Output::Ended(record) = output {
+            assert_eq!((record.reason, record.ended), (EndReason::Lost, fresh.clock().unix));
+            assert!(record.answered.is_some_and(|at| at >= record.started));
+            lost.push(record.id);
+        }
+    }
+    assert_eq!(lost, ["no id".into(), Box::<str>::from("01ARZ3NDEKTSV4RRFFQ69G5FAV")]);
     stage.close();
 }

@@ -9,11 +9,12 @@ use super::command::Media;
 use super::endpoint::{Endpoint, Side};
 use super::group::Group;
 use super::hold::{Kept, Outlet};
+use super::output::{CallRecord, Callee};
 use super::pair::{Active, Connecting, Pair, Ringing, State, Step, Talk};
 use super::table::{Call, CallKey, Form};
 use super::{Calls, endpoint};
 use crate::base::{Now, Timestamp, UnixTime};
-use crate::metrics::CallState;
+use crate::metrics::{CallState, EndReason};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,12 +102,20 @@ impl Calls {
         self.keeps = true;
     }
 
-    /// Takes over the calls that were live when the daemon ended. One that cannot be read, or has no place, is left out;
-    /// [`super::Output::Live`] or [`super::Output::Ended`] comes of every other, sooner or later.
+    /// Takes over the calls that were live when the daemon ended. One that makes no sense, or has no place, has ended as
+    /// lost; [`super::Output::Live`] or [`super::Output::Ended`] comes of every other, sooner or later.
     pub fn restore(&mut self, now: Now, calls: impl IntoIterator<Item = LiveCall>) {
         for call in calls {
-            self.restore_one(now, &call);
+            if !self.is_live(&call.id) && self.restore_one(now, &call).is_none() {
+                self.out.ended(call.lost(now.unix));
+            }
         }
+    }
+
+    /// Whether a call lives that is kept under this very id.
+    fn is_live(&self, id: &str) -> bool {
+        let live = Ulid::from_string(id).ok().filter(|id| self.table.by_id(*id).is_some());
+        live.is_some_and(|live| live.to_string() == id)
     }
 
     fn restore_one(&mut self, now: Now, call: &LiveCall) -> Option<()> {
@@ -227,6 +236,39 @@ impl Calls {
         }
         if let Some(call) = self.table.get(key).and_then(live) {
             self.out.live(call);
+        }
+    }
+}
+
+impl LiveCall {
+    /// What to keep of it when nobody can come back to it.
+    pub fn lost(&self, now: UnixTime) -> CallRecord {
+        let (caller, callee, answered_s) = match &self.stand {
+            Stand::Ringing { caller, callee, .. } => {
+                (caller, Callee::User { user: Arc::from(&**callee), device: None }, None)
+            }
+            Stand::Answered { caller, callee, accepted_s, .. } => {
+                let Party { user, device } = callee.party();
+                (caller, Callee::User { user, device: Some(device) }, Some(*accepted_s))
+            }
+            Stand::Group { room, opener, .. } => {
+                (opener, Callee::Room(Arc::from(&**room)), Some(self.started_s))
+            }
+        };
+        let answered = answered_s.map(UnixTime);
+        let lasted_s = answered.map_or(0, |answered| now.secs_since(answered));
+        CallRecord {
+            id: self.id.clone(),
+            caller: caller.party(),
+            callee,
+            media: self.media,
+            reason: EndReason::Lost,
+            ended_by: None,
+            started: UnixTime(self.started_s),
+            answered,
+            ended: now,
+            duration_ms: lasted_s.saturating_mul(1000),
+            stats: Vec::new(),
         }
     }
 }
