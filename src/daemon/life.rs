@@ -302,7 +302,7 @@ impl Daemon {
                 _ = signals.terminate.recv() => {
                     // Whoever orders something now is told that it is too late.
                     drop(orders);
-                    return self.drain(signals).await;
+                    return self.drain(signals, helm).await;
                 }
             }
         }
@@ -447,7 +447,7 @@ impl Daemon {
 
     /// Refuses new allocations and waits until the live ones have ended, the time is over, or another
     /// signal says to stop now.
-    async fn drain(&mut self, signals: &mut Signals) -> Ending {
+    async fn drain(&mut self, signals: &mut Signals, helm: &Helm) -> Ending {
         let timeout = self.plan.drain_timeout;
         let sessions = self.relays.registry().allocations();
         tracing::info!(sessions, timeout_s = timeout.as_secs(), "draining: no new allocations");
@@ -460,6 +460,7 @@ impl Daemon {
         self.desk.events.tell(EventKind::Drain, event);
         let deadline = Instant::now() + timeout;
         let mut look = tokio::time::interval(DRAIN_LOOK_EVERY);
+        let mut sample = tokio::time::interval(steering::SAMPLE_EVERY);
         let mut beat = tokio::time::interval(BEAT_EVERY);
         while self.relays.registry().allocations() > 0 {
             tokio::select! {
@@ -473,6 +474,7 @@ impl Daemon {
                         return Ending::Asked;
                     }
                 }
+                _ = sample.tick() => helm.sample(),
                 _ = beat.tick() => self.look_around(),
                 _ = signals.terminate.recv() => return self.cut(),
                 _ = signals.interrupt.recv() => return self.cut(),
