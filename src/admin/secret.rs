@@ -104,7 +104,13 @@ fn rotate(path: &Path, config: &Config, as_json: bool) -> Exit {
         say(&format!("{kept} secrets in {}; give the first one to who mints\n", file.display()));
     }
     match reloaded {
-        Ok(answer) if answer["complete"] == Value::Bool(false) => Exit::Failure,
+        Ok(answer) if answer["complete"] == Value::Bool(false) => {
+            eprintln!(
+                "turnstone: the new secret is in the file, and a part of the daemon was too busy to learn it; it \
+                 learns it once it has time, or with `turnstone reload`: mint with the new secret only then"
+            );
+            Exit::Failure
+        }
         Ok(_) => Exit::Ok,
         Err(exit) => {
             eprintln!("turnstone: the new secret is in the file, and the daemon does not know it yet");
