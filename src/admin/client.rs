@@ -54,6 +54,11 @@ impl Client {
         Ok(Self { socket, runtime })
     }
 
+    /// What comes of it.
+    pub(super) fn run<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
     /// Lets time go by.
     pub(super) fn pause(&self, time: Duration) {
         self.runtime.block_on(async { tokio::time::sleep(time).await });

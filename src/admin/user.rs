@@ -6,9 +6,11 @@ use super::text::{Column, Table};
 use super::{field, print_json};
 use crate::base::Exit;
 use clap::Subcommand;
-use rustix::termios::{self, LocalModes, OptionalActions};
+use rustix::termios::{self, LocalModes, OptionalActions, Termios};
 use serde_json::json;
-use std::io::{self, BufRead, IsTerminal};
+use std::io::{self, BufRead, IsTerminal, Stdin};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 /// Bytes of a password and the end of its line.
@@ -39,7 +41,8 @@ pub enum UserArgs {
 pub(super) fn user(client: &Client, args: &UserArgs) -> Result<Exit, Failure> {
     match args {
         UserArgs::Add { name } => {
-            let password = password().map_err(|error| Failure::Broken(format!("no password: {error}")))?;
+            let password =
+                password(client).map_err(|error| Failure::Broken(format!("no password: {error}")))?;
             client.post("/v1/users", &json!({ "name": name, "password": *password }))?;
         }
         UserArgs::Del { name } => {
@@ -67,25 +70,58 @@ pub(super) fn user(client: &Client, args: &UserArgs) -> Result<Exit, Failure> {
 }
 
 /// Never an argument: those are in the list of processes and in the history of the shell.
-fn password() -> io::Result<Zeroizing<String>> {
-    let stdin = io::stdin();
-    if !stdin.is_terminal() {
+fn password(client: &Client) -> io::Result<Zeroizing<String>> {
+    if !io::stdin().is_terminal() {
         return line();
     }
-    let before = termios::tcgetattr(&stdin)?;
-    let mut silent = before.clone();
-    silent.local_modes.remove(LocalModes::ECHO);
+    client.run(async {
+        // Before the silence begins: what ends us must not leave it behind.
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let _until_it_is_known = Silence::begin()?;
+        let (sender, asked) = oneshot::channel();
+        // A signal does not end the wait for a line, so another thread waits; it is left alone then.
+        std::thread::spawn(move || sender.send(asked_twice()));
+        tokio::select! {
+            password = asked => password.unwrap_or_else(|_| Err(io::Error::other("nobody asks any more"))),
+            _ = interrupt.recv() => Err(io::ErrorKind::Interrupted.into()),
+            _ = terminate.recv() => Err(io::ErrorKind::Interrupted.into()),
+        }
+    })
+}
+
+fn asked_twice() -> io::Result<Zeroizing<String>> {
     eprint!("password: ");
-    termios::tcsetattr(&stdin, OptionalActions::Flush, &silent)?;
-    let first = line();
+    let first = line()?;
     eprint!("\nonce more: ");
-    let second = line();
-    termios::tcsetattr(&stdin, OptionalActions::Flush, &before)?;
-    eprintln!();
-    let (first, second) = (first?, second?);
+    let second = line()?;
     match first == second {
         true => Ok(first),
         false => Err(io::Error::other("the two are not the same")),
+    }
+}
+
+/// What is typed is not shown until this is dropped.
+struct Silence {
+    stdin: Stdin,
+    before: Termios,
+}
+
+impl Silence {
+    fn begin() -> io::Result<Self> {
+        let stdin = io::stdin();
+        let before = termios::tcgetattr(&stdin)?;
+        let mut silent = before.clone();
+        silent.local_modes.remove(LocalModes::ECHO);
+        termios::tcsetattr(&stdin, OptionalActions::Flush, &silent)?;
+        Ok(Self { stdin, before })
+    }
+}
+
+impl Drop for Silence {
+    fn drop(&mut self) {
+        let _terminal_is_gone = termios::tcsetattr(&self.stdin, OptionalActions::Flush, &self.before);
+        eprintln!();
     }
 }
 

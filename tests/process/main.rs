@@ -32,6 +32,7 @@ mod orders;
 #[allow(dead_code, reason = "shared; this target needs some of it")]
 mod party;
 mod polling;
+mod prompt;
 mod public;
 mod reload;
 mod secrets;
