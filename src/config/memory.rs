@@ -6,7 +6,8 @@ use super::{dtls, hub};
 use crate::http;
 use crate::net::tcp;
 use crate::relay::PEER_CONNECTIONS_MAX;
-use crate::turn::{PEER_BYTES, SUBJECTS_RESTING_MAX, Settings};
+use crate::storage;
+use crate::turn::{ENDED_CALLS_MAX, PEER_BYTES, SUBJECTS_RESTING_MAX, Settings};
 use std::net::SocketAddr;
 
 /// Worst case of one kind of thing.
@@ -75,8 +76,12 @@ pub struct ItemSizes {
     pub shard_buffers: u64,
     /// Budget tables of a shard: replies to strangers, and guesses.
     pub shard_budgets: u64,
-    /// What a shard keeps of allocations and calls that have ended.
+    /// What a shard keeps of allocations that have ended.
     pub shard_books: u64,
+    /// What a shard keeps of a call that has ended.
+    pub ended_call: u64,
+    /// The end of a call of which a shard is still to hear.
+    pub untold_end: u64,
     /// A TCP or TLS connection: what is incomplete, and what waits to be sent.
     pub connection: u64,
     /// The same in the kernel.
@@ -99,6 +104,8 @@ impl Default for ItemSizes {
             shard_buffers: 2 << 20,
             shard_budgets: 1 << 20,
             shard_books: 12 << 20,
+            ended_call: 64,
+            untold_end: 256,
             connection: 128 << 10,
             connection_sockets: 2 * KERNEL_FACTOR * tcp::BUFFER_BYTES as u64,
             peer_connection: 64 << 10,
@@ -147,6 +154,11 @@ impl Config {
             row("shard buffers", 2 * shards, sizes.shard_buffers, "relay.workers"),
             row("shard budgets", 2 * shards, sizes.shard_budgets, "relay.workers"),
             row("shard books", 2 * shards, sizes.shard_books, "relay.workers"),
+            row("ended calls", 2 * shards * ENDED_CALLS_MAX as u64, sizes.ended_call, "relay.workers"),
+            row("ends of calls untold", ENDED_CALLS_MAX as u64, sizes.untold_end, ""),
+            row("store: what waits to be written", 1, storage::QUEUED_BYTES_MAX as u64, ""),
+            row("store: cache", 1, storage::CACHE_BYTES, ""),
+            row("store: what backups hold", storage::VIEWS_MAX as u64, storage::HELD_BYTES_MAX as u64, ""),
             row("connections", open, sizes.connection.max(self.request_bytes_max()), CONNECTIONS),
             row("peer connections", self.peer_connections_max(), sizes.peer_connection, "relay.tcp"),
             row("DTLS sessions", self.dtls_sessions_max() * shards, sizes.dtls_session, "relay.workers"),
@@ -164,7 +176,7 @@ impl Config {
     }
 
     /// What clients of signaling can fill: nothing where nobody gets in.
-    fn signaling_rows(&self) -> [MemoryRow; 6] {
+    fn signaling_rows(&self) -> [MemoryRow; 10] {
         let (hub, driver) = (hub::settings(&self.signaling), hub::driver(&self.signaling));
         let message = self.signaling.max_message.0;
         let is_open = self.signaling.enabled && self.connections_max() > 0;
@@ -174,6 +186,7 @@ impl Config {
             MemoryRow { name, count, bytes_each, bounded_by, in_kernel: false }
         };
         let polling = driver.connections_max as u64;
+        let ((cursors, cursor_bytes), (deeds, deed_bytes)) = (hub.cursors_max(), hub.deeds_max());
         [
             // An Engine.IO session is there before its client shows a token.
             MemoryRow {
@@ -188,6 +201,10 @@ impl Config {
             ),
             row("rooms", hub.rooms.total, hub.place_bytes_max(), ""),
             row("pairs of users", hub.messages.pairs_total, hub.place_bytes_max(), ""),
+            row("conversations", hub.messages.pairs_total, hub.conversation_bytes_max(), ""),
+            row("messages that are being stored", 1, hub.waiting_bytes_max(), ""),
+            row("read cursors that are being stored", cursors, cursor_bytes, ""),
+            row("what is asked of the store", deeds, deed_bytes, ""),
             row("message history", 1, hub.messages.history_bytes_total as u64, ""),
             row("calls", hub.calls.calls_total, hub.calls.call_bytes_max(), "signaling.calls.group_max"),
         ]
@@ -336,6 +353,16 @@ mod tests {
         // 512 KiB of events, 32 streams of 64 KiB, 128 rooms of some 4 KiB.
         assert!((3 << 20..4 << 20).contains(&sessions.bytes_each), "{sessions:?}");
         assert_eq!(rows(&config, "calls").count, 100_000);
+        let waiting = rows(&config, "messages that are being stored");
+        assert_eq!((waiting.count, waiting.bytes_each), (1, 16 << 20));
+        for (name, count) in [
+            ("conversations", 100_000),
+            ("read cursors that are being stored", 16_384),
+            ("what is asked of the store", 16_384),
+        ] {
+            let row = rows(&config, name);
+            assert!(row.count == count && row.bytes_each > 512, "{row:?}");
+        }
         config.signaling.enabled = false;
         assert_eq!((rows(&config, "sessions").count, rows(&config, "long-polling").count), (0, 0));
     }
@@ -346,9 +373,12 @@ mod tests {
         config.limits.allocations_total = 100;
         config.signaling.enabled = false;
         let sum = config.worst_case_memory_of(2, &ItemSizes::default());
-        // Buffers, budgets and books.
-        let shards = 4 * (2 << 20) + 4 * (1 << 20) + 4 * (12 << 20);
-        let process = 100 * 3_072 + 100 * 1_024 + 32_768 * 16 + shards + 16_384 * (128 << 10) + (32 << 20);
+        // Buffers, budgets, books and ended calls; and what ends they have not heard of.
+        let shards = 4 * ((2 << 20) + (1 << 20) + (12 << 20) + 65_536 * 64) + 65_536 * 256;
+        // Its queue, its cache and its backups.
+        let store = (32 << 20) + (64 << 20) + 4 * (64 << 20);
+        let process =
+            100 * 3_072 + 100 * 1_024 + 32_768 * 16 + shards + store + 16_384 * (128 << 10) + (32 << 20);
         assert_eq!(sum.process_bytes(), process + 100 * 256 * PEER_BYTES as u64);
         // 200 relay sockets of 2 x 512 KiB; 2 listeners on 2 shards of 2 x 8 MiB; 16,384 connections of 2 x 512 KiB.
         assert_eq!(sum.kernel_bytes(), 200 * (1 << 20) + 4 * (16 << 20) + 16_384 * (1 << 20));

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Deeds whose outcome is awaited.
-const AWAITED_MAX: usize = 1 << 14;
+pub(super) const AWAITED_MAX: usize = 1 << 14;
 /// When to try again what storage had no time for.
 const AGAIN: Duration = Duration::from_secs(1);
 

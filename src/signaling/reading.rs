@@ -21,8 +21,8 @@ pub const HISTORY_BYTES_MAX: usize = 128 << 10;
 const HISTORY_COST: u32 = 2;
 const UNREAD_COST: u32 = 20;
 /// Cursors that are being written, and who may wait for one of them.
-const CURSORS_MAX: usize = 1 << 14;
-const CURSOR_WAITERS_MAX: usize = 32;
+pub(super) const CURSORS_MAX: usize = 1 << 14;
+pub(super) const CURSOR_WAITERS_MAX: usize = 32;
 
 /// Who asked for messages, and for which.
 #[derive(Debug)]

@@ -19,7 +19,9 @@ use ulid::Ulid;
 /// Messages that wait in one conversation.
 const LINE_MAX: usize = 64;
 /// Bytes of all messages that wait.
-const WAITING_BYTES_MAX: usize = 16 << 20;
+pub(super) const WAITING_BYTES_MAX: usize = 16 << 20;
+/// Users of whom one conversation remembers that they take part.
+pub(super) const KNOWN_MAX: usize = 4096;
 
 /// All conversations in which something was said lately.
 #[derive(Debug)]
@@ -331,7 +333,6 @@ impl Hub {
     /// Those whom a stored message is for take part in its conversation before it is written: else a crash between the two
     /// would leave it unread by nobody. Whether that is still to be done.
     fn has_to_meet(&mut self, conversation: &Conversation, at: usize) -> bool {
-        const KNOWN_MAX: usize = 4096;
         let users: Vec<Arc<str>> = match conversation {
             Conversation::Pair(one, other) => vec![one.clone(), other.clone()],
             Conversation::Room(room) => {

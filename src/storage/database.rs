@@ -8,7 +8,7 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 /// Pages in memory; sled's own default is a gigabyte.
-const CACHE_BYTES: u64 = 64 << 20;
+pub const CACHE_BYTES: u64 = 64 << 20;
 
 /// Free bytes of the disk that no commit may touch.
 const ROOM_BYTES: u64 = 16 << 20;

@@ -16,9 +16,9 @@ use std::ops::Bound;
 use std::sync::{Arc, Weak};
 
 /// Views at a time.
-const VIEWS_MAX: usize = 4;
+pub const VIEWS_MAX: usize = 4;
 /// Bytes of old values that are kept for one view.
-const KEPT_BYTES_MAX: usize = 64 << 20;
+pub const HELD_BYTES_MAX: usize = 64 << 20;
 /// Bytes and rows of one piece, about.
 const PIECE_BYTES: usize = 256 << 10;
 const PIECE_ROWS: usize = 2048;
@@ -101,7 +101,7 @@ impl Views {
 
     /// Keeps what these keys held before they change.
     pub(super) fn keep(&mut self, olds: &[Old]) {
-        self.views.retain(|view| view.reader.strong_count() > 0 && view.kept_bytes <= KEPT_BYTES_MAX);
+        self.views.retain(|view| view.reader.strong_count() > 0 && view.kept_bytes <= HELD_BYTES_MAX);
         for view in &mut self.views {
             olds.iter().for_each(|(key, old)| view.keep(key, old.as_ref()));
         }

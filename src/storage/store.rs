@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 /// Jobs that may wait.
 const JOBS_MAX: usize = 4096;
 /// Bytes of batches that may wait.
-const QUEUED_BYTES_MAX: usize = 32 << 20;
+pub const QUEUED_BYTES_MAX: usize = 32 << 20;
 /// Records that are taken away at a time: others get their turn in between.
 const RETAIN_STEP: usize = 512;
 
