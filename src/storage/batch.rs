@@ -1,12 +1,33 @@
 //! What is written together.
 
-use super::record::seal;
+use super::record::{open, seal};
 use super::{Key, Record};
 
 /// Changes that all happen or none. The later of two under one key counts.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
-    pub(super) changes: Vec<(Key, Option<Vec<u8>>)>,
+    pub(super) changes: Vec<Change>,
+}
+
+/// What becomes of one key.
+#[derive(Clone, Debug)]
+pub(super) struct Change {
+    pub(super) key: Key,
+    /// `None` takes it away.
+    pub(super) value: Option<Vec<u8>>,
+    /// Given the key, its value by then and the new one, says whether the former stays.
+    pub(super) stays: Option<fn(&[u8], &[u8], &[u8]) -> bool>,
+}
+
+/// A record that shall only go forward.
+pub trait Progress: Record {
+    /// How far it is.
+    fn progress(&self) -> u64;
+}
+
+fn is_as_far<R: Progress>(key: &[u8], old: &[u8], new: &[u8]) -> bool {
+    let progress = |value| open::<R>(key, value).ok().map(|record| record.progress());
+    progress(old) >= progress(new)
 }
 
 impl Batch {
@@ -16,16 +37,31 @@ impl Batch {
     }
 
     /// Writes a record under its key, over what was there.
-    pub fn put<R: Record>(mut self, record: &R) -> Self {
+    pub fn put<R: Record>(self, record: &R) -> Self {
+        self.change(record, None)
+    }
+
+    /// Writes a record under its key, unless there is one. The store's thread looks, so nobody comes between.
+    pub fn put_new<R: Record>(self, record: &R) -> Self {
+        self.change(record, Some(|_, _, _| true))
+    }
+
+    /// Writes a record under its key, unless the one that is there is as far. The store's thread looks, so nobody comes
+    /// between.
+    pub fn put_further<R: Progress>(self, record: &R) -> Self {
+        self.change(record, Some(is_as_far::<R>))
+    }
+
+    fn change<R: Record>(mut self, record: &R, stays: Option<fn(&[u8], &[u8], &[u8]) -> bool>) -> Self {
         let key = record.key();
-        let value = seal(&key, record);
-        self.changes.push((key, Some(value)));
+        let value = Some(seal(&key, record));
+        self.changes.push(Change { key, value, stays });
         self
     }
 
     /// Takes the record under `key` away, if there is one.
     pub fn delete(mut self, key: Key) -> Self {
-        self.changes.push((key, None));
+        self.changes.push(Change { key, value: None, stays: None });
         self
     }
 
@@ -38,7 +74,7 @@ impl Batch {
     pub fn bytes(&self) -> usize {
         self.changes
             .iter()
-            .map(|(key, value)| key.as_bytes().len() + value.as_ref().map_or(0, Vec::len))
+            .map(|change| change.key.as_bytes().len() + change.value.as_ref().map_or(0, Vec::len))
             .sum()
     }
 }

@@ -36,7 +36,7 @@ mod writer;
 
 pub use archive::check_backup;
 pub use backup::{Copied, CopyError, backup, export};
-pub use batch::Batch;
+pub use batch::{Batch, Progress};
 pub use database::CACHE_BYTES;
 pub use error::StoreError;
 pub use health::{Health, TableHealth};

@@ -1,7 +1,9 @@
 //! The thread that owns the database.
 
+use super::batch::Change;
 use super::census::Census;
 use super::check::META_KEY;
+use super::database::Database;
 use super::disk::DiskError;
 use super::health::Gauges;
 use super::opening::Opened;
@@ -205,7 +207,7 @@ impl Writer {
         let mut census = self.opened.census;
         census.commit += 1;
         let mut changes = sled::Batch::default();
-        for (key, value) in last_of_each(batches) {
+        for (key, value) in last_of_each(batches, &self.opened.database)? {
             let Some(table) = key.first().and_then(|tag| Table::of_tag(*tag)) else { continue };
             let old = self.opened.database.get(key)?;
             if let Some(old) = &old {
@@ -306,7 +308,23 @@ impl Group {
 }
 
 /// What each key holds behind all of them.
-fn last_of_each(batches: &[Batch]) -> BTreeMap<&[u8], Option<&[u8]>> {
-    let changes = batches.iter().flat_map(|batch| &batch.changes);
-    changes.map(|(key, value)| (key.as_bytes(), value.as_deref())).collect()
+fn last_of_each<'b>(
+    batches: &'b [Batch],
+    database: &Database,
+) -> Result<BTreeMap<&'b [u8], Option<&'b [u8]>>, DiskError> {
+    let mut last = BTreeMap::<&[u8], Option<&[u8]>>::new();
+    for Change { key, value, stays } in batches.iter().flat_map(|batch| &batch.changes) {
+        let (key, value) = (key.as_bytes(), value.as_deref());
+        if let (Some(stays), Some(new)) = (stays, value) {
+            let is_kept = match last.get(key) {
+                Some(before) => before.is_some_and(|old| stays(key, old, new)),
+                None => database.get(key)?.is_some_and(|old| stays(key, &old, new)),
+            };
+            if is_kept {
+                continue;
+            }
+        }
+        last.insert(key, value);
+    }
+    Ok(last)
 }

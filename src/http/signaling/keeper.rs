@@ -264,7 +264,7 @@ async fn meet(
         let key = CursorRecord::key_of(user, conversation);
         if store.get::<CursorRecord>(key).await?.is_none() {
             let (user, conversation) = (Box::from(&**user), conversation.clone());
-            batch = batch.put(&CursorRecord { user, conversation, seq, count });
+            batch = batch.put_new(&CursorRecord { user, conversation, seq, count });
         }
     }
     if !batch.is_empty() {
@@ -278,7 +278,7 @@ async fn read(store: &Store, user: &str, conversation: Place, seq: u64) -> Resul
     let (seq, count) = last_below(store, &conversation, seq.saturating_add(1)).await?;
     if count > known.map_or(0, |known| known.count) {
         let cursor = CursorRecord { user: user.into(), conversation, seq, count };
-        store.commit(Batch::new().put(&cursor)).await?;
+        store.commit(Batch::new().put_further(&cursor)).await?;
     }
     Ok(Outcome::Done)
 }
@@ -461,6 +461,34 @@ mod tests {
         assert_eq!(unread_of(&store, "bob").await, [(1, 20, 6)], "it never goes back");
         done(&store, read(u64::MAX)).await;
         assert_eq!(unread_of(&store, "bob").await, [(0, 20, 20)]);
+    }
+
+    #[tokio::test]
+    async fn a_cursor_that_was_looked_up_too_early_takes_no_newer_one_back() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store(&folder);
+        let cursor = |count| CursorRecord {
+            user: "bob".into(),
+            conversation: Place::from(&lobby()),
+            seq: count,
+            count,
+        };
+        let count = async || {
+            let found = store.get::<CursorRecord>(cursor(0).key()).await.expect("read");
+            found.expect("there").count
+        };
+        let both = Batch::new().put_further(&cursor(5)).put_further(&cursor(3)).put_new(&cursor(9));
+        store.commit(both).await.expect("written");
+        assert_eq!(count().await, 5, "in one commit");
+        for (batch, expected) in [
+            (Batch::new().put_further(&cursor(4)), 5),
+            (Batch::new().put_further(&cursor(6)), 6),
+            (Batch::new().put_new(&cursor(7)), 6),
+            (Batch::new().delete(cursor(0).key()).put_new(&cursor(2)), 2),
+        ] {
+            store.commit(batch).await.expect("written");
+            assert_eq!(count().await, expected);
+        }
     }
 
     #[tokio::test]

@@ -12,7 +12,7 @@
 //! Messages that are not stored have numbers, too. So each stored one knows how many there were up to it, and what is unread
 //! is a difference.
 
-use super::super::{Key, Record, Table};
+use super::super::{Key, Progress, Record, Table};
 use crate::signaling::{Conversation, SentBefore, StoredMessage};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -213,6 +213,12 @@ impl Record for CursorRecord {
 
     fn key(&self) -> Key {
         Self::key_of(&self.user, &self.conversation)
+    }
+}
+
+impl Progress for CursorRecord {
+    fn progress(&self) -> u64 {
+        self.count
     }
 }
 
