@@ -6,7 +6,7 @@ use super::history::{Contents, Note, batch, checked, close, unchecked};
 use super::skip::skip;
 use std::env;
 use std::fs;
-use std::io::{Write, stdout};
+use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 use turnstone::storage::{Batch, Moment, Store, StoreError, backup, check_backup};
@@ -145,7 +145,7 @@ async fn fill_up_under_a_write(folder: &Path) {
     assert_eq!(store.commit(Batch::new()).await, Err(failed));
     close(&store);
     // On a line of its own: the harness has begun one.
-    writeln!(stdout(), "\nfailed {number}").unwrap();
+    println!("\nfailed {number}");
 }
 
 #[tokio::test]
