@@ -9,14 +9,17 @@ pub struct Batch {
     pub(super) changes: Vec<Change>,
 }
 
+/// Given a key, its value by then and the new one, says whether the former stays.
+pub(super) type Stays = fn(&[u8], &[u8], &[u8]) -> bool;
+
 /// What becomes of one key.
 #[derive(Clone, Debug)]
 pub(super) struct Change {
     pub(super) key: Key,
     /// `None` takes it away.
     pub(super) value: Option<Vec<u8>>,
-    /// Given the key, its value by then and the new one, says whether the former stays.
-    pub(super) stays: Option<fn(&[u8], &[u8], &[u8]) -> bool>,
+    /// Without it the new one is written.
+    pub(super) stays: Option<Stays>,
 }
 
 /// A record that shall only go forward.
@@ -52,7 +55,7 @@ impl Batch {
         self.change(record, Some(is_as_far::<R>))
     }
 
-    fn change<R: Record>(mut self, record: &R, stays: Option<fn(&[u8], &[u8], &[u8]) -> bool>) -> Self {
+    fn change<R: Record>(mut self, record: &R, stays: Option<Stays>) -> Self {
         let key = record.key();
         let value = Some(seal(&key, record));
         self.changes.push(Change { key, value, stays });
