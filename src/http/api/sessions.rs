@@ -1,18 +1,18 @@
 //! `/v1/sessions`: live allocations are listed, shown and ended.
 
-use super::clock::now;
-use super::{Busy, Caller, Fields, Path, Seen, Shared, answer};
+use super::session_json::id_text;
+use super::{Busy, Caller, Fields, Path, Seen, Shared, answer, session_json};
 use crate::auth::{NAME_BYTES_MAX, Scope};
-use crate::base::{Timestamp, Transport};
+use crate::base::Transport;
 use crate::http::problem::Problem;
 use crate::metrics::Label;
-use crate::turn::{AllocationId, EndReason, PeerProtocol, Session};
+use crate::turn::{AllocationId, EndReason, Session};
 use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::cmp::Reverse;
 use std::net::{IpAddr, SocketAddr};
 
@@ -42,8 +42,9 @@ async fn list(
     let total = seen.sessions.len();
     order.sort(&mut seen.sessions);
     seen.sessions.truncate(limit);
-    let at = services.control.now().at;
-    let sessions: Vec<_> = seen.sessions.iter().map(|(driver, session)| told(at, *driver, session)).collect();
+    let now = services.control.now();
+    let told = seen.sessions.iter().map(|(driver, session)| session_json(*driver, session, now));
+    let sessions: Vec<_> = told.collect();
     let answer = json!({ "sessions": sessions, "total": total, "complete": seen.missing.is_empty() });
     Ok(answer::json(StatusCode::OK, &answer))
 }
@@ -52,7 +53,7 @@ async fn show(State(services): State<Shared>, caller: Caller, Path(id): Path) ->
     caller.must(Scope::Read)?;
     let (driver, allocation) = read_id(&id).ok_or_else(nobody)?;
     let session = services.control.session(driver, allocation).await?.ok_or_else(nobody)?;
-    let mut answer = told(services.control.now().at, driver, &session);
+    let mut answer = session_json(driver, &session, services.control.now());
     answer["peers"] = json!(session.peers);
     Ok(answer::json(StatusCode::OK, &answer))
 }
@@ -206,11 +207,6 @@ impl Order {
     }
 }
 
-/// The name of a session: `<driver>-<index>-<generation>`.
-fn id_text(driver: usize, allocation: AllocationId) -> String {
-    format!("{driver}-{}-{}", allocation.index, allocation.generation)
-}
-
 fn read_id(text: &str) -> Option<(usize, AllocationId)> {
     let mut parts = text.split('-');
     let driver = parts.next()?.parse().ok()?;
@@ -218,41 +214,6 @@ fn read_id(text: &str) -> Option<(usize, AllocationId)> {
     let allocation = AllocationId { index, generation };
     // One name each: no plus signs, no zeros in front.
     (id_text(driver, allocation) == text).then_some((driver, allocation))
-}
-
-fn told(at: Timestamp, driver: usize, session: &Session) -> Value {
-    let expires_at = session.credential_expires.map(super::clock::rfc3339);
-    let (traffic, rate) = (&session.traffic, &session.rate);
-    let protocol = match session.protocol {
-        PeerProtocol::Udp => "udp",
-        PeerProtocol::Tcp => "tcp",
-    };
-    let age_s = at.since(session.created_at).as_secs();
-    let started = crate::base::UnixTime(now().0.saturating_sub(age_s));
-    json!({
-        "id": id_text(driver, session.allocation),
-        "worker": driver,
-        "subject": &*session.subject,
-        "label": session.label.as_deref(),
-        "call_id": session.call_id.as_deref(),
-        "credential_id": session.credential_id.as_deref(),
-        "credential_expires_at": expires_at,
-        "client": session.client,
-        "door": session.door,
-        "transport": Transport::VALUES[session.transport.index()],
-        "peer_protocol": protocol,
-        "relayed": session.relayed.first(),
-        "relayed_all": session.relayed,
-        "started_at": super::clock::rfc3339(started),
-        "age_s": age_s,
-        "expires_in_s": session.expires_at.since(at).as_secs(),
-        "bytes_from_client": traffic.bytes_from_client,
-        "bytes_from_peer": traffic.bytes_from_peer,
-        "packets_from_client": traffic.packets_from_client,
-        "packets_from_peer": traffic.packets_from_peer,
-        "rate_from_client_bps": rate.bytes_from_client.saturating_mul(8),
-        "rate_from_peer_bps": rate.bytes_from_peer.saturating_mul(8),
-    })
 }
 
 #[cfg(test)]
