@@ -1,9 +1,9 @@
 //! Judges requests that carry a user and an integrity (RFC 8489 section 9.2.4).
 //!
 //! What a stranger can time or count tells him nothing: every USERNAME that fails costs one check
-//! for the static user (with a stand-in key when there is none) and one derivation plus one check
+//! for the static user (with the key of its neighbour when there is none) and one derivation plus one check
 //! for each candidate key, whatever it looks like, and the static user is found by a search
-//! that takes the same steps for every name. Every USERHASH that fails costs that search and that
+//! that takes the same steps for every name and reads the same memory. Every USERHASH that fails costs that search and that
 //! check of a static user, since no time-limited name can be found by its hash.
 
 use super::keys::{KeyHash, LongTermKeys, Scheme};
@@ -88,7 +88,7 @@ pub struct Authenticator {
     /// stranger could choose each bit and time the search.
     by_hash: Vec<([u8; 16], usize)>,
     candidates: Vec<SigningKey>,
-    /// Stand in where there is no static user, so that the work is the same.
+    /// Stand in where there are no static users at all, so that the work is the same.
     nobody: LongTermKeys,
 }
 
@@ -150,11 +150,12 @@ impl Authenticator {
         hash: KeyHash,
         mut verify: impl FnMut(&IntegrityKey) -> bool,
     ) -> Result<Identity, AuthFailure> {
-        let user = match login {
+        let (nearest, found) = match login {
             Login::Name(username) => self.named(CredentialId::of(username)),
             Login::Hash(userhash) => self.hashed(digest(&userhash)),
         };
-        let right = verify(user.map_or(&self.nobody, |user| &user.keys).of(hash));
+        let right = verify(nearest.map_or(&self.nobody, |user| &user.keys).of(hash));
+        let user = nearest.filter(|_| found);
         match (login, user) {
             (_, Some(user)) if right => Ok(user.identity()),
             (Login::Name(username), _) => self.judge_minted(now, username, hash, user.is_some(), verify),
@@ -193,19 +194,32 @@ impl Authenticator {
         })
     }
 
+    /// The static user of this id, and whether it is that one and not its neighbour.
+    ///
     /// Compares digests, of which a stranger cannot choose the next bit, in a number of steps that
-    /// depends on nothing but the number of users.
-    fn named(&self, id: CredentialId) -> Option<&StoredUser> {
-        let at = self.users.partition_point(|user| user.id < id);
-        self.users.get(at).filter(|user| user.id == id)
+    /// depends on nothing but the number of users. The neighbour's keys are as far from the processor
+    /// as those of a user who exists: a stand-in that every unknown name shares would be close at hand
+    /// and tell them apart by the time of a cache miss.
+    fn named(&self, id: CredentialId) -> (Option<&StoredUser>, bool) {
+        let at = nearest(&self.users, id.0, |user| user.id.0);
+        let user = self.users.get(at);
+        (user, user.is_some_and(|user| user.id == id))
     }
 
     /// The same by the digest of a USERHASH.
-    fn hashed(&self, digest: [u8; 16]) -> Option<&StoredUser> {
-        let at = self.by_hash.partition_point(|(hash, _)| *hash < digest);
-        let (_, user) = self.by_hash.get(at).filter(|(hash, _)| *hash == digest)?;
-        self.users.get(*user)
+    fn hashed(&self, digest: [u8; 16]) -> (Option<&StoredUser>, bool) {
+        let at = nearest(&self.by_hash, digest, |(hash, _)| *hash);
+        let entry = self.by_hash.get(at);
+        let user = entry.and_then(|(_, user)| self.users.get(*user));
+        (user, entry.is_some_and(|(hash, _)| *hash == digest))
     }
+}
+
+/// Where the first of the entries that is not below `digest` stands; the last one when all are. They are sorted by
+/// `of`. Compared as numbers, since of bytes the second half is looked at only when the first is equal.
+fn nearest<T>(entries: &[T], digest: [u8; 16], of: impl Fn(&T) -> [u8; 16]) -> usize {
+    let below = |entry: &T| u128::from_be_bytes(of(entry)) < u128::from_be_bytes(digest);
+    entries.partition_point(below).min(entries.len().saturating_sub(1))
 }
 
 impl StoredUser {

@@ -79,11 +79,24 @@ fn a_right_hmac_over_a_name_without_expiry_opens_nothing() {
 
 #[test]
 fn the_key_that_stands_in_for_unknown_users_opens_nothing() {
+    let nobodys = Authenticator::new(&Settings { users: Default::default(), ..settings() });
     let auth = authenticator();
-    for login in both_ways("eve") {
-        for hash in HASHES {
-            let verdict = auth.judge(NOW, login, hash, |key| key == auth.nobody.of(hash));
-            assert_eq!(verdict.err(), Some(AuthFailure::UnknownUser));
+    for name in ["eve", "mallory", "trudy", "oscar"] {
+        for login in both_ways(name) {
+            for hash in HASHES {
+                let stands_in = |key: &IntegrityKey| key == nobodys.nobody.of(hash);
+                let verdict = nobodys.judge(NOW, login, hash, stands_in);
+                assert_eq!(verdict.err(), Some(AuthFailure::UnknownUser));
+                // The neighbour's own password, under a name that is not the neighbour's.
+                let mut tried = 0;
+                let of_a_user = |key: &IntegrityKey| {
+                    let theirs = auth.users.iter().any(|user| key == user.keys.of(hash));
+                    tried += u32::from(theirs);
+                    theirs
+                };
+                assert_eq!(auth.judge(NOW, login, hash, of_a_user).err(), Some(AuthFailure::UnknownUser));
+                assert_eq!(tried, 1);
+            }
         }
     }
 }
