@@ -12,8 +12,7 @@
 
 use super::allocation::{Allocation, Slot};
 use super::server::Server;
-use crate::base::Traffic;
-use crate::base::{Now, Timestamp, Transport};
+use crate::base::{Now, Timestamp, Traffic, Transport};
 use crate::metrics::{Direction, accounts_merged};
 use std::collections::HashMap;
 use std::net::SocketAddr;

@@ -88,6 +88,11 @@ impl Server {
         })
     }
 
+    /// Whether any limit counts what a connection carries.
+    pub fn is_limited(&self, throttle: &Throttle) -> bool {
+        throttle.bits_per_second.is_some() || !self.settings.bandwidth.is_off()
+    }
+
     /// Whether `bytes` may be read now from either side of a connection of any server; none is taken yet. `false`:
     /// ask again in a moment.
     pub fn may_read(&mut self, now: Now, throttle: &Throttle, bytes: usize) -> bool {

@@ -53,14 +53,16 @@ impl Connection {
             meter.count(way, bytes);
             let core = &mut *shared.core.borrow_mut();
             core.server.counters().add(relay_bytes(way, transport), bytes as u64);
-            if matches!(way, Direction::FromClient | Direction::FromPeer) {
+            if matches!(way, Direction::FromClient | Direction::FromPeer) && core.server.is_limited(&throttle)
+            {
                 core.server.have_read(core.clock.now(), &throttle, bytes);
             }
             shared.wake_if_asleep();
         };
         let may_read = |bytes: usize| {
             let core = &mut *shared.core.borrow_mut();
-            core.server.may_read(core.clock.now(), &throttle, bytes)
+            // Without limits nobody asks for the time.
+            !core.server.is_limited(&throttle) || core.server.may_read(core.clock.now(), &throttle, bytes)
         };
         seat.reason = tokio::select! {
             biased;
