@@ -51,8 +51,10 @@ impl<S> RelayPorts<S> {
                 break;
             }
         }
-        self.revoke_some(now, server);
-        self.drain_effects(now, server, driver);
+        if server.is_revoking() {
+            self.revoke_some(now, server);
+            self.drain_effects(now, server, driver);
+        }
         self.give_up_waiting(now, server, driver);
         read.more = !mailbox.is_empty() || server.is_revoking();
         read
