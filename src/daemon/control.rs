@@ -387,16 +387,7 @@ mod tests {
         let (allocations_per_user, allocations_total, addresses) = (1, 0, Vec::new());
         let ledger = LedgerSettings { addresses, ports, quarantine, allocations_per_user, allocations_total };
         let registry = Arc::new(Registry::new(Ledger::new(&ledger, Random::seeded(1))));
-        let settings = auth::Settings {
-            realm: "turn".into(),
-            secrets: Vec::new(),
-            users: Default::default(),
-            modern: false,
-            strict_expiry: false,
-            ttl: Duration::ZERO,
-            max_ttl: Duration::ZERO,
-        };
-        let admittance = Admittance::new(&settings, Credentials::default());
+        let admittance = Admittance::new(&auth::Settings::of_nobody(), Credentials::default());
         let clock = Clock::start();
         let own = OwnAddresses { relays: Vec::new(), hosts: Vec::new(), endpoints: Vec::new() };
         let server = Server::new(

@@ -59,19 +59,9 @@ mod tests {
     use crate::base::UnixTime;
     use crate::turn::{OwnAddresses, PeerPolicy, PeerRules};
     use std::sync::Arc;
-    use std::time::Duration;
 
     fn admittance() -> Admittance {
-        let settings = auth::Settings {
-            realm: "turn".into(),
-            secrets: Vec::new(),
-            users: Default::default(),
-            modern: false,
-            strict_expiry: false,
-            ttl: Duration::ZERO,
-            max_ttl: Duration::ZERO,
-        };
-        Admittance::new(&settings, Credentials::default())
+        Admittance::new(&auth::Settings::of_nobody(), Credentials::default())
     }
 
     fn update(admittance: &Admittance) -> ShardUpdate {

@@ -18,18 +18,6 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
-fn nobody() -> crate::auth::Settings {
-    crate::auth::Settings {
-        realm: "turn".into(),
-        secrets: Vec::new(),
-        users: Default::default(),
-        modern: false,
-        strict_expiry: false,
-        ttl: Duration::ZERO,
-        max_ttl: Duration::ZERO,
-    }
-}
-
 /// Long enough that only a broken server needs it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -59,7 +47,7 @@ impl Running {
         let clock = Clock::start();
         let server = Server::new(
             Arc::new(Settings::default()),
-            Arc::new(Authenticator::new(&nobody())),
+            Arc::new(Authenticator::new(&crate::auth::Settings::of_nobody())),
             PeerPolicy::new(PeerRules::default(), own),
             [7; 32],
             Random::seeded(2),
