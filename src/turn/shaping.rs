@@ -98,13 +98,7 @@ impl Server {
     pub fn may_read(&mut self, now: Now, throttle: &Throttle, bytes: usize) -> bool {
         let (now, bytes) = (now.at, bytes as u64);
         let limits = self.settings.bandwidth;
-        let has = |pool: &Pool, rate: u64| {
-            let has = pool.has(now, cost(bytes, rate));
-            if !has {
-                pool.note_dry(now);
-            }
-            has
-        };
+        let has = |pool: &Pool, rate: u64| pool.has(now, cost(bytes, rate));
         let own = tighter(limits.per_allocation, throttle.bits_per_second);
         own.is_none_or(|rate| has(&throttle.allocation, rate))
             && limits.per_user.is_none_or(|rate| has(throttle.subject.bandwidth(), rate))
@@ -112,7 +106,7 @@ impl Server {
     }
 
     fn may_read_of_total(&mut self, now: Timestamp, bytes: u64, rate: u64) -> bool {
-        let may = self.shareholder.fill(now, bytes, rate);
+        let may = self.shareholder.draw(now, bytes, rate);
         if !may {
             self.shareholder.note_asked(bytes, rate);
         }
@@ -120,18 +114,29 @@ impl Server {
     }
 
     /// Takes what was read after [`Server::may_read`], and no more than was asked for there.
-    pub fn have_read(&mut self, now: Now, throttle: &Throttle, bytes: usize) {
+    ///
+    /// `waited`: it was there while [`Server::may_read`] said no. That, and not the "no" to a whole buffer which nobody
+    /// may be about to fill, is wanting more than there is, of each limit that has not as much left again.
+    pub fn have_read(&mut self, now: Now, throttle: &Throttle, bytes: usize, waited: bool) {
         let (now, bytes) = (now.at, bytes as u64);
         let limits = &self.settings.bandwidth;
+        let spend = |pool: &Pool, rate: u64| {
+            let cost = cost(bytes, rate);
+            pool.spend(now, cost);
+            if waited && !pool.has(now, cost) {
+                pool.note_dry(now);
+            }
+        };
         if let Some(rate) = tighter(limits.per_allocation, throttle.bits_per_second) {
-            throttle.allocation.spend(now, cost(bytes, rate));
+            spend(&throttle.allocation, rate);
         }
         if let Some(rate) = limits.per_user {
-            throttle.subject.bandwidth().spend(now, cost(bytes, rate));
+            spend(throttle.subject.bandwidth(), rate);
         }
         if let Some(rate) = limits.total {
             self.shareholder.note_asked(bytes, rate);
             self.shareholder.spend(bytes);
+            let _noted = waited && self.shareholder.fill(now, bytes, rate);
         }
     }
 }

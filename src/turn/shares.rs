@@ -124,23 +124,28 @@ impl Shareholder {
         }
     }
 
-    /// Whether `bytes` may pass at a total of `rate` bits a second.
+    /// Whether `bytes` may pass at a total of `rate` bits a second. A "no" is noted: more is wanted than there is.
     pub(super) fn fill(&mut self, now: Timestamp, bytes: u64, rate: u64) -> bool {
+        let is_there = self.draw(now, bytes, rate);
+        if !is_there {
+            self.shares.pool.note_dry(now);
+        }
+        is_there
+    }
+
+    /// As [`Shareholder::fill`]; a "no" is not noted.
+    pub(super) fn draw(&mut self, now: Timestamp, bytes: u64, rate: u64) -> bool {
         self.turn_to(now);
         self.accrue(now);
         let (pool, left) = (&self.shares.pool, &mut self.left);
-        let is_there = self.wallet.fill(bytes, rate, |cost| {
+        self.wallet.fill(bytes, rate, |cost| {
             let is_within = *left > 0;
             let drawn = pool.draw(now, cost, if is_within { 0 } else { DEPTH / 2 });
             if drawn && is_within {
                 *left = left.saturating_sub_unsigned(cost);
             }
             drawn
-        });
-        if !is_there {
-            pool.note_dry(now);
-        }
-        is_there
+        })
     }
 
     /// Notes that `bytes` were asked for, whether they pass or not: shares follow that.

@@ -222,6 +222,39 @@ fn everybody_gets_508_while_all_together_are_over_the_total() {
 }
 
 #[test]
+fn a_tcp_connection_far_below_the_limits_refuses_nobody_and_one_at_them_does() {
+    for (limits, code) in [
+        (Bandwidth { per_user: Some(RATE), refuses: true, ..Bandwidth::default() }, 486),
+        (Bandwidth { total: Some(RATE), refuses: true, ..Bandwidth::default() }, 508),
+    ] {
+        let options = with_tcp();
+        let settings = Settings { bandwidth: limits, ..options.settings };
+        let mut world = World::with(1, Options { settings, ..options });
+        join(&mut world, limits);
+        let mut client = tcp_client(1, "alice");
+        assert_eq!(client.try_allocate_tcp(&mut world, &[]).code, 0);
+        let connection = connect(&mut world, &client, peer(1));
+        let throttle = world.server.throttle(connection).unwrap();
+        // Who reads asks for a whole buffer, and again behind what came.
+        let buffer = 16 << 10;
+        for second in 0..3 {
+            assert!(world.server.may_read(world.now, &throttle, buffer));
+            world.server.have_read(world.now, &throttle, 16_000, false);
+            assert!(!world.server.may_read(world.now, &throttle, buffer), "not so much again");
+            assert_eq!(Client::new(10 + second, "alice").try_allocate(&mut world, &[]).code, 0);
+            world.pass(Duration::from_secs(1));
+        }
+        for _ in 0..500 {
+            world.pass(Duration::from_millis(1));
+            if world.server.may_read(world.now, &throttle, buffer) {
+                world.server.have_read(world.now, &throttle, buffer, true);
+            }
+        }
+        assert_eq!(Client::new(20, "alice").try_allocate(&mut world, &[]).code, code);
+    }
+}
+
+#[test]
 fn a_tcp_connection_reads_later_and_no_more_than_all_limits_allow() {
     let limits = Bandwidth {
         per_allocation: Some(RATE),
@@ -245,7 +278,7 @@ fn a_tcp_connection_reads_later_and_no_more_than_all_limits_allow() {
         world.pass(Duration::from_millis(1));
         for (throttle, read) in meters.iter().zip(&mut read) {
             if world.server.may_read(world.now, throttle, DATAGRAM.len()) {
-                world.server.have_read(world.now, throttle, DATAGRAM.len() / 2);
+                world.server.have_read(world.now, throttle, DATAGRAM.len() / 2, false);
                 *read += DATAGRAM.len() / 2;
             }
         }

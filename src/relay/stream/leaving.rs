@@ -49,13 +49,13 @@ impl Connection {
         let Parked { stream, meter, throttle, mut tether, place: _place, .. } = parked;
         let Ok((client, mut seat)) = self.leave() else { return };
         let (Ok(client), Ok(peer)) = (client.open(), TcpStream::from_std(stream)) else { return };
-        let count = |way: Direction, bytes: usize| {
+        let count = |way: Direction, bytes: usize, waited: bool| {
             meter.count(way, bytes);
             let core = &mut *shared.core.borrow_mut();
             core.server.counters().add(relay_bytes(way, transport), bytes as u64);
             if matches!(way, Direction::FromClient | Direction::FromPeer) && core.server.is_limited(&throttle)
             {
-                core.server.have_read(core.clock.now(), &throttle, bytes);
+                core.server.have_read(core.clock.now(), &throttle, bytes, waited);
             }
             shared.wake_if_asleep();
         };

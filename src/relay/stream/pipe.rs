@@ -3,6 +3,7 @@
 use crate::metrics::Direction;
 use std::future::Future;
 use std::io;
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -19,7 +20,7 @@ const PAUSE: Duration = Duration::from_millis(25);
 /// Carries bytes both ways until both sides have ended, or one of them broke. The end of one direction is
 /// passed on by itself.
 ///
-/// `count`: told of bytes as they move. `may_read`: asked before so many are read from either side; while it says no,
+/// `count`: told of bytes as they move, and whether they waited for `may_read`. `may_read`: asked before so many are read from either side; while it says no,
 /// the kernel keeps them and slows their sender down.
 ///
 /// # Errors
@@ -27,13 +28,13 @@ const PAUSE: Duration = Duration::from_millis(25);
 pub(super) async fn carry(
     client: impl AsyncRead + AsyncWrite + Unpin,
     peer: impl AsyncRead + AsyncWrite + Unpin,
-    count: &impl Fn(Direction, usize),
+    count: &impl Fn(Direction, usize, bool),
     may_read: &impl Fn(usize) -> bool,
 ) -> io::Result<()> {
     let (from, to, pause) = (Direction::FromClient, Direction::ToClient, None);
-    let mut client = Side { stream: client, count, may_read, from, to, pause };
+    let mut client = Side { stream: client, count, may_read, from, to, pause, was_held: false };
     let (from, to, pause) = (Direction::FromPeer, Direction::ToPeer, None);
-    let mut peer = Side { stream: peer, count, may_read, from, to, pause };
+    let mut peer = Side { stream: peer, count, may_read, from, to, pause, was_held: false };
     copy_bidirectional_with_sizes(&mut client, &mut peer, PIPE_BYTES, PIPE_BYTES).await.map(|_| ())
 }
 
@@ -46,6 +47,8 @@ struct Side<'a, S, C, M> {
     to: Direction,
     /// It may not read before this is over.
     pause: Option<Pin<Box<Sleep>>>,
+    /// It was not allowed to read at first, and what is there when it may has waited.
+    was_held: bool,
 }
 
 impl<S, C, M: Fn(usize) -> bool> Side<'_, S, C, M> {
@@ -60,28 +63,31 @@ impl<S, C, M: Fn(usize) -> bool> Side<'_, S, C, M> {
                 return Poll::Ready(());
             }
             self.pause = Some(Box::pin(sleep(PAUSE)));
+            self.was_held = true;
         }
     }
 }
 
-impl<S: AsyncRead + Unpin, C: Fn(Direction, usize), M: Fn(usize) -> bool> AsyncRead for Side<'_, S, C, M> {
+impl<S: AsyncRead + Unpin, C: Fn(Direction, usize, bool), M: Fn(usize) -> bool> AsyncRead
+    for Side<'_, S, C, M>
+{
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         ready!(self.poll_leave(cx, into.remaining()));
-        let before = into.filled().len();
+        let (before, waited) = (into.filled().len(), mem::take(&mut self.was_held));
         ready!(Pin::new(&mut self.stream).poll_read(cx, into))?;
-        (self.count)(self.from, into.filled().len() - before);
+        (self.count)(self.from, into.filled().len() - before, waited);
         Poll::Ready(Ok(()))
     }
 }
 
-impl<S: AsyncWrite + Unpin, C: Fn(Direction, usize), M> AsyncWrite for Side<'_, S, C, M> {
+impl<S: AsyncWrite + Unpin, C: Fn(Direction, usize, bool), M> AsyncWrite for Side<'_, S, C, M> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
-        (self.count)(self.to, written);
+        (self.count)(self.to, written, false);
         Poll::Ready(Ok(written))
     }
 
@@ -104,7 +110,9 @@ mod tests {
     #[tokio::test] // RFC 6062 section 5.5
     async fn bytes_pass_as_they_are_and_an_end_is_passed_on_by_itself() {
         let moved = RefCell::new(BTreeMap::<&str, usize>::new());
-        let count = |way: Direction, bytes: usize| *moved.borrow_mut().entry(name(way)).or_default() += bytes;
+        let count = |way: Direction, bytes: usize, _waited: bool| {
+            *moved.borrow_mut().entry(name(way)).or_default() += bytes
+        };
         let ((mut client, near), (mut peer, far)) = (duplex(8), duplex(8));
         let talk = async {
             client.write_all(b"question").await.expect("open");
@@ -127,7 +135,7 @@ mod tests {
     #[tokio::test]
     async fn no_more_is_read_than_the_other_side_takes() {
         let read = RefCell::new(0);
-        let count = |way: Direction, bytes| {
+        let count = |way: Direction, bytes, _waited: bool| {
             if way == Direction::FromClient {
                 *read.borrow_mut() += bytes;
             }
@@ -144,7 +152,11 @@ mod tests {
     #[tokio::test]
     async fn who_may_not_read_reads_later_and_loses_nothing() {
         let (asked, left) = (Cell::new(0), Cell::new(3_000));
-        let count = |way: Direction, bytes: usize| {
+        let waits = RefCell::new(Vec::new());
+        let count = |way: Direction, bytes: usize, waited: bool| {
+            if way == Direction::FromClient {
+                waits.borrow_mut().push(waited);
+            }
             if matches!(way, Direction::FromClient | Direction::FromPeer) {
                 left.set(left.get() - bytes as isize);
             }
@@ -173,6 +185,8 @@ mod tests {
         let (_carried, (), heard) = tokio::join!(carry(near, far, &count, &may_read), talk, hear);
         assert!(heard == sent);
         assert!(asked.get() > 6, "it was refused: {}", asked.get());
+        let waits = waits.into_inner();
+        assert!(!waits[0] && waits.contains(&true), "what had to wait is told so: {waits:?}");
     }
 
     fn name(way: Direction) -> &'static str {
