@@ -90,7 +90,8 @@ async fn guard(State(admin): State<Arc<Admin>>, request: Request, next: Next) ->
     response
 }
 
-/// Keeps browsers from caching, guessing types, framing and embedding what we answer.
+/// Keeps browsers from caching, guessing types, framing and embedding what we answer, but for what a route has said
+/// about that itself.
 pub(super) fn protect(headers: &mut HeaderMap) {
     const SHARED: [(HeaderName, &str); 4] = [
         (header::CACHE_CONTROL, "no-store"),
@@ -99,7 +100,7 @@ pub(super) fn protect(headers: &mut HeaderMap) {
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     ];
     for (name, value) in SHARED {
-        headers.insert(name, HeaderValue::from_static(value));
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
 }
 

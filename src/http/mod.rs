@@ -10,6 +10,7 @@ pub mod api;
 mod exposition;
 mod host;
 mod key_sets;
+mod pages;
 mod problem;
 mod process;
 mod public;

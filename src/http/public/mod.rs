@@ -1,4 +1,4 @@
-//! The public routes: `/healthz`, `/readyz`, and the way into signaling, on `http.public` and on every `tls` door.
+//! The public routes: `/healthz`, `/readyz`, the client for browsers, and the way into signaling, on `http.public` and on every `tls` door.
 //!
 //! Whatever can be said of a client before it has a session is said here: who it is behind its proxies, whether its
 //! page may connect, whether its handshake makes sense and its body fits. What is left goes to the signaling thread
@@ -26,6 +26,7 @@ pub use token::TokenPlaces;
 
 use super::admin::{healthz, protect, told};
 use super::api::{self, MintCounts, Services};
+use super::pages;
 use super::problem::Problem;
 use super::server::{Accepting, Bounds, Connections};
 use super::signaling::Door;
@@ -353,9 +354,12 @@ fn router(shared: Shared, mounts: Option<Vec<String>>, api: Router) -> Router {
     // The answer to a wrong method lies behind `admit`, too: a preflight is an OPTIONS that no route knows.
     let api = api.method_not_allowed_fallback(wrong_method);
     router
+        .merge(pages::sdk())
         .with_state(shared.clone())
         .merge(api.layer(from_fn_with_state(shared, apps::admit)))
-        .fallback(async || Problem::not_found("try /healthz, /readyz, /ws or /openapi.json"))
+        .fallback(async || {
+            Problem::not_found("try /healthz, /readyz, /ws, /openapi.json or /sdk/turnstone.js")
+        })
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn(shield))
 }
