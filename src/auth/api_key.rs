@@ -100,6 +100,11 @@ impl ApiKeys {
         self.0.get(&ApiKeyHash::of(presented))
     }
 
+    /// Whether the key with this id is one of them.
+    pub fn has(&self, id: &str) -> bool {
+        self.0.values().any(|key| *key.id == *id)
+    }
+
     /// All of them, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &ApiKey> {
         self.0.values().map(|key| &**key)

@@ -11,13 +11,14 @@
 //! - [`Cookies`] does the same for clients of DTLS, before they have a session.
 //! - [`Authenticator`] judges a request, [`StoredUser`] is a static user that the config does not know.
 //! - [`Revocations`] are credentials that are void before their time, and [`MintTimes`] keep new ones clear of them.
-//! - [`ApiKeys`] are the keys of the HTTP API.
+//! - [`ApiKeys`] are the keys of the HTTP API, [`BrowserSessions`] what somebody may do who showed one to the dashboard.
 //! - [`user_name`] and [`user_password`] say what a static user may be called, and its password.
 //! - [`token`] judges the tokens of signaling clients.
 #![forbid(unsafe_code)]
 
 mod api_key;
 mod authenticator;
+mod browser_sessions;
 mod cookie;
 mod explain;
 mod keys;
@@ -35,6 +36,10 @@ mod user_text;
 
 pub use api_key::{API_KEY_PREFIX, ApiKey, ApiKeyHash, ApiKeys, Scope, api_key_text};
 pub use authenticator::{AuthFailure, Authenticator, CredentialId, Identity};
+pub use browser_sessions::{
+    BROWSER_SESSION_AGE, BROWSER_SESSION_IDLE, BROWSER_SESSIONS_MAX, BrowserSession, BrowserSessionId,
+    BrowserSessions,
+};
 pub use cookie::Cookies;
 pub use explain::{Explanation, NameFault, explain};
 pub use keys::{BadAlgorithms, KeyHash, LongTermKeys, Scheme};

@@ -90,6 +90,7 @@ pub(super) fn services(parts: Parts) -> Arc<Services> {
         sources: state,
         keys: ArcSwap::from_pointee(kept.keys),
         making_keys: Default::default(),
+        logins: Default::default(),
         tokens,
         minting,
         revocations: Orders::new(kept.revocations, kept.ended_calls),

@@ -10,7 +10,7 @@ pub(super) enum Route {
     Healthz,
     Readyz,
     Metrics,
-    /// Keys, users and revocations.
+    /// Keys, users, revocations and logins.
     Access,
     Sessions,
     /// Usage, calls and events.
@@ -42,7 +42,7 @@ impl Route {
     /// By the first word behind `/v1/`.
     fn of_api(path: &str) -> Self {
         match path.split('/').next().unwrap_or_default() {
-            "api-keys" | "users" | "revocations" | "credentials" => Self::Access,
+            "api-keys" | "users" | "revocations" | "credentials" | "login" => Self::Access,
             "sessions" => Self::Sessions,
             "usage" | "calls" | "events" => Self::Records,
             _ => Self::Other,

@@ -3,6 +3,7 @@
 //! `hyper` directly rather than `axum::serve`, which sets no header deadline, no cap on connections
 //! and no limit on how long a peer may take to read an answer.
 
+use super::api::Source;
 use crate::net::tcp;
 use axum::Router;
 use axum::body::Body;
@@ -78,9 +79,14 @@ pub(super) async fn serve(
             biased;
             () = &mut shutdown => break,
             () = connections.one_ended() => {}
-            (stream, _) = accepting.next() => {
+            (stream, from) = accepting.next() => {
                 if connections.has_room() {
-                    connections.serve(stream, TowerToHyperService::new(router.clone()));
+                    let router = TowerToHyperService::new(router.clone());
+                    let service = service_fn(move |mut request: Request<Incoming>| {
+                        request.extensions_mut().insert(Source(from.ip()));
+                        router.call(request)
+                    });
+                    connections.serve(stream, service);
                 }
             }
         }

@@ -130,6 +130,8 @@ pub(super) struct Answer {
     pub(super) status: u16,
     /// In lower case.
     pub(super) head: String,
+    /// As it came.
+    pub(super) raw_head: String,
     pub(super) body: String,
 }
 
@@ -141,7 +143,7 @@ impl Answer {
         let text = String::from_utf8(bytes).expect("text");
         let (head, body) = text.split_once("\r\n\r\n").expect("a head");
         let status = head.split(' ').nth(1).expect("a status").parse().expect("a number");
-        Self { status, head: head.to_ascii_lowercase(), body: body.into() }
+        Self { status, head: head.to_ascii_lowercase(), raw_head: head.into(), body: body.into() }
     }
 
     pub(super) fn json(&self) -> serde_json::Value {

@@ -3,7 +3,7 @@
 use super::Shared;
 use super::clock::now;
 use crate::auth::token::{Claims, TokenRefused};
-use crate::auth::{API_KEY_PREFIX, ApiKey, Scope};
+use crate::auth::{API_KEY_PREFIX, ApiKey, BrowserSessionId, Scope};
 use crate::http::KeySets;
 use crate::http::problem::Problem;
 use crate::metrics::{Label, SignalingError};
@@ -27,6 +27,12 @@ pub(crate) enum Caller {
     Local,
     /// The holder of an API key.
     Key(Arc<ApiKey>),
+    /// A person who showed this key to the dashboard, by the cookie of that session.
+    Browser {
+        /// What they may do.
+        key: Arc<ApiKey>,
+        session: BrowserSessionId,
+    },
     /// A user of an app, by the token that opens signaling to them.
     Token(Arc<Claims>),
 }
@@ -37,8 +43,8 @@ impl Caller {
     pub(crate) fn must(&self, scope: Scope) -> Result<(), Problem> {
         match self {
             Self::Local => Ok(()),
-            Self::Key(key) if key.may(scope) => Ok(()),
-            Self::Key(_) => Err(Problem::forbidden(
+            Self::Key(key) | Self::Browser { key, .. } if key.may(scope) => Ok(()),
+            Self::Key(_) | Self::Browser { .. } => Err(Problem::forbidden(
                 format!("this API key lacks the scope `{scope}`"),
                 "make a key with it: `turnstone api-key new --scope`",
             )),
@@ -51,10 +57,11 @@ impl Caller {
 }
 
 impl Caller {
-    /// Whether it may go on with what it began: its API key was not taken away.
+    /// Whether it may go on with what it began: its API key was not taken away, and its login is not over.
     pub(super) fn is_good(&self, services: &Shared) -> bool {
         match self {
-            Self::Key(key) => services.keys.load().iter().any(|good| good.id == key.id),
+            Self::Key(key) => services.keys.load().has(&key.id),
+            Self::Browser { session, .. } => services.is_logged_in(*session),
             Self::Local | Self::Token(_) => true,
         }
     }
@@ -113,6 +120,22 @@ pub(super) async fn identify(State(services): State<Shared>, mut request: Reques
             let one_too_many = services.minting.load().guessed(source).err();
             one_too_many.unwrap_or(problem).into_response()
         }
+    }
+}
+
+/// The same where people may come by the cookie of a login, too.
+pub(super) async fn identify_operator(
+    State(services): State<Shared>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    match Caller::by_cookie(&services, request.method(), request.headers()) {
+        None => identify(State(services), request, next).await,
+        Some(Ok(caller)) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Some(Err(problem)) => problem.into_response(),
     }
 }
 

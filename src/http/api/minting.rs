@@ -174,7 +174,7 @@ pub(super) fn mint(
     let minting = services.minting.load_full();
     let by = match caller {
         Caller::Token(_) => MintedBy::Token,
-        Caller::Key(_) | Caller::Local => MintedBy::Key,
+        Caller::Key(_) | Caller::Browser { .. } | Caller::Local => MintedBy::Key,
     };
     let made = may(&minting, caller, source, wish).and_then(|wish| make(services, minting, wish));
     match &made {
@@ -201,7 +201,7 @@ fn may(minting: &Minting, caller: &Caller, source: Option<Source>, mut wish: Wis
             }
             wish.user = Some(claims.subject.to_string());
         }
-        Caller::Key(key) => {
+        Caller::Key(key) | Caller::Browser { key, .. } => {
             caller.must(Scope::Mint)?;
             minting.per_key.take(&*key.id, "API key")?;
         }

@@ -17,6 +17,7 @@ mod ids;
 mod kept;
 mod keys;
 mod limiter;
+mod login;
 mod mint_counts;
 mod minting;
 mod openapi;
@@ -43,6 +44,7 @@ pub use feed::{EventKind, Events};
 pub(crate) use fields::Fields;
 pub use ids::Ids;
 pub use kept::Kept;
+pub use login::Logins;
 pub use mint_counts::MintCounts;
 pub use minting::{MintSettings, Minting};
 pub(crate) use path::Path;
@@ -58,7 +60,7 @@ use axum::middleware::from_fn_with_state;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// From where a request comes, in its extensions where that counts: on the public side.
+/// From where a request comes, in its extensions where that counts: on the public and the admin side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Source(pub(crate) IpAddr);
 
@@ -72,11 +74,11 @@ pub(crate) fn public_routes(services: &Shared) -> Router {
     routes.merge(openapi::routes()).with_state(services.clone())
 }
 
-/// Routes for operators on `http.admin`, where a caller needs an API key.
+/// Routes for operators on `http.admin`, where a caller needs an API key or the cookie of a login with one.
 pub(crate) fn admin_routes(services: &Shared) -> Router {
     let routes = operators();
-    let routes = routes.layer(from_fn_with_state(services.clone(), caller::identify));
-    routes.merge(openapi::routes()).with_state(services.clone())
+    let routes = routes.layer(from_fn_with_state(services.clone(), caller::identify_operator));
+    routes.merge(login::routes()).merge(openapi::routes()).with_state(services.clone())
 }
 
 /// The same routes, and those of the command line alone, on the admin socket: who can open it may do everything.

@@ -1,6 +1,6 @@
 //! What the API works with.
 
-use super::{Desk, Ids, Minting, Orders, Steering, TokenJudge, Users};
+use super::{Desk, Ids, Logins, Minting, Orders, Steering, TokenJudge, Users};
 use crate::auth::{ApiKeys, Revocations, StoredUser};
 use crate::base::{Now, UnixTime};
 use crate::http::Sources;
@@ -72,6 +72,8 @@ pub struct Services {
     pub keys: ArcSwap<ApiKeys>,
     /// Held by the one who makes a key, until that is durable.
     pub making_keys: tokio::sync::Mutex<()>,
+    /// Who is logged in to the dashboard.
+    pub logins: Logins,
     /// Who judges the tokens of users; `None` where no key is configured.
     pub tokens: Option<TokenJudge>,
     /// What credentials are minted by.

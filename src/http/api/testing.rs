@@ -164,6 +164,7 @@ impl Api {
             sources: Arc::new(sources),
             keys: ArcSwap::from_pointee(kept.keys),
             making_keys: Default::default(),
+            logins: Default::default(),
             tokens: Some(TokenJudge::new(key_sets())),
             minting: Arc::new(ArcSwap::from_pointee(Minting::new(&mint_settings()))),
             revocations: Orders::new(kept.revocations, kept.ended_calls),

@@ -21,6 +21,7 @@ mod testing;
 mod tests;
 
 pub use origin::Origins;
+pub(in crate::http) use origin::is_foreign;
 pub use refusals::PublicRefusals;
 pub use token::TokenPlaces;
 

@@ -17,6 +17,11 @@ pub enum Origins {
     Any,
 }
 
+/// Whether a page of another origin than ours has its visitor's browser ask, as far as that tells.
+pub(in crate::http) fn is_foreign(headers: &HeaderMap) -> bool {
+    !Origins::Own.judge(headers, false).may_use_cookies(headers)
+}
+
 /// What the rule says of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Judged {
