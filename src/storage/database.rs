@@ -1,9 +1,11 @@
 //! sled, with what it leaves to others: panics are errors here, and what it calls flushed gets to the disk.
 
 use super::disk::{DiskError, guarded, locked};
+use super::folder::{is_there, sync};
 use super::persist::Persister;
 use sled::{Batch, Config, Db, IVec};
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
@@ -26,10 +28,14 @@ pub(super) struct Database {
 impl Database {
     /// Opens the database in this folder, or makes it.
     pub(super) fn open(folder: &Path) -> Result<Self, DiskError> {
+        remove_unfinished(folder)?;
         // sled flushes by itself only what nobody was told of.
         let config = Config::new().path(folder).cache_capacity(CACHE_BYTES).flush_every_ms(None);
         let is_held = |error: &DiskError| error.0.contains("could not acquire lock");
         let db = locked(is_held, || guarded(|| config.open()))?;
+        // sled leaves its parameters to the kernel, and opens nothing without them.
+        File::open(folder.join("conf"))?.sync_all()?;
+        sync(folder)?;
         let persister = Persister::start(config, db.clone(), folder)?;
         Ok(Self { persister, db, folder: folder.into() })
     }
@@ -66,7 +72,7 @@ impl Database {
     /// Whether the disk has room for so many bytes of changes. What sled does once it meets a full disk is best never
     /// seen: it takes no more writes, also when there is room again, and cannot read all that is in its pages.
     pub(super) fn has_room(&self, bytes: usize) -> Result<bool, DiskError> {
-        let disk = rustix::fs::statvfs(&self.folder).map_err(std::io::Error::from)?;
+        let disk = rustix::fs::statvfs(&self.folder).map_err(io::Error::from)?;
         let free = disk.f_bavail.saturating_mul(disk.f_frsize);
         Ok(free >= ROOM_BYTES + CHANGE_FACTOR * bytes as u64)
     }
@@ -75,6 +81,27 @@ impl Database {
     pub(super) fn bytes(&self) -> u64 {
         bytes_below(&self.folder)
     }
+}
+
+/// Removes what a process left that was killed while sled was writing it: sled reads such files as if they were whole, and
+/// calls the database damaged. A snapshot has its name once it is whole, and until then the one before it is there; the
+/// parameters are written once, before there is a log.
+fn remove_unfinished(folder: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let has_log = is_there(&folder.join("db"));
+    for entry in entries {
+        let name = entry?.file_name();
+        let bytes = name.as_encoded_bytes();
+        let is_snapshot = bytes.starts_with(b"snap.") && bytes.ends_with(b".generating");
+        if is_snapshot || (!has_log && bytes == b"conf") {
+            fs::remove_file(folder.join(&name))?;
+        }
+    }
+    Ok(())
 }
 
 /// Bytes of the files in a folder and one level below it; what cannot be read counts nothing.

@@ -4,6 +4,7 @@
 //! hold exactly the contents behind some batch from the last acknowledged one to the last one handed over.
 
 use super::history::{Contents, batch, checked, close, unchecked};
+use super::opening::copy;
 use crossbeam_channel::{bounded, never};
 use std::env;
 use std::io::{BufRead, BufReader, Write, stdout};
@@ -106,14 +107,28 @@ impl World {
 
         let is_checked = cycle.is_multiple_of(CHECKED_EVERY);
         let settings = if is_checked { checked(self.folder.path()) } else { unchecked(self.folder.path()) };
-        let store = Store::open(&settings).unwrap_or_else(|error| panic!("{name} {acknowledged}: {error}"));
+        let mut left = self.keep_a_copy();
+        let name = format!("{name} {acknowledged} were acknowledged (left as in {})", left.path().display());
+        let store = Store::open(&settings).unwrap_or_else(|error| {
+            left.disable_cleanup(true);
+            panic!("{name}: {error}")
+        });
         let found = Contents::read(&store).await.unwrap();
         close(&store);
         let range = acknowledged..=acknowledged + depth;
-        assert!(range.contains(&found.last), "{name} {acknowledged} were acknowledged, found {}", found.last);
         (self.last + 1..=found.last).for_each(|batch| self.contents.after(self.seed, batch));
-        assert!(found == self.contents, "{name} {}: other contents", found.last);
+        left.disable_cleanup(true);
+        assert!(range.contains(&found.last), "{name}, found {}", found.last);
+        assert!(found == self.contents, "{name}, found {}: other contents", found.last);
+        left.disable_cleanup(false);
         self.last = found.last;
+    }
+
+    /// What the child left, to be looked at: opening it changes it.
+    fn keep_a_copy(&self) -> tempfile::TempDir {
+        let left = tempfile::tempdir().unwrap();
+        copy(self.folder.path(), left.path());
+        left
     }
 }
 

@@ -55,6 +55,50 @@ async fn a_store_that_was_checked_by_the_child_opens_with_all_it_held() {
 }
 
 #[tokio::test]
+async fn a_snapshot_that_was_not_written_to_its_end_is_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let wanted = some_store(folder.path()).await;
+    // sled writes one when it opens what is behind the last.
+    close(&Store::open(&unchecked(folder.path())).unwrap());
+    let database = folder.path().join("store/database");
+    let names =
+        fs::read_dir(&database).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let snapshot = names.filter(|name| name.starts_with("snap.")).max().expect("sled has written one");
+    let whole = fs::read(database.join(&snapshot)).unwrap();
+    for (name, bytes) in [
+        (format!("{snapshot}.generating"), &whole[..whole.len() / 2]),
+        ("snap.00000000FFFFFFFF.generating".into(), &whole[..0]),
+    ] {
+        for settings in [checked(folder.path()), unchecked(folder.path())] {
+            fs::write(database.join(&name), bytes).unwrap();
+            let store = Store::open(&settings).unwrap();
+            assert_eq!(Contents::read(&store).await.unwrap(), wanted);
+            close(&store);
+        }
+    }
+}
+
+#[tokio::test]
+async fn parameters_that_were_cut_short_at_the_very_first_opening_are_written_again() {
+    let folder = tempfile::tempdir().unwrap();
+    close(&Store::open(&unchecked(folder.path())).unwrap());
+    let database = folder.path().join("store/database");
+    let parameters = fs::read(database.join("conf")).unwrap();
+    for length in 0..parameters.len() {
+        fs::remove_dir_all(&database).unwrap();
+        fs::create_dir_all(database.join("blobs")).unwrap();
+        fs::write(database.join("conf"), &parameters[..length]).unwrap();
+        let store =
+            Store::open(&unchecked(folder.path())).unwrap_or_else(|error| panic!("{length}: {error}"));
+        store.commit(batch(3, 1)).await.unwrap();
+        close(&store);
+        fs::remove_dir_all(folder.path().join("store")).unwrap();
+        close(&Store::open(&unchecked(folder.path())).unwrap());
+    }
+    assert!(parameters.len() > 20, "{parameters:?}");
+}
+
+#[tokio::test]
 async fn a_child_that_takes_too_long_or_dies_leaves_the_store_closed_with_its_numbers() {
     let folder = tempfile::tempdir().unwrap();
     some_store(folder.path()).await;
