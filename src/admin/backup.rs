@@ -2,6 +2,7 @@
 
 use super::client::{Client, Failure};
 use super::progress::Progress;
+use super::rights;
 use super::text::{bytes, say};
 use crate::base::Exit;
 use crate::storage::{self, Restored, check_backup};
@@ -60,11 +61,26 @@ pub(super) fn export(client: &Client, args: &ExportArgs) -> Result<Exit, Failure
     Ok(Exit::Ok)
 }
 
-/// Puts a backup in the place of the store below `state`, while no daemon uses it.
+/// Puts a backup in the place of the store below `state`, while no daemon uses it. Root opens the backup, and does all
+/// else as the user to whom the state belongs.
 pub(super) fn restore(state: &Path, args: &RestoreArgs) -> Exit {
+    let source = match File::open(&args.file) {
+        Ok(source) => source,
+        Err(error) => return super::fail(&format!("{}: {error}", args.file.display())),
+    };
+    match rights::give_up_root(state) {
+        // Said below, after what is wrong with the backup.
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            let state = state.display();
+            return super::fail(&format!(
+                "cannot become the owner of {state}: {error}; run this as that user"
+            ));
+        }
+        _ => {}
+    }
     let mut progress = Progress::new();
     progress.show("checking and restoring ..");
-    let result = storage::restore(state, &args.file, args.dry_run);
+    let result = storage::restore(state, &args.file, source, args.dry_run);
     drop(progress);
     match result {
         Ok(restored) => {

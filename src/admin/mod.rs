@@ -14,6 +14,7 @@ mod probe_store;
 mod progress;
 mod reload;
 mod revoke;
+mod rights;
 mod secret;
 mod sessions;
 mod status;

@@ -11,7 +11,7 @@
 use super::disk::{DiskError, locked};
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, lchown};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Where everything is.
@@ -56,9 +56,12 @@ impl Folder {
         let in_root = |error: io::Error| format!("{}: {}", self.root.display(), DiskError::from(error));
         make(&self.root).map_err(in_root)?;
         let path = self.lock_file();
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let file = file.map_err(|error| format!("{}: {}", path.display(), DiskError::from(error)))?;
-        self.give(&path).map_err(in_root)?;
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600).custom_flags(libc::O_NOFOLLOW);
+        let file = options.open(&path).map_err(|error| match error.raw_os_error() {
+            Some(libc::ELOOP) => format!("{}: is a link; take it away", path.display()),
+            _ => format!("{}: {}", path.display(), DiskError::from(error)),
+        })?;
         match locked(|error| matches!(error, TryLockError::WouldBlock), || file.try_lock()) {
             Ok(()) => Ok(file),
             Err(TryLockError::WouldBlock) => Err(format!(
@@ -67,15 +70,6 @@ impl Folder {
             )),
             Err(TryLockError::Error(error)) => Err(format!("{}: {error}", path.display())),
         }
-    }
-
-    /// Gives a file to the owner of the folder of state: root may be at work for the daemon's user.
-    pub(super) fn give(&self, path: &Path) -> io::Result<()> {
-        let (owner, data) = (fs::metadata(&self.root)?, fs::symlink_metadata(path)?);
-        if (data.uid(), data.gid()) == (owner.uid(), owner.gid()) {
-            return Ok(());
-        }
-        lchown(path, Some(owner.uid()), Some(owner.gid()))
     }
 
     /// Makes the folder of the store.

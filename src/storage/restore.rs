@@ -28,21 +28,21 @@ pub struct Restored {
     pub moved_to: Option<PathBuf>,
 }
 
-/// Puts the backup in `file` in the place of the store below the folder of state at `path`, which keeps its owner and its
-/// mode; new files get the same owner. The store that is there is moved aside. `dry_run` changes nothing.
+/// Puts the backup `source`, which messages call `file`, in the place of the store below the folder of state at `path`. That
+/// folder keeps its mode, and new files belong to who runs this: to whom the folder belongs, since who may write in it
+/// decides where its paths lead to. The store that is there is moved aside. `dry_run` changes nothing but the lock.
 ///
 /// All of the backup is checked before anything is changed, and all of the new store before it takes its place. Interrupted,
 /// it leaves either store, or none that opens, and can be run again.
 ///
 /// # Errors
 /// [`StoreError::Closed`] with one sentence: a daemon runs, the backup is not good, or the disk is not.
-pub fn restore(path: &Path, file: &Path, dry_run: bool) -> Result<Restored, StoreError> {
-    attempt(path, file, dry_run).map_err(|sentence| StoreError::Closed(sentence.into()))
+pub fn restore(path: &Path, file: &Path, source: File, dry_run: bool) -> Result<Restored, StoreError> {
+    attempt(path, file, source, dry_run).map_err(|sentence| StoreError::Closed(sentence.into()))
 }
 
-fn attempt(path: &Path, file: &Path, dry_run: bool) -> Result<Restored, String> {
+fn attempt(path: &Path, file: &Path, mut source: File, dry_run: bool) -> Result<Restored, String> {
     let of_file = |why: String| format!("{}: {why}", file.display());
-    let mut source = File::open(file).map_err(|error| of_file(DiskError::from(error).0))?;
     let census = read(&source, |_| Ok(())).map_err(of_file)?;
     if !is_there(path) {
         // Made by whoever runs this, it would belong to the wrong user.
@@ -97,7 +97,7 @@ fn build(new: &Folder, source: &File, census: &Census) -> Result<(), String> {
     drop(database);
     drop(Fence::create(&new.fence(), census).map_err(told)?);
     check(new)?;
-    hand_over(new).map_err(|error| error.to_string())
+    sync_folders(new).map_err(|error| error.to_string())
 }
 
 /// Opens what was written once more.
@@ -108,17 +108,15 @@ fn check(new: &Folder) -> Result<(), String> {
     found.judge(&fenced).map(drop)
 }
 
-/// Gives everything in the new store to the owner of the folder of state.
-fn hand_over(new: &Folder) -> io::Result<()> {
+/// Has the names of all files on the disk.
+fn sync_folders(new: &Folder) -> io::Result<()> {
     let mut folders = vec![new.store().to_path_buf()];
-    new.give(new.store())?;
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder)? {
             let entry = entry?;
             if entry.file_type()?.is_dir() {
                 folders.push(entry.path());
             }
-            new.give(&entry.path())?;
         }
         folder::sync(&folder)?;
     }

@@ -35,6 +35,7 @@ mod polling;
 mod prompt;
 mod public;
 mod reload;
+mod rights;
 mod secrets;
 mod sessions;
 mod shards;
