@@ -9,6 +9,7 @@ mod arrival;
 mod arrivals;
 mod backend;
 mod connection;
+mod deeds;
 mod driver;
 mod engine_io;
 mod gate;
