@@ -7,6 +7,8 @@ use super::{Key, Record};
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     pub(super) changes: Vec<Change>,
+    /// Keys and what they hold, or nothing of it happens.
+    pub(super) conditions: Vec<(Key, Vec<u8>)>,
 }
 
 /// Given a key, its value by then and the new one, says whether the former stays.
@@ -55,6 +57,15 @@ impl Batch {
         self.change(record, Some(is_as_far::<R>))
     }
 
+    /// None of it happens unless the store holds this very record when all before is written. The store's thread looks, so
+    /// nobody comes between. Nobody is told which it was: who has to know reads again.
+    pub fn only_while<R: Record>(mut self, record: &R) -> Self {
+        let key = record.key();
+        let value = seal(&key, record);
+        self.conditions.push((key, value));
+        self
+    }
+
     fn change<R: Record>(mut self, record: &R, stays: Option<Stays>) -> Self {
         let key = record.key();
         let value = Some(seal(&key, record));
@@ -75,9 +86,8 @@ impl Batch {
 
     /// Bytes of its keys and values.
     pub fn bytes(&self) -> usize {
-        self.changes
-            .iter()
-            .map(|change| change.key.as_bytes().len() + change.value.as_ref().map_or(0, Vec::len))
-            .sum()
+        let changes = self.changes.iter().map(|change| (&change.key, change.value.as_ref()));
+        let conditions = self.conditions.iter().map(|(key, value)| (key, Some(value)));
+        changes.chain(conditions).map(|(key, value)| key.as_bytes().len() + value.map_or(0, Vec::len)).sum()
     }
 }

@@ -307,24 +307,48 @@ impl Group {
     }
 }
 
-/// What each key holds behind all of them.
-fn last_of_each<'b>(
-    batches: &'b [Batch],
-    database: &Database,
-) -> Result<BTreeMap<&'b [u8], Option<&'b [u8]>>, DiskError> {
-    let mut last = BTreeMap::<&[u8], Option<&[u8]>>::new();
-    for Change { key, value, stays } in batches.iter().flat_map(|batch| &batch.changes) {
-        let (key, value) = (key.as_bytes(), value.as_deref());
-        if let (Some(stays), Some(new)) = (stays, value) {
-            let is_kept = match last.get(key) {
-                Some(before) => before.is_some_and(|old| stays(key, old, new)),
-                None => database.get(key)?.is_some_and(|old| stays(key, &old, new)),
-            };
-            if is_kept {
+/// What keys hold behind some batches.
+type Last<'b> = BTreeMap<&'b [u8], Option<&'b [u8]>>;
+
+/// What each key that changes holds behind all of them.
+fn last_of_each<'b>(batches: &'b [Batch], database: &Database) -> Result<Last<'b>, DiskError> {
+    let mut last = Last::new();
+    for batch in batches {
+        if !is_due(batch, &last, database)? {
+            continue;
+        }
+        for Change { key, value, stays } in &batch.changes {
+            let (key, value) = (key.as_bytes(), value.as_deref());
+            if let (Some(stays), Some(new)) = (stays, value)
+                && fits(key, &last, database, |old| stays(key, old, new))?
+            {
                 continue;
             }
+            last.insert(key, value);
         }
-        last.insert(key, value);
     }
     Ok(last)
+}
+
+/// Whether everything is as the batch wants to find it.
+fn is_due(batch: &Batch, last: &Last<'_>, database: &Database) -> Result<bool, DiskError> {
+    for (key, value) in &batch.conditions {
+        if !fits(key.as_bytes(), last, database, |old| old == value.as_slice())? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether there is a value under `key` by then, and `is_it`.
+fn fits(
+    key: &[u8],
+    last: &Last<'_>,
+    database: &Database,
+    is_it: impl FnOnce(&[u8]) -> bool,
+) -> Result<bool, DiskError> {
+    Ok(match last.get(key) {
+        Some(before) => before.is_some_and(is_it),
+        None => database.get(key)?.is_some_and(|old| is_it(&old)),
+    })
 }

@@ -1,8 +1,11 @@
 //! What a store does for those who use it, as long as nothing is broken.
 
 use super::history::{Contents, Last, Note, Person, batch, close, unchecked};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::time::Duration;
-use turnstone::storage::{Batch, Key, Record, Store, StoreError, Table};
+use turnstone::base::Random;
+use turnstone::storage::{Batch, Key, Page, Progress, Record, Store, StoreError, Table};
 
 fn person(name: &str, text: &str) -> Person {
     Person { name: name.into(), text: text.into() }
@@ -99,4 +102,87 @@ async fn a_store_that_is_closed_says_why_to_everybody() {
     assert_eq!(store.snapshot().await.err(), Some(why.clone()));
     assert_eq!(store.health().trouble, Some(why));
     assert!(store.close(Duration::ZERO));
+}
+
+/// A row that may go forward only.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Step {
+    name: u64,
+    far: u64,
+}
+
+impl Record for Step {
+    const TABLE: Table = Table::ReadCursors;
+
+    fn key(&self) -> Key {
+        Key::of(Self::TABLE).number(self.name)
+    }
+}
+
+impl Progress for Step {
+    fn progress(&self) -> u64 {
+        self.far
+    }
+}
+
+/// Adds some changes to a batch, and does the same to `rows` in the plainest way, where the batch is due.
+fn some_changes(random: &mut Random, rows: &mut BTreeMap<u64, u64>) -> Batch {
+    let mut below = |bound: u64| random.next_u64() % bound;
+    let (mut batch, mut is_due) = (Batch::new(), true);
+    for _ in 0..below(3) {
+        let (name, far) = (below(4), below(3));
+        batch = batch.only_while(&Step { name, far });
+        is_due &= rows.get(&name) == Some(&far);
+    }
+    let mut after = rows.clone();
+    for _ in 0..1 + below(4) {
+        let step = Step { name: below(4), far: below(3) };
+        let old = after.get(&step.name).copied();
+        let kind = below(4);
+        batch = match kind {
+            0 => batch.put(&step),
+            1 => batch.put_new(&step),
+            2 => batch.put_further(&step),
+            _ => batch.delete(step.key()),
+        };
+        match (kind, old) {
+            (1, Some(_)) => {}
+            (2, Some(old)) if old >= step.far => {}
+            (3, _) => drop(after.remove(&step.name)),
+            _ => drop(after.insert(step.name, step.far)),
+        }
+    }
+    if is_due {
+        *rows = after;
+    }
+    batch
+}
+
+#[tokio::test]
+async fn what_depends_on_what_is_there_is_as_if_each_batch_were_written_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&unchecked(folder.path())).unwrap();
+    let (mut random, mut rows, mut batches) = (Random::seeded(11), BTreeMap::new(), 0);
+    for round in 0..200 {
+        // Those that come while the first is written are written together.
+        let written: Vec<_> =
+            (0..1 + round % 9).map(|_| store.begin_commit(some_changes(&mut random, &mut rows))).collect();
+        batches += written.len() as u64;
+        for one in written {
+            one.await.unwrap();
+        }
+        let found: Vec<Step> = store.page(Page::of(Key::of(Table::ReadCursors), 100)).await.unwrap();
+        assert_eq!(
+            found.iter().map(|step| (step.name, step.far)).collect::<BTreeMap<_, _>>(),
+            rows,
+            "{round}"
+        );
+    }
+    assert!(store.health().commits < batches, "some were written together");
+    close(&store);
+    let store = Store::open(&unchecked(folder.path())).unwrap();
+    assert_eq!(
+        store.page::<Step>(Page::of(Key::of(Table::ReadCursors), 100)).await.unwrap().len(),
+        rows.len()
+    );
 }
