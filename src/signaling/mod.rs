@@ -69,3 +69,4 @@ pub use session_log::LogSettings;
 pub use settings::{
     Expiry, KindRates, MessageSettings, PresenceSettings, Rates, RelayOffer, RoomSettings, Scope, Settings,
 };
+pub use shelves::SURE_FOR;

@@ -23,6 +23,10 @@ pub(super) const WAITING_BYTES_MAX: usize = 16 << 20;
 /// Users of whom one conversation remembers that they take part.
 pub(super) const KNOWN_MAX: usize = 4096;
 
+/// How long after a stored message, or after it was asked, what storage knows of a conversation is taken for known. An empty
+/// conversation goes later than that.
+pub const SURE_FOR: Duration = Duration::from_secs(45 * 60);
+
 /// All conversations in which something was said lately.
 #[derive(Debug)]
 pub(super) struct Shelves {
@@ -42,8 +46,10 @@ struct Shelf {
     known: HashSet<Arc<str>>,
     /// It is being told of others; the line waits for that.
     is_meeting: bool,
-    /// A write was refused, so the count is too high, or nobody knows.
+    /// A write was refused, so the count is too high, or nobody knows; or the conversation may have gone from storage.
     is_miscounted: bool,
+    /// When storage said where the numbers stand, or something was stored.
+    sure_at: Timestamp,
     /// The last number before the numbers were asked for again: none is given twice.
     given: u64,
     used_at: Timestamp,
@@ -139,6 +145,10 @@ impl Hub {
         let wants_numbers = say.store;
         let Some(shelf) = self.shelves.at(&conversation) else { return Ok(()) };
         shelf.used_at = now.at;
+        if say.store && now.at.since(shelf.sure_at) >= SURE_FOR {
+            shelf.is_miscounted = true;
+            shelf.known.clear();
+        }
         if let Some(same) = shelf.line.iter_mut().find(|other| other.say.is_same(&say)) {
             if same.also.len() >= LINE_MAX {
                 return Err(full());
@@ -171,6 +181,7 @@ impl Hub {
         let in_memory = self.last_in_memory(conversation);
         let Some(shelf) = self.shelves.at(conversation) else { return };
         let in_memory = in_memory.max(shelf.given);
+        shelf.sure_at = now.at;
         shelf.numbers = match result {
             Ok(Outcome::Loaded { seq, count }) => Numbers::Known { seq: seq.max(in_memory), count },
             _ => Numbers::Alone { seq: in_memory },
@@ -231,6 +242,7 @@ impl Hub {
             known: HashSet::new(),
             is_meeting: false,
             is_miscounted: false,
+            sure_at: now.at,
             given: 0,
             used_at: now.at,
         }) as u32;
@@ -305,6 +317,7 @@ impl Hub {
             return;
         }
         let message = Box::new(stored(conversation, say, &numbered, count));
+        shelf.sure_at = now.at;
         *step = Step::Writing(numbered);
         let asked = self.have_done(Purpose::Write(conversation.clone(), seq), Deed::Write(message));
         if let (Err(refusal), Some(shelf)) = (asked, self.shelves.at(conversation)) {

@@ -338,3 +338,31 @@ fn a_message_is_written_only_when_storage_knows_whom_it_is_for() {
     assert!(matches!(place.deeds[0].1, Deed::Meet { .. }), "the one behind it tries anew");
     assert_eq!(next_write(&mut place).1.seq, 1);
 }
+
+#[test]
+fn what_was_known_of_a_conversation_in_which_long_nothing_was_stored_is_asked_for_again() {
+    let mut place = Place::keeping();
+    let (alice, _bob) = (place.client("alice"), place.client("bob"));
+    place.begin(&alice, "message:send", &stored(1));
+    load(&mut place, 50, 50);
+    let (number, message) = next_write(&mut place);
+    assert_eq!((message.seq, message.count), (51, 51));
+    place.stored(number, Ok(Outcome::Done));
+    for _ in 0..6 {
+        place.wait(Duration::from_secs(10 * 60));
+        place.begin(&alice, "message:send", r#"{"to":"bob","body":"not stored"}"#);
+    }
+    assert_eq!(place.next_deed(), None);
+    place.met.clear();
+    place.begin(&alice, "message:send", &stored(2));
+    // All messages were old, and the conversation has gone.
+    load(&mut place, 0, 0);
+    let (number, message) = next_write(&mut place);
+    assert_eq!((message.seq, message.count), (58, 1), "no number is given twice");
+    place.stored(number, Ok(Outcome::Done));
+    let conversation = pair("alice", "bob");
+    assert_eq!(place.met, [Deed::Meet { conversation, users: vec!["bob".into()], before: 58 }]);
+    place.wait(Duration::from_secs(20 * 60));
+    place.begin(&alice, "message:send", &stored(3));
+    assert_eq!(next_write(&mut place).1.count, 2, "it is known for a while");
+}

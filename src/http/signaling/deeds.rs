@@ -10,20 +10,16 @@ use std::sync::Arc;
 /// Conversations that one answer tells of.
 const CONVERSATIONS_MAX: usize = 256;
 
+/// How often it is tried to keep a conversation that is about to go away. Only what takes it away comes between, once.
+const LOAD_TRIES: usize = 4;
+
 /// Does a deed.
 ///
 /// # Errors
 /// The storage could not.
 pub(super) async fn carry_out(store: &Store, deed: Deed) -> Result<Outcome, StoreError> {
     match deed {
-        Deed::Load(conversation) => {
-            let key = ConversationRecord::key_of(&Place::from(&conversation));
-            let head = store.get::<ConversationRecord>(key).await?;
-            Ok(head.map_or(Outcome::Loaded { seq: 0, count: 0 }, |head| Outcome::Loaded {
-                seq: head.seq,
-                count: head.count,
-            }))
-        }
+        Deed::Load(conversation) => load(store, &Place::from(&conversation)).await,
         Deed::Write(message) => {
             let batch = batch_of(*message).unwrap_or_default();
             store.commit(batch).await.map(|()| Outcome::Done)
@@ -44,6 +40,24 @@ pub(super) async fn carry_out(store: &Store, deed: Deed) -> Result<Outcome, Stor
         }
         Deed::Unread(user) => unread(store, &user).await,
     }
+}
+
+/// Where the numbers of a conversation stand. One that was about to go away stays.
+async fn load(store: &Store, conversation: &Place) -> Result<Outcome, StoreError> {
+    for _ in 0..LOAD_TRIES {
+        let key = ConversationRecord::key_of(conversation);
+        match store.get::<ConversationRecord>(key).await? {
+            None => return Ok(Outcome::Loaded { seq: 0, count: 0 }),
+            Some(head) if !head.is_emptied => {
+                return Ok(Outcome::Loaded { seq: head.seq, count: head.count });
+            }
+            Some(head) => {
+                let batch = Batch::new().only_while(&head);
+                store.commit(batch.put(&ConversationRecord { is_emptied: false, ..head })).await?;
+            }
+        }
+    }
+    Err(StoreError::Busy)
 }
 
 /// The last messages below `before`, the latest first, and whether there are older ones. What no answer has place for is not
@@ -104,11 +118,16 @@ async fn meet(
     users: &[Arc<str>],
     before: u64,
 ) -> Result<Outcome, StoreError> {
-    let (seq, count) = last_below(store, conversation, before).await?;
-    // To meet in a room where nothing is stored is no news.
-    if before == u64::MAX && count == 0 {
-        return Ok(Outcome::Done);
-    }
+    let head = store.get::<ConversationRecord>(ConversationRecord::key_of(conversation)).await?;
+    let (seq, count) = match head {
+        // To meet in a room where nothing is stored is no news.
+        None if before == u64::MAX => return Ok(Outcome::Done),
+        Some(head) if before == u64::MAX && head.is_emptied => return Ok(Outcome::Done),
+        None => (0, 0),
+        // Also where the messages have gone.
+        Some(head) if head.seq < before => (head.seq, head.count),
+        Some(_) => last_below(store, conversation, before).await?,
+    };
     let mut batch = Batch::new();
     for user in users {
         let key = CursorRecord::key_of(user, conversation);
@@ -305,5 +324,40 @@ mod tests {
             store.commit(batch).await.expect("written");
             assert_eq!(count().await, expected);
         }
+    }
+
+    #[tokio::test]
+    async fn who_comes_when_all_messages_have_gone_has_read_them() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store(&folder);
+        for seq in 1..=5 {
+            done(&store, message(&lobby(), seq, seq, None)).await;
+        }
+        let messages = MessageRecord::prefix(&Place::from(&lobby()));
+        store.remove_range(messages.clone(), messages.end().expect("an end")).await.expect("removed");
+        done(&store, Deed::Meet { conversation: lobby(), users: vec!["bob".into()], before: 6 }).await;
+        done(&store, message(&lobby(), 6, 6, None)).await;
+        assert_eq!(unread_of(&store, "bob").await, [(1, 6, 5)]);
+    }
+
+    #[tokio::test]
+    async fn who_asks_for_the_numbers_of_a_conversation_that_is_about_to_go_keeps_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store(&folder);
+        let head = |is_emptied| ConversationRecord {
+            conversation: Place::from(&lobby()),
+            seq: 9,
+            count: 5,
+            last_id: "id9".into(),
+            last_from: "alice".into(),
+            last_at_ms: 1,
+            is_emptied,
+        };
+        store.commit(Batch::new().put(&head(true))).await.expect("written");
+        done(&store, Deed::Meet { conversation: lobby(), users: vec!["bob".into()], before: u64::MAX }).await;
+        assert_eq!(unread_of(&store, "bob").await, [], "there is nothing that bob could have read");
+        assert_eq!(done(&store, Deed::Load(lobby())).await, Outcome::Loaded { seq: 9, count: 5 });
+        let found = store.get::<ConversationRecord>(head(true).key()).await;
+        assert_eq!(found, Ok(Some(head(false))));
     }
 }

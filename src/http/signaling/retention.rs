@@ -1,10 +1,15 @@
-//! Stored messages go when they are old, or when their conversation has too many of them.
+//! Stored messages go when they are old, or when their conversation has too many of them; conversations go when the round
+//! before has found them empty, and nobody asked for them since.
 
 use crate::base::{EvenClock, Now};
 use crate::net::Clock;
-use crate::storage::records::{ConversationRecord, MessageRecord, SentRecord, ThreadRecord};
+use crate::signaling::SURE_FOR;
+use crate::storage::records::{
+    ConversationRecord, CursorRecord, MessageRecord, Place, SentRecord, ThreadRecord,
+};
 use crate::storage::{Batch, Key, Page, Record, Store, StoreError, Table};
 use arc_swap::ArcSwap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +17,10 @@ use std::time::Duration;
 const EVERY: Duration = Duration::from_secs(3600);
 /// What is read, and taken away, in one go: others shall not wait behind it.
 const AT_ONCE: usize = 200;
+/// Conversations of rooms that go in one round: they are in memory while all cursors are looked through.
+const ROOMS_MAX: usize = 10_000;
+/// What the hub knew of a conversation when it was found empty is doubted before it goes, and written by then.
+const _: () = assert!(EVERY.as_secs() >= SURE_FOR.as_secs() + 900);
 
 /// How long messages are kept, and how many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,25 +76,86 @@ async fn sweep(store: &Store, now: Duration, retention: Retention) -> Result<usi
     let sent_until = SentRecord::since(millis(now.saturating_sub(retention.client_ref)));
     store.remove_range(Key::of(Table::SentMessages), sent_until).await?;
     let old_ms = millis(now.saturating_sub(retention.age));
-    let mut gone = 0;
+    let (mut gone, mut rooms) = (0, Rooms::new());
     let mut page = Page::of(Key::of(Table::Conversations), AT_ONCE);
     loop {
         let heads: Vec<ConversationRecord> = store.page(page.clone()).await?;
-        let Some(last) = heads.last() else { return Ok(gone) };
+        let Some(last) = heads.last() else { break };
         page.from = last.key().number(0);
-        for head in &heads {
-            gone += shorten(store, head, old_ms, retention.per_conversation).await?;
+        let mut batches = Vec::new();
+        for head in heads {
+            if !head.is_emptied {
+                let (messages, is_empty) = shorten(store, &head, old_ms, retention.per_conversation).await?;
+                gone += messages;
+                batches.extend(is_empty.then(|| mark(head)));
+            } else if let Place::Users(one, other) = &head.conversation {
+                batches.push(forget_pair(&head, one, other));
+            } else if rooms.len() < ROOMS_MAX {
+                rooms.insert(head.conversation.clone(), head);
+            }
         }
+        commit(store, batches).await?;
     }
+    forget_rooms(store, &rooms).await?;
+    Ok(gone)
 }
 
-/// Takes the oldest messages of a conversation away.
+/// Rooms whose conversations go, as they were found.
+type Rooms = BTreeMap<Place, ConversationRecord>;
+
+/// A conversation is empty, unless something was said since it was looked at.
+fn mark(head: ConversationRecord) -> Batch {
+    let batch = Batch::new().only_while(&head);
+    batch.put(&ConversationRecord { is_emptied: true, ..head })
+}
+
+/// Who takes part in the conversation of two is known.
+fn forget_pair(head: &ConversationRecord, one: &str, other: &str) -> Batch {
+    let cursor = |user| CursorRecord::key_of(user, &head.conversation);
+    Batch::new().only_while(head).delete(cursor(one)).delete(cursor(other)).delete(head.key())
+}
+
+/// Who takes part in a room's conversation is found among all cursors. They go before it: whenever this ends, the mark
+/// stays until the last of them has gone.
+async fn forget_rooms(store: &Store, rooms: &Rooms) -> Result<(), StoreError> {
+    if rooms.is_empty() {
+        return Ok(());
+    }
+    let mut page = Page::of(Key::of(Table::ReadCursors), AT_ONCE);
+    loop {
+        let cursors: Vec<CursorRecord> = store.page(page.clone()).await?;
+        let Some(last) = cursors.last() else { break };
+        page.from = last.key().number(0);
+        let forget = |cursor: &CursorRecord| {
+            let head = rooms.get(&cursor.conversation)?;
+            Some(Batch::new().only_while(head).delete(cursor.key()))
+        };
+        commit(store, cursors.iter().filter_map(forget).collect()).await?;
+    }
+    let heads: Vec<_> = rooms.values().collect();
+    for heads in heads.chunks(AT_ONCE) {
+        let forget = |head: &&ConversationRecord| Batch::new().only_while(*head).delete(head.key());
+        commit(store, heads.iter().map(forget).collect()).await?;
+    }
+    Ok(())
+}
+
+/// Writes batches that are handed over together, so that they are flushed together.
+async fn commit(store: &Store, batches: Vec<Batch>) -> Result<(), StoreError> {
+    let written: Vec<_> = batches.into_iter().map(|batch| store.begin_commit(batch)).collect();
+    for one in written {
+        one.await?;
+    }
+    Ok(())
+}
+
+/// Takes the oldest messages of a conversation away. Returns how many went, and whether none was left.
 async fn shorten(
     store: &Store,
     head: &ConversationRecord,
     old_ms: u64,
     most: u64,
-) -> Result<usize, StoreError> {
+) -> Result<(usize, bool), StoreError> {
     let mut gone = 0;
     loop {
         let page = Page::of(MessageRecord::prefix(&head.conversation), AT_ONCE);
@@ -105,7 +175,7 @@ async fn shorten(
         }
         gone += over.len();
         if over.len() < AT_ONCE {
-            return Ok(gone);
+            return Ok((gone, over.len() == oldest.len()));
         }
     }
 }
@@ -171,5 +241,119 @@ mod tests {
         let sent: Vec<SentRecord> =
             store.page(Page::of(Key::of(Table::SentMessages), 100)).await.expect("read");
         assert!(sent.iter().all(|one| one.at_ms >= 6_000) && sent.len() == 10, "{sent:?}");
+    }
+
+    fn said(conversation: &Conversation, seq: u64) -> StoredMessage {
+        StoredMessage {
+            conversation: conversation.clone(),
+            seq,
+            count: seq,
+            id: format!("{conversation:?}{seq}").into(),
+            from: "alice".into(),
+            at_ms: seq * 1_000,
+            thread: None,
+            client_ref: None,
+            data: "{}".into(),
+        }
+    }
+
+    /// Alice has said three things in each of some conversations, and bob has read one of them.
+    async fn talk(store: &Store, conversations: &[Conversation]) {
+        let mut batches = Vec::new();
+        for conversation in conversations {
+            batches.extend((1..=3).map(|seq| batch_of(said(conversation, seq)).expect("JSON")));
+            let conversation = Place::from(conversation);
+            let cursor = CursorRecord { user: "bob".into(), conversation, seq: 1, count: 1 };
+            batches.push(Batch::new().put(&cursor));
+        }
+        commit(store, batches).await.expect("written");
+    }
+
+    fn talks() -> Vec<Conversation> {
+        let rooms = (0..AT_ONCE + 50).map(|n| Conversation::Room(format!("room-{n}").into()));
+        rooms.chain([Conversation::Pair("alice".into(), "bob".into())]).collect()
+    }
+
+    async fn rows(store: &Store) -> (Vec<ConversationRecord>, Vec<CursorRecord>) {
+        let heads = store.page(Page::of(Key::of(Table::Conversations), usize::MAX)).await.expect("read");
+        (heads, store.page(Page::of(Key::of(Table::ReadCursors), usize::MAX)).await.expect("read"))
+    }
+
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+    #[tokio::test]
+    async fn what_was_empty_for_a_round_goes_with_all_that_was_known_of_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(&StoreSettings { path: folder.path().into(), probe: None }).expect("opens");
+        talk(&store, &talks()).await;
+        let retention = Retention::default();
+        assert_eq!(sweep(&store, YEAR, retention).await, Ok(0));
+        assert_eq!(sweep(&store, 2 * YEAR, retention).await, Ok(3 * talks().len()));
+        let (heads, cursors) = rows(&store).await;
+        assert!(heads.iter().all(|head| head.is_emptied));
+        assert_eq!((heads.len(), cursors.len()), (talks().len(), 2 * talks().len()));
+        // In two of them somebody speaks.
+        let revived = [talks().pop().expect("a pair"), talks().swap_remove(7)];
+        for conversation in &revived {
+            store.commit(batch_of(said(conversation, 4)).expect("JSON")).await.expect("written");
+        }
+        assert_eq!(sweep(&store, 2 * YEAR, retention).await, Ok(2), "also what was said in 1970");
+        let (heads, cursors) = rows(&store).await;
+        assert_eq!((heads.len(), cursors.len()), (2, 4));
+        assert!(heads.iter().all(|head| head.count == 4));
+        sweep(&store, 2 * YEAR, retention).await.expect("swept");
+        assert_eq!(rows(&store).await, (Vec::new(), Vec::new()));
+    }
+
+    #[tokio::test]
+    async fn whenever_a_round_breaks_off_no_cursor_is_left_without_its_conversation() {
+        // The store is closed behind so many commits of the round that takes conversations away.
+        for commits in 0..6 {
+            let folder = tempfile::tempdir().expect("a folder");
+            let settings = StoreSettings { path: folder.path().into(), probe: None };
+            let store = Store::open(&settings).expect("opens");
+            talk(&store, &talks()).await;
+            sweep(&store, 2 * YEAR, Retention::default()).await.expect("swept");
+            assert!(store.close(Duration::from_secs(10)));
+            let (sender, mut seen) = tokio::sync::mpsc::channel(1 << 10);
+            let watcher = move |moment| {
+                if matches!(moment, crate::storage::Moment::Fenced(_)) {
+                    let _nobody_listens = sender.try_send(());
+                }
+            };
+            let store = Store::open_watched(&settings, watcher).expect("opens");
+            let sweeping = tokio::spawn({
+                let store = store.clone();
+                async move { sweep(&store, 2 * YEAR, Retention::default()).await }
+            });
+            for _ in 0..commits {
+                seen.recv().await;
+            }
+            sweeping.abort();
+            let _over = sweeping.await;
+            let (heads, cursors) = rows(&store).await;
+            let has_head = |cursor: &&CursorRecord| {
+                heads.iter().any(|head| head.is_emptied && head.conversation == cursor.conversation)
+            };
+            assert_eq!(cursors.iter().filter(has_head).count(), cursors.len(), "behind {commits} commits");
+            sweep(&store, 2 * YEAR, Retention::default()).await.expect("swept");
+            assert_eq!(rows(&store).await, (Vec::new(), Vec::new()));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_conversation_that_somebody_asks_for_while_it_goes_stays_with_its_cursors() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(&StoreSettings { path: folder.path().into(), probe: None }).expect("opens");
+        let lobby = Conversation::Room("lobby".into());
+        talk(&store, std::slice::from_ref(&lobby)).await;
+        sweep(&store, 2 * YEAR, Retention::default()).await.expect("swept");
+        let rooms: Rooms =
+            rows(&store).await.0.into_iter().map(|head| (head.conversation.clone(), head)).collect();
+        let loaded = super::super::deeds::carry_out(&store, crate::signaling::Deed::Load(lobby)).await;
+        assert_eq!(loaded, Ok(crate::signaling::Outcome::Loaded { seq: 3, count: 3 }));
+        forget_rooms(&store, &rooms).await.expect("looked through");
+        let (heads, cursors) = rows(&store).await;
+        assert_eq!((heads.len(), cursors.len()), (1, 2));
     }
 }

@@ -11,6 +11,10 @@
 //!
 //! Messages that are not stored have numbers, too. So each stored one knows how many there were up to it, and what is unread
 //! is a difference.
+//!
+//! A conversation goes in two steps, at least an hour apart: when its last message has gone it is marked, and what is still
+//! marked goes, cursors first. Behind a cursor that stayed alone, new messages would count as read. Who asks for the
+//! numbers takes the mark away, so what the hub knows of a conversation is as the store has it.
 
 use super::super::{Key, Progress, Record, Table};
 use crate::signaling::{Conversation, SentBefore, StoredMessage};
@@ -19,7 +23,7 @@ use serde_json::value::RawValue;
 use std::sync::Arc;
 
 /// Which conversation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Place {
     /// Of a room.
@@ -166,6 +170,9 @@ pub struct ConversationRecord {
     pub last_from: Box<str>,
     /// When: milliseconds since 1970.
     pub last_at_ms: u64,
+    /// None of its messages is left, and nobody spoke or asked for its numbers since: it is about to go.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_emptied: bool,
 }
 
 impl ConversationRecord {
@@ -243,6 +250,7 @@ pub fn batch_of(message: StoredMessage) -> Option<super::super::Batch> {
         last_id: id,
         last_from: from,
         last_at_ms: at_ms,
+        is_emptied: false,
     };
     let message = RawValue::from_string(data.into_string()).ok()?;
     let record = MessageRecord { conversation, seq, count, at_ms, thread, message };
