@@ -10,6 +10,11 @@ use std::time::Duration;
 /// Buckets for the sources of each kind: 64 KiB, whatever comes.
 const SOURCE_BUCKETS: usize = 1 << 12;
 
+/// Conversations that one user may begin in storage: 20 after a rest, then one in 3 s. Each stays for as long as messages
+/// are kept, so they are fewer than messages.
+const CONVERSATIONS: Rate = Rate { per_second: 1, burst: 60 };
+const CONVERSATION_COST: u32 = 3;
+
 /// Kinds of events that have a rate of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -80,6 +85,16 @@ impl Hub {
             return Err(rate_limited(rates.source.of(kind)));
         }
         Ok(())
+    }
+
+    /// Takes a conversation from what a user may begin in storage. Only those who are here are counted.
+    pub(super) fn spend_conversation(&mut self, now: Now, user: &str) -> Result<(), Refusal> {
+        let Some(user) = self.town.people.find_mut(user) else { return Ok(()) };
+        if user.conversations.take(now.at, CONVERSATIONS, CONVERSATION_COST) {
+            return Ok(());
+        }
+        let span = Duration::from_secs(1) * CONVERSATION_COST / CONVERSATIONS.per_second;
+        Err(wait("too many new conversations", span))
     }
 
     /// Counts a refused event; a session that goes on regardless loses its transport, and its user waits.

@@ -42,6 +42,8 @@ pub(super) struct User {
     pub(super) quiet: Option<TimerId>,
     pub(super) budgets: [TokenBucket; 4],
     pub(super) connects: TokenBucket,
+    /// For conversations that the user begins in storage.
+    pub(super) conversations: TokenBucket,
     pub(super) cool_until: Timestamp,
     /// Messages that were sent under a name of the client's own, oldest first.
     pub(super) refs: VecDeque<Ref>,
@@ -98,6 +100,7 @@ impl People {
             quiet: None,
             budgets: Default::default(),
             connects: TokenBucket::default(),
+            conversations: TokenBucket::default(),
             cool_until: Timestamp::ZERO,
             refs: VecDeque::new(),
         };

@@ -48,6 +48,8 @@ struct Shelf {
     is_meeting: bool,
     /// A write was refused, so the count is too high, or nobody knows; or the conversation may have gone from storage.
     is_miscounted: bool,
+    /// Somebody was charged for beginning it in storage.
+    is_paid: bool,
     /// When storage said where the numbers stand, or something was stored.
     sure_at: Timestamp,
     /// The last number before the numbers were asked for again: none is given twice.
@@ -181,7 +183,7 @@ impl Hub {
         let in_memory = self.last_in_memory(conversation);
         let Some(shelf) = self.shelves.at(conversation) else { return };
         let in_memory = in_memory.max(shelf.given);
-        shelf.sure_at = now.at;
+        (shelf.sure_at, shelf.is_paid) = (now.at, false);
         shelf.numbers = match result {
             Ok(Outcome::Loaded { seq, count }) => Numbers::Known { seq: seq.max(in_memory), count },
             _ => Numbers::Alone { seq: in_memory },
@@ -242,6 +244,7 @@ impl Hub {
             known: HashSet::new(),
             is_meeting: false,
             is_miscounted: false,
+            is_paid: false,
             sure_at: now.at,
             given: 0,
             used_at: now.at,
@@ -296,10 +299,27 @@ impl Hub {
                 self.number(now, conversation, at);
             } else if matches!(shelf.numbers, Numbers::Alone { .. }) {
                 shelf.line[at].step = Step::Refused(Unstored::Unavailable.into());
+            } else if let Err(refusal) = self.pay(now, conversation, at) {
+                let Some(shelf) = self.shelves.at(conversation) else { return };
+                shelf.line[at].step = Step::Refused(refusal);
             } else if !self.has_to_meet(conversation, at) {
                 self.number(now, conversation, at);
             }
         }
+    }
+
+    /// The first message that is stored of a conversation makes more than a message: its sender is charged for that, before
+    /// storage hears of anybody who takes part.
+    fn pay(&mut self, now: Now, conversation: &Conversation, at: usize) -> Result<(), Refusal> {
+        let Some(shelf) = self.shelves.at(conversation) else { return Ok(()) };
+        let is_new = matches!(shelf.numbers, Numbers::Known { count: 0, .. });
+        if !is_new || shelf.is_paid {
+            return Ok(());
+        }
+        let sender = shelf.line[at].say.party.user.clone();
+        self.spend_conversation(now, &sender)?;
+        self.shelves.at(conversation).into_iter().for_each(|shelf| shelf.is_paid = true);
+        Ok(())
     }
 
     /// Gives the next number to what was said at this place of the line, and has it written where that is wanted.

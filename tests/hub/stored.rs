@@ -4,6 +4,7 @@ use crate::place::Place;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
+use turnstone::metrics::{SignalingError, signaling_errors};
 use turnstone::signaling::{
     Conversation, Deed, Outcome, SentBefore, StoredMessage, Unread, Unstored, Welcome,
 };
@@ -365,4 +366,58 @@ fn what_was_known_of_a_conversation_in_which_long_nothing_was_stored_is_asked_fo
     place.wait(Duration::from_secs(20 * 60));
     place.begin(&alice, "message:send", &stored(3));
     assert_eq!(next_write(&mut place).1.count, 2, "it is known for a while");
+}
+
+/// Alice sends a message to be stored to somebody with whom nothing is stored yet; storage does what it should.
+fn begin_with(place: &mut Place, alice: &Welcome, name: &str) -> Result<Value, (String, Option<u64>)> {
+    let ack = place.begin(alice, "message:send", &format!(r#"{{"to":"{name}","body":1,"store":true}}"#));
+    while let Some((number, deed)) = place.next_deed() {
+        let outcome = match deed {
+            Deed::Load(_) => Outcome::Loaded { seq: 0, count: 0 },
+            _ => Outcome::Done,
+        };
+        place.stored(number, Ok(outcome));
+    }
+    place.answer(alice, ack).expect("answered")
+}
+
+#[test]
+fn one_user_begins_only_so_many_conversations_in_storage_and_goes_on_in_all_of_them() {
+    let mut place = Place::keeping();
+    let (alice, other) = (place.client("alice"), place.client("name-24"));
+    let mut begun = 0;
+    for n in 0..25 {
+        match begin_with(&mut place, &alice, &format!("name-{n}")) {
+            Ok(_) => begun += 1,
+            Err(refused) => assert_eq!(refused, ("rate_limited".into(), Some(3_000))),
+        }
+        place.wait(Duration::from_millis(100));
+    }
+    assert_eq!(begun, 20);
+    assert_eq!(place.count(signaling_errors(SignalingError::RateLimited)), 5);
+    let before = place.met.len();
+    assert!(begin_with(&mut place, &alice, "name-24").is_err());
+    assert_eq!(place.met.len(), before, "nothing was written of who takes part");
+    assert!(begin_with(&mut place, &alice, "name-3").is_ok(), "this one has begun");
+    assert!(place.ask(&alice, "message:send", r#"{"to":"name-24","body":1}"#).is_ok(), "it is not stored");
+    assert!(begin_with(&mut place, &other, "alice").is_ok(), "the other one begins it");
+    assert!(begin_with(&mut place, &alice, "name-24").is_ok());
+    assert!(begin_with(&mut place, &alice, "name-23").is_err());
+    place.wait(Duration::from_secs(3));
+    assert!(begin_with(&mut place, &alice, "name-23").is_ok());
+}
+
+#[test]
+fn ten_thousand_names_in_a_quarter_of_an_hour_make_some_hundred_conversations() {
+    let mut place = Place::keeping();
+    let (alice, bob) = (place.client("alice"), place.client("bob"));
+    let mut begun = 0;
+    for n in 0..10_000 {
+        begun += u32::from(begin_with(&mut place, &alice, &format!("name-{n}")).is_ok());
+        place.wait(Duration::from_millis(101));
+        if n % 100 == 0 {
+            assert!(begin_with(&mut place, &bob, "carol").is_ok());
+        }
+    }
+    assert!((340..=360).contains(&begun), "20, and one in 3 s of 1010: {begun}");
 }
