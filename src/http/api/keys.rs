@@ -1,6 +1,7 @@
 //! `/v1/api-keys`: keys are made, listed and taken away.
 
 use super::clock::{now, rfc3339};
+use super::leftover::take_leftover;
 use super::whole::whole;
 use super::{Caller, Path, Shared, answer, body};
 use crate::auth::{ApiKey, ApiKeyHash, Scope, api_key_text};
@@ -74,13 +75,19 @@ async fn revoke(State(services): State<Shared>, caller: Caller, Path(id): Path) 
     whole(take_away(services, id)).await
 }
 
-/// It is good no more at once, and then that is made durable.
+/// It is good no more at once, and then that is made durable. If that fails, it can be asked for again.
 async fn take_away(services: Shared, id: String) -> Result<Response, Problem> {
+    let place = ApiKeyRecord::key_of(&id);
     if !services.keys.load().iter().any(|key| *key.id == *id) {
-        return Err(Problem::not_found("GET /v1/api-keys lists the keys there are"));
+        // Or a key that is being made would be gone from the disk alone.
+        let _making = services.making_keys.lock().await;
+        return match take_leftover::<ApiKeyRecord>(&services.store, place).await? {
+            true => Ok(StatusCode::NO_CONTENT.into_response()),
+            false => Err(Problem::not_found("GET /v1/api-keys lists the keys there are")),
+        };
     }
     services.keys.rcu(|keys| keys.without(&id));
-    let written = services.store.commit(Batch::new().delete(ApiKeyRecord::key_of(&id))).await;
+    let written = services.store.commit(Batch::new().delete(place)).await;
     written.map_err(|error| Problem::from(error).applied(true))?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -189,6 +196,18 @@ mod tests {
         statuses.sort_unstable();
         assert_eq!(statuses, [201, 409, 409, 409]);
         assert_eq!(api.services.keys.load().len(), KEYS_MAX);
+    }
+
+    #[tokio::test]
+    async fn a_key_whose_deletion_could_not_be_written_can_be_taken_away_again() {
+        let (api, disk) = Api::with_slow_disk();
+        let made = api.local("POST", "/v1/api-keys", r#"{"name":"n","scopes":["read"]}"#).await.json();
+        let path = format!("/v1/api-keys/{}", made["id"].as_str().expect("an id"));
+        let [refused, again] = api.refused_once(&disk, "DELETE", &path).await;
+        assert_eq!((refused.status, refused.json()["applied"].clone()), (503, json!(true)));
+        assert_eq!(again.status, 204, "{}", again.body);
+        assert!(super::super::Kept::read(&api.services.store).expect("a store").keys.is_empty());
+        assert_eq!(api.local("DELETE", &path, "").await.status, 404);
     }
 
     #[tokio::test]

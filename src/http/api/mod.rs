@@ -16,6 +16,7 @@ mod ice_servers;
 mod ids;
 mod kept;
 mod keys;
+mod leftover;
 mod limiter;
 mod login;
 mod mint_counts;

@@ -4,6 +4,7 @@
 //! the same, and the answer says so.
 
 use super::clock::{now, rfc3339};
+use super::leftover::take_leftover;
 use super::whole::whole;
 use super::{Caller, Coming, EventKind, Path, Services, Shared, answer, body};
 use crate::auth::{MintTimes, NAME_BYTES_MAX, Revocation, Revocations, Scope};
@@ -179,11 +180,16 @@ async fn lift(State(services): State<Shared>, caller: Caller, Path(id): Path) ->
     whole(take_away(services, id)).await
 }
 
-/// Sessions that it ended already are not brought back.
+/// Sessions that it ended already are not brought back. If the disk fails, it can be asked for again.
 async fn take_away(services: Shared, id: String) -> Result<Response, Problem> {
     let mut by_id = services.revocations.by_id.lock().await;
     if !by_id.contains_key(&id) {
-        return Err(Problem::not_found("GET /v1/revocations lists those in force"));
+        drop(by_id);
+        let place = RevocationRecord::key_of(&id);
+        return match take_leftover::<RevocationRecord>(&services.store, place).await? {
+            true => Ok(StatusCode::NO_CONTENT.into_response()),
+            false => Err(Problem::not_found("GET /v1/revocations lists those in force")),
+        };
     }
     let take = |by_id: &mut BTreeMap<String, _>, batch: Batch| {
         by_id.remove(&id);

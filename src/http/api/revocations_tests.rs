@@ -107,6 +107,18 @@ async fn what_cannot_be_made_durable_holds_all_the_same_and_is_said_so() {
 }
 
 #[tokio::test]
+async fn a_ban_whose_lifting_could_not_be_written_can_be_lifted_again() {
+    let (api, disk) = Api::with_slow_disk();
+    let said = api.revoked(r#"{"subject":"alice","ban":true}"#).await;
+    let path = format!("/v1/revocations/{}", said["id"].as_str().expect("an id"));
+    let [refused, again] = api.refused_once(&disk, "DELETE", &path).await;
+    assert_eq!((refused.status, refused.json()["applied"].clone()), (503, json!(true)));
+    assert_eq!(again.status, 204, "{}", again.body);
+    assert!(Kept::read(&api.services.store).expect("a store").revocations.is_empty());
+    assert_eq!(api.local("DELETE", &path, "").await.status, 404);
+}
+
+#[tokio::test]
 async fn that_orders_of_before_are_unknown_is_said() {
     for (api, known) in [(Api::start(), true), (Api::without_store(), false)] {
         let listed = api.local("GET", "/v1/revocations", "").await.json();

@@ -8,7 +8,8 @@ use crate::http::server::{Bounds, serve};
 use crate::http::testing::{Answer, FakeSources};
 use crate::http::{KeySets, KeySource, Pace, TokenSettings, WebClient};
 use crate::signaling::Advertised;
-use crate::storage::{Moment, Store, StoreSettings};
+use crate::storage::records::UserRecord;
+use crate::storage::{Batch, Moment, Store, StoreSettings};
 use crate::turn::{AllocationId, EndReason, PeerProtocol, Session};
 use arc_swap::ArcSwap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -26,6 +27,9 @@ pub(super) const SECRET: &str = "a-secret-of-at-least-32-characters-00001";
 
 /// The driver that never has time.
 pub(super) const BUSY: usize = 9;
+
+/// Jobs that a store lets wait.
+const STORE_JOBS_MAX: usize = 4096;
 
 /// The rest of the daemon, which notes what it is told.
 #[derive(Debug, Default)]
@@ -145,6 +149,20 @@ impl Api {
         let watched = disk.clone();
         let store = Store::open_watched(&settings, move |moment| watched.write(moment)).expect("opens");
         (Self::with(store, folder), disk)
+    }
+
+    /// Has somebody ask for something while the store takes nothing more, and for the same again once it does.
+    pub(super) async fn refused_once(&self, disk: &Disk, method: &str, path: &str) -> [Answer; 2] {
+        disk.stop();
+        // One is written, and all places of those that wait are taken.
+        for _ in 0..2 * STORE_JOBS_MAX {
+            self.services.store.commit_then(Batch::new().delete(UserRecord::key_of("nobody")), |_| ());
+        }
+        let refused = self.local(method, path, "").await;
+        disk.go_on();
+        let has_room = async { while self.services.store.commit(Batch::new()).await.is_err() {} };
+        tokio::time::timeout(Duration::from_secs(10), has_room).await.expect("it has room again");
+        [refused, self.local(method, path, "").await]
     }
 
     pub(super) fn without_store() -> Self {

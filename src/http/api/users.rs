@@ -1,6 +1,7 @@
 //! `/v1/users`: static TURN users beside those of the config. A password comes in and never goes out again.
 
 use super::clock::{now, rfc3339};
+use super::leftover::take_leftover;
 use super::whole::whole;
 use super::{Caller, Coming, Path, Services, Shared, answer, body};
 use crate::auth::{NAME_BYTES_MAX, Scope, Secret, StoredUser, user_name, user_password};
@@ -94,14 +95,12 @@ async fn remove(
     whole(take_away(services, name)).await
 }
 
-/// The user is nobody any more at once, and then that is made durable.
+/// The user is nobody any more at once, and then that is made durable. If that fails, it can be asked for again.
 async fn take_away(services: Shared, name: String) -> Result<Response, Problem> {
     let mut users = services.users.by_name.lock().await;
     if users.remove(&name).is_none() {
-        return Err(match services.minting.load().is_config_user(&name) {
-            true => in_config(),
-            false => Problem::not_found("GET /v1/users lists the users there are"),
-        });
+        drop(users);
+        return take_away_leftover(&services, &name).await;
     }
     let telling = services.tell_users(&users);
     let writing = services.store.begin_commit(Batch::new().delete(UserRecord::key_of(&name)));
@@ -111,6 +110,22 @@ async fn take_away(services: Shared, name: String) -> Result<Response, Problem> 
     writing.await.map_err(|error| Problem::from(error).applied(told.is_ok()))?;
     told?;
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Who is on the disk alone.
+async fn take_away_leftover(services: &Services, name: &str) -> Result<Response, Problem> {
+    let _adding = services.users.adding.lock().await;
+    if services.users.by_name.lock().await.contains_key(name) {
+        let hint = "it was added again meanwhile; ask again to take it away";
+        return Err(Problem::conflict("exists", "there is a user of this name", hint));
+    }
+    if take_leftover::<UserRecord>(&services.store, UserRecord::key_of(name)).await? {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    Err(match services.minting.load().is_config_user(name) {
+        true => in_config(),
+        false => Problem::not_found("GET /v1/users lists the users there are"),
+    })
 }
 
 impl Users {
@@ -275,6 +290,17 @@ mod tests {
         {
             assert_eq!(api.local("POST", "/v1/users", body).await.json()["field"].as_str(), Some(field));
         }
+    }
+
+    #[tokio::test]
+    async fn a_user_whose_removal_could_not_be_written_can_be_taken_away_again() {
+        let (api, disk) = Api::with_slow_disk();
+        assert_eq!(api.local("POST", "/v1/users", r#"{"name":"a","password":"p"}"#).await.status, 201);
+        let [refused, again] = api.refused_once(&disk, "DELETE", "/v1/users/a").await;
+        assert_eq!((refused.status, refused.json()["applied"].clone()), (503, json!(true)));
+        assert_eq!(again.status, 204, "{}", again.body);
+        assert!(Kept::read(&api.services.store).expect("a store").users.is_empty());
+        assert_eq!(api.local("DELETE", "/v1/users/a", "").await.status, 404);
     }
 
     #[tokio::test]
