@@ -47,7 +47,7 @@ export interface Welcome {
   max_message: number;
 }
 
-/** The user's part of presence. `last_seen`: seconds since the Unix epoch. */
+/** How a user is. `last_seen`: milliseconds since the Unix epoch. */
 export interface Presence {
   online: boolean;
   devices: number;
@@ -105,7 +105,7 @@ export interface LiveCall {
   state: ServerCallState;
   rev: number;
   call_type: CallType;
-  role: Role;
+  role: Role | "member";
   /** The other user; absent in a group. */
   peer?: string;
   room?: string;
@@ -208,7 +208,7 @@ export interface Requests {
   "call:connected": [OfCall, Nothing];
   "call:restart": [OfCall, IceGrant & OfCall];
   "call:stats": [OfCall & { digest: Digest }, Nothing];
-  "call:end": [OfCall & { reason?: OwnEndReason }, { duration_ms: number }];
+  "call:end": [(OfCall | { to: string }) & { reason?: OwnEndReason }, { duration_ms: number }];
   "call:sync": [Nothing, { calls: LiveCall[] }];
   "room:join": [
     { room: string; role?: string; info?: unknown },

@@ -44,7 +44,7 @@ export interface Welcome {
     /** Bytes. */
     max_message: number;
 }
-/** The user's part of presence. `last_seen`: seconds since the Unix epoch. */
+/** How a user is. `last_seen`: milliseconds since the Unix epoch. */
 export interface Presence {
     online: boolean;
     devices: number;
@@ -108,7 +108,7 @@ export interface LiveCall {
     state: ServerCallState;
     rev: number;
     call_type: CallType;
-    role: Role;
+    role: Role | "member";
     /** The other user; absent in a group. */
     peer?: string;
     room?: string;
@@ -226,7 +226,9 @@ export interface Requests {
     "call:stats": [OfCall & {
         digest: Digest;
     }, Nothing];
-    "call:end": [OfCall & {
+    "call:end": [(OfCall | {
+        to: string;
+    }) & {
         reason?: OwnEndReason;
     }, {
         duration_ms: number;
@@ -435,5 +437,245 @@ export interface Pushes {
 constructor(code: ErrorCode, message: string, 
     /** When it is worth another try. */
     retryAfterMs?: number | undefined);
+}
+/** Where a token comes from. `getToken` is asked for one whenever the last is about to end, or was refused. */
+export type TokenSource = {
+    token: string;
+    getToken?: undefined;
+} | {
+    getToken: () => string | Promise<string>;
+};
+declare class Token {
+    #private;
+    constructor(source: TokenSource);
+    /** Whether another one can be had. */
+    get isRenewable(): boolean;
+    /** The token to use now. */
+    current(): Promise<string>;
+    renew(): Promise<string>;
+    /** Takes this one from now on. */
+    replace(text: string): void;
+    /** It was refused. */
+    forget(): void;
+}
+export interface SessionEvents {
+    /** Somebody calls. */
+    incoming: Call;
+    state: SessionState;
+    /** Let in. `recovered`: every missed event follows; else the session is new. */
+    connected: {
+        session: string;
+        user: string;
+        device: string;
+        recovered: boolean;
+    };
+    /** What was missed cannot be told event by event: these are the calls that live. Rooms are joined again. */
+    snapshot: {
+        calls: LiveCall[];
+    };
+    /** The network of this device has changed. */
+    network: undefined;
+    /** It is closed for good, and why. */
+    failed: TurnstoneError;
+}
+export interface RequestOptions {
+    timeoutMs?: number;
+    /** Of use now or never: it is sent at most once. */
+    once?: boolean;
+}
+export declare class Session extends Emitter<SessionEvents & Pushes> {
+    #private;
+    /** Without a slash at its end. */
+    protected readonly base: string;
+    protected readonly token: Token;
+    constructor(options: SessionOptions);
+    get state(): SessionState;
+    /** Who we are, once we were let in. */
+    get user(): string;
+    get device(): string;
+    /** Connects, and stays connected until `close()`. Resolves with the first welcome; rejects when that will not come. */
+    connect(): Promise<void>;
+    /** Leaves: the session ends on the server, too. */
+    close(): void;
+    /** Does not wait for the next try. */
+    reconnectNow(): void;
+    /** Says something and returns the answer; rejects with a `TurnstoneError`. */
+    request<Name extends keyof Requests>(name: Name, data: Requests[Name][0], options?: RequestOptions): Promise<Requests[Name][1]>;
+    /** A token in place of the one before, of the same user: for apps without `getToken`, on `auth:expiring`. */
+    refresh(token: string): Promise<void>;
+    protected fetch(path: string, init: RequestInit): Promise<Response>;
+}
+/** 128 random bits: also where a page is no secure context. */
+declare function randomName(): string;
+ended: CallEnd;
+    /** Something that did not end the call, such as a description that could not be used. */
+    trouble: unknown;
+}
+export interface MediaOptions {
+    /** What the other side is to see and hear. */
+    stream?: MediaStream;
+    /** For `new RTCPeerConnection`, beside its ICE servers, such as `iceTransportPolicy: "relay"`. */
+    rtc?: RTCConfiguration;
+    /** Chooses among the servers that the call got. */
+    iceServers?: (servers: IceServer[]) => IceServer[];
+    /** Sees the connection before it is negotiated: the place for data channels and transceivers. */
+    prepare?: (connection: RTCPeerConnection) => void;
+}
+/** What a call is made of. */
+interface CallFacts {
+    id: string;
+    peer: string;
+    type: CallType;
+    role: Role;
+    polite: boolean;
+    data?: unknown;
+    name?: string | null;
+}
+/** Events that say which call they are of, and that matter to it. */
+declare const CALL_PUSHES: readonly ["webrtc:offer", "webrtc:answer", "webrtc:ice-candidate", "call:accepted", "call:ice-servers", "call:restart", "call:peer-state", "call:end"];
+type CallPush = {
+    [Name in (typeof CALL_PUSHES)[number]]: [Name, Pushes[Name]];
+}[(typeof CALL_PUSHES)[number]];
+export declare class Call extends Emitter<CallEvents> {
+    #private;
+    readonly id: string;
+    /** The other user. */
+    readonly peer: string;
+    readonly type: CallType;
+    readonly role: Role;
+    /** What the caller sent along. */
+    readonly data: unknown;
+    /** The caller's name by its token. */
+    readonly name: string | null;
+    constructor(session: Session, facts: CallFacts);
+    get state(): CallState;
+    /** How it ended. */
+    get end(): CallEnd | undefined;
+    /** The connection behind it, from the moment that there is one. */
+    get connection(): RTCPeerConnection | undefined;
+    /** Takes an incoming call. */
+    accept(media?: MediaOptions): Promise<void>;
+    /** Does not take an incoming call. */
+    reject(reason?: "busy"): Promise<void>;
+    /** Ends it. Here it is over at once; the other side hears of it as soon as the server does. */
+    hangUp(reason?: OwnEndReason): Promise<void>;
+    /** Silences what we send, or lets it be heard again. */
+    mute(isMuted?: boolean, kind?: "audio" | "video"): void;
+    /** Sends another track in place of the one of its kind; null sends none. */
+    replaceTrack(track: MediaStreamTrack | null, kind?: string | undefined): Promise<void>;
+    /** How it does, since it was asked last. */
+    stats(): Promise<Digest>;
+    /** Looks for a new way between both sides; happens by itself whenever it is needed. */
+    restartIce(): void;
+}
+export interface PresenceEvents {
+    change: {
+        user: string;
+        presence: Presence;
+    };
+}
+export declare class PresenceStore extends Emitter<PresenceEvents> {
+    #private;
+    constructor(session: Session);
+    /** What was heard last of a user. */
+    get(user: string): Presence | undefined;
+    /** Everybody that something was heard of. */
+    get users(): ReadonlyMap<string, Presence>;
+    /** Hears of these users from now on, and learns how they are. */
+    watch(users: string[]): Promise<void>;
+    /** Hears of nobody that it was asked for; those in rooms of ours go on. */
+    unwatch(): Promise<void>;
+    /** Says how we are ourselves. */
+    set(own: Requests["presence:set"][0]): Promise<void>;
+}
+export interface RoomEvents {
+    joined: Member;
+    left: Member;
+    /** Who is there has changed, by whichever way. */
+    participants: Member[];
+    message: Message;
+    typing: {
+        from: string;
+        isTyping: boolean;
+    };
+    event: {
+        from: string | null;
+        name: string;
+        data: unknown;
+    };
+    /** We are in it no more: it was left, or closed by the server. */
+    closed: undefined;
+}
+export interface MessageOptions {
+    store?: boolean;
+    thread?: string;
+    attachments?: Attachment[];
+    client_ref?: string;
+}
+export type JoinOptions = {
+    role?: string;
+    info?: unknown;
+};
+export declare class Room extends Emitter<RoomEvents> {
+    #private;
+    readonly name: string;
+    constructor(session: Session, name: string, options: JoinOptions);
+    /** Everybody in it, each device by itself; ours, too. */
+    get participants(): Member[];
+    /** Says something to everybody in it. Resolves when the server has it; with `store`, on its disk. */
+    send(body: unknown, options?: MessageOptions): Promise<{
+        id: string;
+        seq: number;
+        at: number;
+    }>;
+    /** Older messages, the latest last. */
+    history(options?: {
+        before?: number;
+        limit?: number;
+        thread?: string;
+    }): Promise<{
+        messages: Message[];
+        more: boolean;
+    }>;
+    /** We have read up to here. */
+    read(seq: number): Promise<{
+        [x: string]: never;
+    }>;
+    /** Stops by itself after 3 s. */
+    typing(isTyping?: boolean): void;
+    /** An event of the app's own, which nobody keeps. */
+    event(name: string, data?: unknown, kind?: "coalesce" | "droppable"): Promise<{
+        [x: string]: never;
+    }>;
+    leave(): Promise<void>;
+    /** Joins it, or joins it again in a new session. */
+    enter(): Promise<void>;
+}
+export type CallOptions = MediaOptions & {
+    /** By the stream's tracks where it is left out. */
+    type?: CallType;
+    /** For the callee to see while it rings. */
+    data?: unknown;
+    /** How long it rings. */
+    timeoutMs?: number;
+};
+/** A client that connects when it is told to: `connect()`. */
+export declare function createClient(options: SessionOptions): Client;
+export declare class Client extends Session {
+    #private;
+    readonly presence: PresenceStore;
+    /** Calls that have not ended. */
+    get calls(): Call[];
+    /**
+     * Calls a user. Resolves when it rings, or when the same user called first and both calls became one; rejects with
+     * the reason, such as `offline` or `busy`.
+     */
+    call(user: string, { type, data, timeoutMs, ...media }?: CallOptions): Promise<Call>;
+    /** Joins a room, and stays in it over reconnects. */
+    join(name: string, options?: JoinOptions): Promise<Room>;
+    /** ICE servers for connections of the app's own; a call gets its own. Kept until they are about to end. */
+    iceServers(): Promise<IceServer[]>;
+    /** Hangs up, and leaves. */
+    close(): void;
 }
 export {};
