@@ -20,14 +20,37 @@ pub struct Identity {
     pub roles: Arc<[Box<str>]>,
 }
 
+/// The rooms that a token lets its bearer into.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenRooms {
+    patterns: Option<Arc<[Box<str>]>>,
+    open: bool,
+}
+
+impl OpenRooms {
+    /// Whether `room` is one of them.
+    pub fn admit(&self, room: &str) -> bool {
+        admits(self.patterns.as_deref(), self.open, room)
+    }
+}
+
+fn admits(patterns: Option<&[Box<str>]>, open: bool, room: &str) -> bool {
+    let Some(patterns) = patterns else { return open };
+    patterns.iter().any(|pattern| match pattern.strip_suffix('*') {
+        Some(start) => room.starts_with(start),
+        None => **pattern == *room,
+    })
+}
+
 impl Identity {
     /// Whether the token lets its bearer into `room`; `open` decides for tokens that do not say.
     pub(super) fn admits(&self, room: &str, open: bool) -> bool {
-        let Some(patterns) = &self.rooms else { return open };
-        patterns.iter().any(|pattern| match pattern.strip_suffix('*') {
-            Some(start) => room.starts_with(start),
-            None => **pattern == *room,
-        })
+        admits(self.rooms.as_deref(), open, room)
+    }
+
+    /// The rooms that the token lets its bearer into; `open` decides for tokens that do not say.
+    pub fn opens(&self, open: bool) -> OpenRooms {
+        OpenRooms { patterns: self.rooms.clone(), open }
     }
 
     /// The role that its bearer has in a room, who asked for `wanted`; `None` when it may not have it.

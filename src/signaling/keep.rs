@@ -4,6 +4,7 @@
 //! that number. Nothing else waits for it.
 
 use super::bus::Goal;
+use super::identity::OpenRooms;
 use super::limits::wait;
 use super::{Hub, Refusal, SessionId};
 use crate::base::Now;
@@ -97,8 +98,20 @@ pub enum Deed {
         /// Messages at most.
         limit: usize,
     },
+    /// Note that a user takes part no more, behind what was to be written before.
+    Part {
+        /// Who.
+        user: Arc<str>,
+        /// In which conversation.
+        conversation: Conversation,
+    },
     /// Say what a user has not read: [`Outcome::Unread`].
-    Unread(Arc<str>),
+    Unread {
+        /// Who.
+        user: Arc<str>,
+        /// The rooms of which it may hear.
+        rooms: OpenRooms,
+    },
 }
 
 /// What became of a deed.
@@ -120,9 +133,9 @@ pub enum Outcome {
         /// There are older ones.
         more: bool,
     },
-    /// The conversations of a user, the one with the latest message first.
+    /// The conversations of a user that have messages, the one with the latest message first.
     Unread {
-        /// At most as many as storage looks at for one answer.
+        /// At most as many as fit in one answer, those with the latest messages.
         conversations: Vec<Unread>,
         /// There are others.
         more: bool,

@@ -63,6 +63,7 @@ impl Hub {
             None => session.rooms.first().copied(),
         };
         let place = place.ok_or_else(not_found)?;
+        self.part_from_room(id, place);
         self.leave_room(id, place);
         Ok(done())
     }

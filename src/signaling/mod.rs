@@ -61,7 +61,7 @@ pub use connecting::{Hello, Resume, Welcome};
 pub use event::{Class, Inbound, Outgoing, Push, Refusal};
 pub use hub::{Closing, Effect, Hub};
 pub use ice_servers::{Advertised, ice_servers};
-pub use identity::Identity;
+pub use identity::{Identity, OpenRooms};
 pub use keep::{Conversation, Deed, Outcome, SentBefore, StoredMessage, Unread, Unstored};
 pub use party::{Party, SessionId};
 pub use reading::HISTORY_BYTES_MAX;

@@ -248,10 +248,12 @@ impl Hub {
             return Err(Unstored::Unavailable.into());
         }
         self.spend(now, id, Kind::Other, UNREAD_COST)?;
-        let Some(user) = self.user_of(id) else { return Ok(super::hub::Reply::Later) };
+        let Some(session) = self.town.sessions.get(id) else { return Ok(super::hub::Reply::Later) };
+        let rooms = session.identity.opens(self.settings.rooms.open);
+        let user = Arc::clone(&session.identity.user);
         let (request, origin) = self.expect_of_storage(id, ack, "message:unread")?;
         let purpose = Purpose::Unread(request, origin, user.clone());
-        if let Err(refusal) = self.have_done(purpose, Deed::Unread(user)) {
+        if let Err(refusal) = self.have_done(purpose, Deed::Unread { user, rooms }) {
             self.answer_of_storage(request, origin, Err(refusal));
         }
         Ok(super::hub::Reply::Later)
@@ -281,6 +283,21 @@ impl Hub {
         let deed = Deed::Meet { conversation, users: vec![user.clone()], before: u64::MAX };
         // Storage with too much to do: the next message of the room does it as well.
         let _busy = self.have_done(Purpose::Note, deed);
+    }
+
+    /// A user who leaves a room for good takes part in it no more. One who was cut off, or whose other sessions stay, does.
+    pub(super) fn part_from_room(&mut self, id: SessionId, place: u32) {
+        let Some(user) = self.user_of(id).filter(|_| self.keeps) else { return };
+        let Some(room) = self.town.rooms.at(place) else { return };
+        let mut others = room.members.iter().filter(|member| member.session != id);
+        let is_user = |id| self.town.sessions.get(id).is_some_and(|session| session.identity.user == user);
+        if others.any(|member| is_user(member.session)) {
+            return;
+        }
+        let conversation = Conversation::Room(room.name.clone());
+        self.forget_met(&conversation, &user);
+        // Storage with too much to do: the room is told of among what is unread, as before.
+        let _busy = self.have_done(Purpose::Note, Deed::Part { user, conversation });
     }
 
     /// Takes a place for an answer that waits for storage; given back by [`Hub::answer_of_storage`].

@@ -395,6 +395,13 @@ impl Hub {
         true
     }
 
+    /// A user takes part no more, as far as storage will know.
+    pub(super) fn forget_met(&mut self, conversation: &Conversation, user: &str) {
+        if let Some(shelf) = self.shelves.at(conversation) {
+            shelf.known.remove(user);
+        }
+    }
+
     /// Storage knows who takes part, or cannot.
     pub(super) fn on_met(&mut self, now: Now, conversation: &Conversation, result: Result<(), Unstored>) {
         match result {

@@ -180,9 +180,8 @@ impl Store {
     /// # Errors
     /// Nothing can be read, or it is damaged.
     pub async fn get<R: Record>(&self, key: Key) -> Result<Option<R>, StoreError> {
-        let page = Page { to: key.end(), from: key.clone(), limit: 1, backwards: false };
-        let (rows, _) = self.answer(|done| Job::Page(page, usize::MAX, done)).await?;
-        let row = rows.first().filter(|(found, _)| **found == *key.as_bytes());
+        let rows = self.answer(|done| Job::Get(vec![key], done)).await?;
+        let row = rows.first().and_then(Option::as_ref);
         row.map(|(key, value)| {
             record::open(key, value).map_err(|_| {
                 self.gauges.unreadable(R::TABLE);
@@ -190,6 +189,16 @@ impl Store {
             })
         })
         .transpose()
+    }
+
+    /// The records under some keys, in their order; `None` where there is none, or a damaged one, which is counted and
+    /// reported. The store's thread does nothing else meanwhile: some hundred keys at most.
+    ///
+    /// # Errors
+    /// Nothing can be read.
+    pub async fn get_each<R: Record>(&self, keys: Vec<Key>) -> Result<Vec<Option<R>>, StoreError> {
+        let rows = self.answer(|done| Job::Get(keys, done)).await?;
+        Ok(rows.iter().map(|row| readable(&self.gauges, row.as_ref()?)).collect())
     }
 
     /// Takes away all records from `from` up to, and without, `to`, a few at a time. Returns how many there were. With
@@ -261,12 +270,10 @@ impl Store {
 }
 
 fn records<R: Record>(gauges: &Gauges, rows: &[Row]) -> Vec<R> {
-    let read = |(key, value): &Row| match record::open(key, value) {
-        Ok(record) => Some(record),
-        Err(_) => {
-            gauges.unreadable(R::TABLE);
-            None
-        }
-    };
-    rows.iter().filter_map(read).collect()
+    rows.iter().filter_map(|row| readable(gauges, row)).collect()
+}
+
+fn readable<R: Record>(gauges: &Gauges, (key, value): &Row) -> Option<R> {
+    let record = record::open(key, value);
+    record.inspect_err(|_| gauges.unreadable(R::TABLE)).ok()
 }

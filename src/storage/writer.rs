@@ -8,7 +8,7 @@ use super::disk::DiskError;
 use super::health::Gauges;
 use super::opening::Opened;
 use super::snapshot::{Old, Views};
-use super::{Batch, Page, StoreError, Table};
+use super::{Batch, Key, Page, StoreError, Table};
 use crossbeam_channel::{Receiver, Sender};
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -48,6 +48,8 @@ pub(super) enum Job {
     Commit(Batch, Done<()>),
     /// Rows of so many bytes at most, but one at least, and whether there were more within the page.
     Page(Page, usize, Done<(Rows, bool)>),
+    /// What is under each of these keys.
+    Get(Vec<Key>, Done<Vec<Option<Row>>>),
     /// A view for whoever holds what this points to; the answer is its number and what it will hold.
     View(Weak<()>, Done<(u64, Census)>),
     /// The next piece of a view.
@@ -61,6 +63,7 @@ impl Job {
         match self {
             Self::Commit(_, done) => done(Err(why)),
             Self::Page(.., done) => done(Err(why)),
+            Self::Get(_, done) => done(Err(why)),
             Self::View(_, done) => done(Err(why)),
             Self::Piece(_, done) => done(Err(why)),
             Self::Close(closed) => drop(closed),
@@ -71,7 +74,7 @@ impl Job {
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Commit(batch, _) => batch.bytes(),
-            Self::Page(..) | Self::View(..) | Self::Piece(..) | Self::Close(_) => 0,
+            Self::Page(..) | Self::Get(..) | Self::View(..) | Self::Piece(..) | Self::Close(_) => 0,
         }
     }
 }
@@ -243,12 +246,18 @@ impl Writer {
     fn read(&mut self, job: Job) {
         match job {
             Job::Page(page, bytes_max, done) => done(self.page(&page, bytes_max)),
+            Job::Get(keys, done) => done(keys.iter().map(|key| self.get(key.as_bytes())).collect()),
             Job::View(reader, done) => {
                 done(self.views.begin(reader).map(|id| (id, self.opened.census)));
             }
             Job::Piece(id, done) => done(self.views.piece(id, &self.opened.database)),
             Job::Commit(..) | Job::Close(_) => {}
         }
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Row>, StoreError> {
+        let found = self.opened.database.get(key).map_err(unreadable)?;
+        Ok(found.map(|value| (Box::from(key), Box::from(&*value))))
     }
 
     fn page(&self, page: &Page, bytes_max: usize) -> Result<(Rows, bool), StoreError> {
@@ -266,7 +275,7 @@ impl Writer {
             }
             !is_cut && rows.len() < page.limit
         });
-        walked.map_err(|error| StoreError::Closed(format!("it cannot be read: {error}").into()))?;
+        walked.map_err(unreadable)?;
         Ok((rows, is_cut))
     }
 
@@ -305,6 +314,10 @@ impl Group {
         }
         false
     }
+}
+
+fn unreadable(error: DiskError) -> StoreError {
+    StoreError::Closed(format!("it cannot be read: {error}").into())
 }
 
 /// What keys hold behind some batches.

@@ -1,6 +1,6 @@
 //! Messages that storage keeps: the test is the storage, and as slow or as broken as it likes.
 
-use crate::place::Place;
+use crate::place::{Coming, Place, identity};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -283,7 +283,7 @@ fn unread_names_conversations_as_their_reader_does() {
     let bob = place.client("bob");
     let ack = place.begin(&bob, "message:unread", "{}");
     let (number, deed) = place.next_deed().unwrap();
-    assert_eq!(deed, Deed::Unread("bob".into()));
+    assert_eq!(deed, Deed::Unread { user: "bob".into(), rooms: identity("bob").opens(true) });
     let one = |conversation| Unread {
         conversation,
         unread: 2,
@@ -420,4 +420,41 @@ fn ten_thousand_names_in_a_quarter_of_an_hour_make_some_hundred_conversations() 
         }
     }
     assert!((340..=360).contains(&begun), "20, and one in 3 s of 1010: {begun}");
+}
+
+#[test]
+fn who_leaves_a_room_with_the_last_session_takes_no_part_in_it_and_who_is_cut_off_does() {
+    let mut place = Place::keeping();
+    let [phone, laptop] = ["phone", "laptop"].map(|device| {
+        let bob = place.connect(&Coming::of("bob").device(device)).unwrap();
+        place.ask(&bob, "room:join", r#"{"room":"lobby"}"#).unwrap();
+        bob
+    });
+    let send = |place: &mut Place, count: u64| {
+        let alice = place.client("alice");
+        place.ask(&alice, "room:join", r#"{"room":"lobby"}"#).unwrap();
+        place.met.clear();
+        place.begin(&alice, "message:send", r#"{"room":"lobby","body":1,"store":true}"#);
+        let (mut number, mut deed) = place.next_deed().expect("a deed");
+        if matches!(deed, Deed::Load(_)) {
+            place.stored(number, Ok(Outcome::Loaded { seq: 0, count: 0 }));
+            (number, deed) = place.next_deed().expect("a message to write");
+        }
+        assert!(matches!(&deed, Deed::Write(message) if message.count == count), "{deed:?}");
+        place.stored(number, Ok(Outcome::Done));
+        place.leave(&alice);
+        place.met.iter().any(|deed| matches!(deed, Deed::Meet { users, .. } if users.contains(&"bob".into())))
+    };
+    assert!(send(&mut place, 1));
+    place.ask(&phone, "room:leave", "{}").unwrap();
+    assert_eq!(place.next_deed(), None, "the laptop is there");
+    assert!(!send(&mut place, 2));
+    place.ask(&laptop, "room:leave", "{}").unwrap();
+    let conversation = Conversation::Room("lobby".into());
+    let parted = place.next_deed().map(|(number, deed)| (place.stored(number, Ok(Outcome::Done)), deed).1);
+    assert_eq!(parted, Some(Deed::Part { user: "bob".into(), conversation }));
+    place.ask(&laptop, "room:join", r#"{"room":"lobby"}"#).unwrap();
+    assert!(send(&mut place, 3), "bob is there again");
+    place.leave(&laptop);
+    assert_eq!(place.next_deed(), None, "bob comes back");
 }

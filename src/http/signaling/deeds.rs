@@ -1,14 +1,19 @@
 //! The hub's deeds, done with the storage: what takes more than one step, and so runs beside the thread.
 
-use crate::signaling::{Deed, HISTORY_BYTES_MAX, Outcome, Unread};
+use crate::signaling::{Conversation, Deed, HISTORY_BYTES_MAX, OpenRooms, Outcome, Unread};
 use crate::storage::records::{
     ConversationRecord, CursorRecord, MessageRecord, Place, ThreadRecord, batch_of,
 };
-use crate::storage::{Batch, Key, Page, Store, StoreError};
+use crate::storage::{Batch, Key, Page, Record, Store, StoreError};
 use std::sync::Arc;
 
 /// Conversations that one answer tells of.
 const CONVERSATIONS_MAX: usize = 256;
+/// Conversations that are looked at for it: of a user with more, the others are not told of. Strangers alone do not bring
+/// anybody there, as each has one conversation with them.
+const LOOKED_AT_MAX: usize = 4096;
+/// Those that are looked at in one go: others shall not wait behind them.
+const AT_ONCE: usize = 256;
 
 /// How often it is tried to keep a conversation that is about to go away. Only what takes it away comes between, once.
 const LOAD_TRIES: usize = 4;
@@ -38,7 +43,10 @@ pub(super) async fn carry_out(store: &Store, deed: Deed) -> Result<Outcome, Stor
             let messages = messages.map(|record| (record.seq, Box::from(record.message.get()))).collect();
             Ok(Outcome::History { messages, more })
         }
-        Deed::Unread(user) => unread(store, &user).await,
+        Deed::Part { user, conversation } => {
+            store.commit(parting(&user, &conversation)).await.map(|()| Outcome::Done)
+        }
+        Deed::Unread { user, rooms } => unread(store, &user, &rooms).await,
     }
 }
 
@@ -152,32 +160,60 @@ async fn read(store: &Store, user: &str, conversation: Place, seq: u64) -> Resul
     Ok(Outcome::Done)
 }
 
-async fn unread(store: &Store, user: &str) -> Result<Outcome, StoreError> {
-    let page = Page::of(CursorRecord::prefix(user), CONVERSATIONS_MAX + 1);
-    let mut cursors: Vec<CursorRecord> = store.page(page).await?;
-    let more = cursors.len() > CONVERSATIONS_MAX;
-    cursors.truncate(CONVERSATIONS_MAX);
-    let mut conversations = Vec::new();
-    for cursor in cursors {
-        let key = ConversationRecord::key_of(&cursor.conversation);
-        let Some(head) = store.get::<ConversationRecord>(key).await? else { continue };
-        conversations.push(Unread {
-            conversation: (&cursor.conversation).into(),
-            unread: head.count.saturating_sub(cursor.count),
-            head: head.seq,
-            read: cursor.seq,
-            last: (head.last_id, head.last_from, head.last_at_ms),
-        });
+async fn unread(store: &Store, user: &str, rooms: &OpenRooms) -> Result<Outcome, StoreError> {
+    let (mut latest, mut looked_at, mut more) = (Vec::new(), 0, false);
+    let mut page = Page::of(CursorRecord::prefix(user), AT_ONCE);
+    loop {
+        let cursors: Vec<CursorRecord> = store.page(page.clone()).await?;
+        let Some(last) = cursors.last() else { break };
+        if looked_at >= LOOKED_AT_MAX {
+            more = true;
+            break;
+        }
+        page.from = last.key().number(0);
+        looked_at += cursors.len();
+        latest.extend(unread_of(store, cursors, rooms).await?);
+        latest.sort_by_key(|one: &Unread| std::cmp::Reverse(one.last.2));
+        more |= latest.len() > CONVERSATIONS_MAX;
+        latest.truncate(CONVERSATIONS_MAX);
     }
-    conversations.sort_by_key(|one| std::cmp::Reverse(one.last.2));
-    Ok(Outcome::Unread { conversations, more })
+    Ok(Outcome::Unread { conversations: latest, more })
+}
+
+/// What is unread behind some cursors, where there is something to read and their user may.
+async fn unread_of(
+    store: &Store,
+    mut cursors: Vec<CursorRecord>,
+    rooms: &OpenRooms,
+) -> Result<Vec<Unread>, StoreError> {
+    cursors.retain(|cursor| match &cursor.conversation {
+        Place::Room(room) => rooms.admit(room),
+        Place::Users(..) => true,
+    });
+    let keys = cursors.iter().map(|cursor| ConversationRecord::key_of(&cursor.conversation)).collect();
+    let heads: Vec<Option<ConversationRecord>> = store.get_each(keys).await?;
+    let both = cursors.iter().zip(heads).filter_map(|(cursor, head)| Some((cursor, head?)));
+    let unread = both.filter(|(_, head)| !head.is_emptied).map(|(cursor, head)| Unread {
+        conversation: (&cursor.conversation).into(),
+        unread: head.count.saturating_sub(cursor.count),
+        head: head.seq,
+        read: cursor.seq,
+        last: (head.last_id, head.last_from, head.last_at_ms),
+    });
+    Ok(unread.collect())
+}
+
+/// A user takes part in a conversation no more.
+pub(super) fn parting(user: &str, conversation: &Conversation) -> Batch {
+    Batch::new().delete(CursorRecord::key_of(user, &Place::from(conversation)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::signaling::{Conversation, StoredMessage};
-    use crate::storage::{Record, StoreSettings};
+    use crate::base::UnixTime;
+    use crate::signaling::{Identity, StoredMessage};
+    use crate::storage::StoreSettings;
     use std::time::Duration;
     use tempfile::TempDir;
 
@@ -221,8 +257,15 @@ mod tests {
         }
     }
 
+    /// The rooms of a token that opens these, or that does not say.
+    fn rooms(patterns: Option<&[&str]>) -> OpenRooms {
+        let rooms = patterns.map(|patterns| patterns.iter().map(|one| Box::from(*one)).collect());
+        let (user, roles) = ("bob".into(), Arc::from([]));
+        Identity { user, device: None, name: None, expires: UnixTime(0), rooms, roles }.opens(true)
+    }
+
     async fn unread_of(store: &Store, user: &str) -> Vec<(u64, u64, u64)> {
-        match done(store, Deed::Unread(user.into())).await {
+        match done(store, Deed::Unread { user: user.into(), rooms: rooms(None) }).await {
             Outcome::Unread { conversations, more: false } => {
                 conversations.iter().map(|one| (one.unread, one.head, one.read)).collect()
             }
@@ -359,5 +402,54 @@ mod tests {
         assert_eq!(done(&store, Deed::Load(lobby())).await, Outcome::Loaded { seq: 9, count: 5 });
         let found = store.get::<ConversationRecord>(head(true).key()).await;
         assert_eq!(found, Ok(Some(head(false))));
+    }
+
+    #[tokio::test]
+    async fn the_conversations_that_are_told_are_the_latest_of_those_that_may_be_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store(&folder);
+        let room = |n: u64| Conversation::Room(format!("{}-{n}", if n < 300 { "a" } else { "b" }).into());
+        for n in 0..600 {
+            let Deed::Write(mut one) = message(&room(n), 1, 1, None) else { continue };
+            // The last by name have the oldest messages.
+            (one.from, one.at_ms) = ("bob".into(), 1_000 - n);
+            store.commit_then(batch_of(*one).expect("JSON"), |_| {});
+        }
+        let told = async |patterns: Option<&[&str]>| {
+            let deed = Deed::Unread { user: "bob".into(), rooms: rooms(patterns) };
+            match done(&store, deed).await {
+                Outcome::Unread { conversations, more } => {
+                    (conversations.into_iter().map(|one| one.conversation).collect::<Vec<_>>(), more)
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(told(None).await, ((0..256).map(room).collect(), true));
+        assert_eq!(told(Some(&["b-*"])).await, ((300..556).map(room).collect(), true));
+        assert_eq!(told(Some(&["a-7", "b-599"])).await, (vec![room(7), room(599)], false));
+        done(&store, Deed::Part { user: "bob".into(), conversation: room(7) }).await;
+        assert_eq!(told(Some(&["a-7", "b-599"])).await, (vec![room(599)], false), "bob has left");
+    }
+
+    #[tokio::test]
+    async fn of_a_user_with_very_many_conversations_only_so_many_are_looked_at() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store(&folder);
+        let mut cursors = Batch::new();
+        let place = |n: usize| Place::Users("bob".into(), format!("name-{n:05}").into());
+        for n in 0..=LOOKED_AT_MAX {
+            cursors =
+                cursors.put(&CursorRecord { user: "bob".into(), conversation: place(n), seq: 0, count: 0 });
+        }
+        store.commit(cursors).await.expect("written");
+        let told = async |n: usize| {
+            done(&store, message(&Conversation::from(&place(n)), 1, 1, None)).await;
+            match done(&store, Deed::Unread { user: "bob".into(), rooms: rooms(None) }).await {
+                Outcome::Unread { conversations, more } => (conversations.len(), more),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(told(LOOKED_AT_MAX).await, (0, true));
+        assert_eq!(told(LOOKED_AT_MAX - 1).await, (1, true));
     }
 }

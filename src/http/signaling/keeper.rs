@@ -89,23 +89,22 @@ impl Keeper {
     pub(super) fn carry_out(&self, number: u64, deed: Deed) {
         let (store, door) = (self.keeping.store.clone(), self.door.clone());
         let runtime = self.keeping.runtime.clone();
-        match deed {
-            Deed::Write(message) => {
-                let Some(batch) = batch_of(*message) else {
-                    return self.tell(number, Err(Unstored::Unavailable));
-                };
-                store.commit_then(batch, move |result| {
-                    let letter = Letter::Stored(number, result.map(|()| Outcome::Done).map_err(unstored));
-                    runtime.spawn(async move { door.deliver(letter).await });
-                });
-            }
+        let batch = match deed {
+            Deed::Write(message) => batch_of(*message),
+            Deed::Part { user, conversation } => Some(deeds::parting(&user, &conversation)),
             deed => {
                 runtime.spawn(async move {
                     let result = deeds::carry_out(&store, deed).await.map_err(unstored);
                     door.deliver(Letter::Stored(number, result)).await;
                 });
+                return;
             }
-        }
+        };
+        let Some(batch) = batch else { return self.tell(number, Err(Unstored::Unavailable)) };
+        store.commit_then(batch, move |result| {
+            let letter = Letter::Stored(number, result.map(|()| Outcome::Done).map_err(unstored));
+            runtime.spawn(async move { door.deliver(letter).await });
+        });
     }
 
     /// Waits until everything that was handed over is on the disk, some seconds at most.
