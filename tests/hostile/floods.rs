@@ -4,6 +4,7 @@ use crate::honest::Honest;
 use crate::place::{Place, full_or, token};
 use crate::raw::{PING, Raw, TEXT, frame, header_and};
 use serde_json::json;
+use std::time::{Duration, Instant};
 
 const MIB: u64 = 1 << 20;
 
@@ -134,4 +135,52 @@ fn a_burst_for_somebody_who_reads_does_not_cut_them_off() {
     pair.goes_on();
     let dropped = place.gauge("turnstone_signaling_dropped_total{");
     assert_eq!(dropped, 0.0);
+}
+
+#[test]
+fn stored_messages_to_ten_thousand_invented_names_leave_few_conversations_behind() {
+    let (place, mut pair) = Place::with_pair();
+    let rows = |table: &str| place.gauge(&format!("turnstone_storage_records{{table=\"{table}\"}}"));
+    let before = place.memory();
+    for stranger in 0..50 {
+        let mut raw = Raw::engine_in(&place, &format!("stranger-{stranger}"));
+        let say = |n: usize| {
+            let to = format!("name-{stranger}-{n}");
+            format!("42{n}{}", json!(["message:send", { "to": to, "body": "x", "store": true }]))
+        };
+        let many: Vec<u8> = (0..200).flat_map(|n| frame(TEXT, say(n).as_bytes())).collect();
+        let _closed = raw.try_send(&many);
+        raw.until_closed();
+        if stranger % 10 == 0 {
+            pair.goes_on();
+        }
+    }
+    // One that keeps to the rate of messages.
+    let mut patient = Honest::plain(place.public, "patient");
+    let (since, mut begun, mut refused) = (Instant::now(), 0.0, 0);
+    for n in 0..200 {
+        let name = format!("other-{n}");
+        let answer = patient.ask("message:send", json!({ "to": name, "body": "x", "store": true }));
+        match answer["retry_after_ms"].as_u64() {
+            None => begun += 1.0,
+            Some(after @ ..1_000) => std::thread::park_timeout(Duration::from_millis(after)),
+            Some(_) => refused += 1,
+        }
+        if refused == 20 {
+            break;
+        }
+    }
+    assert!(begun <= 21.0 + since.elapsed().as_secs_f64() / 3.0 && refused == 20, "{begun}, {refused}");
+    let message = json!({ "to": "honest-callee", "body": "still", "store": true });
+    let answer = pair.caller.ask("message:send", message);
+    assert!(answer["id"].is_string(), "{answer}");
+    assert_eq!(pair.callee.hear("message:receive")["body"], "still");
+    pair.goes_on();
+    let (conversations, cursors) = (rows("conversations"), rows("read_cursors"));
+    assert!((begun..=begun + 1.0 + 50.0 * 20.0).contains(&conversations), "{conversations}");
+    assert!(cursors <= 2.0 * conversations, "{cursors}");
+    assert!(place.memory().saturating_sub(before) < 32 * MIB);
+    drop(patient);
+    place.await_connections(2);
+    place.rests();
 }
