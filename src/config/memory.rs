@@ -105,7 +105,7 @@ impl Default for ItemSizes {
             shard_budgets: 1 << 20,
             shard_books: 12 << 20,
             ended_call: 64,
-            untold_end: 256,
+            untold_end: 128,
             connection: 128 << 10,
             connection_sockets: 2 * KERNEL_FACTOR * tcp::BUFFER_BYTES as u64,
             peer_connection: 64 << 10,
@@ -155,7 +155,7 @@ impl Config {
             row("shard budgets", 2 * shards, sizes.shard_budgets, "relay.workers"),
             row("shard books", 2 * shards, sizes.shard_books, "relay.workers"),
             row("ended calls", 2 * shards * ENDED_CALLS_MAX as u64, sizes.ended_call, "relay.workers"),
-            row("ends of calls untold", ENDED_CALLS_MAX as u64, sizes.untold_end, ""),
+            row("ends of calls untold", http::signaling::NEWS_MAX as u64, sizes.untold_end, ""),
             row("store: what waits to be written", 1, storage::QUEUED_BYTES_MAX as u64, ""),
             row("store: cache", 1, storage::CACHE_BYTES, ""),
             row("store: what backups hold", storage::VIEWS_MAX as u64, storage::HELD_BYTES_MAX as u64, ""),
@@ -176,7 +176,7 @@ impl Config {
     }
 
     /// What clients of signaling can fill: nothing where nobody gets in.
-    fn signaling_rows(&self) -> [MemoryRow; 10] {
+    fn signaling_rows(&self) -> [MemoryRow; 11] {
         let (hub, driver) = (hub::settings(&self.signaling), hub::driver(&self.signaling));
         let message = self.signaling.max_message.0;
         let is_open = self.signaling.enabled && self.connections_max() > 0;
@@ -207,6 +207,8 @@ impl Config {
             row("what is asked of the store", deeds, deed_bytes, ""),
             row("message history", 1, hub.messages.history_bytes_total as u64, ""),
             row("calls", hub.calls.calls_total, hub.calls.call_bytes_max(), "signaling.calls.group_max"),
+            // On their way to whoever records them, and while what they relayed last is awaited.
+            row("calls that end", 2 * http::signaling::NEWS_MAX, hub.calls.record_bytes_max(), ""),
         ]
     }
 
@@ -374,7 +376,7 @@ mod tests {
         config.signaling.enabled = false;
         let sum = config.worst_case_memory_of(2, &ItemSizes::default());
         // Buffers, budgets, books and ended calls; and what ends they have not heard of.
-        let shards = 4 * ((2 << 20) + (1 << 20) + (12 << 20) + 65_536 * 64) + 65_536 * 256;
+        let shards = 4 * ((2 << 20) + (1 << 20) + (12 << 20) + 65_536 * 64) + 131_072 * 128;
         // Its queue, its cache and its backups.
         let store = (32 << 20) + (64 << 20) + 4 * (64 << 20);
         let process =

@@ -1,13 +1,14 @@
 //! What the API asks of the drivers, and how the answers come together.
 
 use super::admittance::{Admittance, lock};
+use super::ends::{End, Ends};
 use crate::auth::{Revocations, StoredUser};
 use crate::base::{Now, UnixTime};
 use crate::http::api::{Busy, Coming, Control, Seen};
 use crate::net::Clock;
 use crate::relay::{Command, Question, Registry};
-use crate::turn::{Account, AccountsPage, AllocationId, ENDED_CALLS_MAX, EndReason, Session, SessionsPage};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::turn::{Account, AccountsPage, AllocationId, EndReason, Session, SessionsPage};
+use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
@@ -17,9 +18,6 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 /// How long all drivers together may take for an answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Ends of calls that drivers are still to be told of: as many as one of them remembers.
-const UNTOLD_CALLS_MAX: usize = ENDED_CALLS_MAX;
 
 /// A mailbox that is full has room again after a turn of its driver.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(5);
@@ -41,6 +39,7 @@ pub struct RelayControl {
     admittance: Arc<Mutex<Admittance>>,
     gathering: tokio::sync::Mutex<Vec<Gathering>>,
     untold: Mutex<Untold>,
+    ends: Mutex<Ends>,
 }
 
 /// What drivers are still to be told. It is noted before it is tried, since whoever tries may be dropped.
@@ -50,37 +49,6 @@ struct Untold {
     users: BTreeSet<usize>,
     /// Drivers that are to hear of revocations.
     orders: BTreeSet<usize>,
-    /// Calls that have ended: until when their credentials are void, the driver and the call; and their grace.
-    calls: BTreeMap<(UnixTime, usize, Arc<str>), Duration>,
-}
-
-impl Untold {
-    /// When there are too many, the one is left out whose credentials are over first.
-    fn note_call(&mut self, key: (UnixTime, usize, Arc<str>), grace: Duration) {
-        self.calls.insert(key, grace);
-        if self.calls.len() > UNTOLD_CALLS_MAX {
-            self.calls.pop_first();
-        }
-    }
-
-    /// Forgets what `post` could tell, and calls whose credentials are over. A driver that refuses is not asked again.
-    fn tell_calls(
-        &mut self,
-        now: UnixTime,
-        mut post: impl FnMut(usize, &Arc<str>, Duration, UnixTime) -> bool,
-    ) {
-        let mut busy = BTreeSet::new();
-        self.calls.retain(|(until, driver, call_id), grace| {
-            if *until <= now {
-                return false;
-            }
-            let is_told = !busy.contains(driver) && post(*driver, call_id, *grace, *until);
-            if !is_told {
-                busy.insert(*driver);
-            }
-            !is_told
-        });
-    }
 }
 
 /// What one driver has told of its accounts. It outlives the one who asked, since nothing is told twice.
@@ -95,12 +63,13 @@ impl RelayControl {
     pub(super) fn new(registry: Arc<Registry>, clock: Clock, admittance: Arc<Mutex<Admittance>>) -> Self {
         let gathering = (0..registry.drivers()).map(|_| Gathering::default()).collect();
         let gathering = tokio::sync::Mutex::new(gathering);
-        Self { registry, clock, admittance, gathering, untold: Mutex::default() }
+        let ends = Mutex::new(Ends::new(registry.drivers()));
+        Self { registry, clock, admittance, gathering, untold: Mutex::default(), ends }
     }
 
     /// All that was relayed since the last call, by subject, label, call and door. Nothing is lost when the caller does
     /// not wait for the answer: then the next one has it. To be called at a steady pace: drivers that were too busy to
-    /// hear of a revocation, of users or of the end of a call are told again here.
+    /// hear of a revocation or of users are told again here.
     pub async fn accounts(&self) -> Accounts {
         self.tell_again();
         let deadline = Instant::now() + ANSWER_TIMEOUT;
@@ -114,6 +83,25 @@ impl RelayControl {
             accounts: gathering.iter_mut().flat_map(|gathering| gathering.accounts.drain(..)).collect(),
             missing: missing(complete.into_iter()),
         }
+    }
+
+    /// A call has ended: its credentials are refused until `until`, and its sessions end after `grace`. Waits for
+    /// nobody; [`RelayControl::tell_ends`] brings it to the drivers.
+    pub fn end_call(&self, call_id: &str, grace: Duration, until: UnixTime) {
+        self.ends().note(End { call_id: call_id.into(), grace, until });
+    }
+
+    /// Tells drivers of the ends of calls that they have not heard of, as many as their mailboxes take. `false` when
+    /// some are left: it is to be called again soon.
+    pub fn tell_ends(&self) -> bool {
+        self.ends().tell(|driver, End { call_id, grace, until }| {
+            let (call_id, grace, until) = (Arc::clone(call_id), *grace, *until);
+            self.registry.tell(driver, Command::EndCall { call_id, grace, until })
+        })
+    }
+
+    fn ends(&self) -> MutexGuard<'_, Ends> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns whether the driver has told all.
@@ -189,32 +177,6 @@ impl RelayControl {
         self.registry.tell(driver, Command::Authenticate(admittance.authenticator()))
     }
 
-    fn post_end(
-        &self,
-        driver: usize,
-        call_id: &Arc<str>,
-        (grace, until): (Duration, UnixTime),
-        answer: oneshot::Sender<usize>,
-    ) -> bool {
-        let call_id = Arc::clone(call_id);
-        self.registry.ask(driver, Question::EndCall { call_id, grace, until, answer })
-    }
-
-    /// Tells a driver that a call has ended. Returns how many sessions it had there.
-    async fn end_call_on(
-        &self,
-        driver: usize,
-        deadline: Instant,
-        call_id: Arc<str>,
-        end: (Duration, UnixTime),
-    ) -> Option<usize> {
-        let posted = post_soon(deadline, |answer| self.post_end(driver, &call_id, end, answer)).await;
-        if posted.is_some() {
-            self.untold().calls.remove(&(end.1, driver, call_id));
-        }
-        timeout_at(deadline, posted?).await.ok()?.ok()
-    }
-
     /// Tells every driver of the users there are, as soon as there is room in its mailbox. Returns whether all were
     /// told in time.
     async fn users_on_all(&self) -> bool {
@@ -238,9 +200,6 @@ impl RelayControl {
         self.tell_users();
         let mut untold = self.untold();
         untold.orders.retain(|driver| !self.post_orders(*driver, nobody_waits()));
-        untold.tell_calls(self.clock.now().unix, |driver, call_id, grace, until| {
-            self.post_end(driver, call_id, (grace, until), nobody_waits())
-        });
     }
 
     fn untold(&self) -> MutexGuard<'_, Untold> {
@@ -293,27 +252,6 @@ impl Control for RelayControl {
             let deadline = Instant::now() + ANSWER_TIMEOUT;
             let drivers = 0..self.registry.drivers();
             let told = drivers.map(|driver| Box::pin(self.revoke_on(driver, deadline)) as Coming<'_, _>);
-            all(told.collect()).await.into_iter().sum()
-        })
-    }
-
-    fn end_call<'a>(
-        &'a self,
-        call_id: &'a str,
-        grace: Duration,
-        until: UnixTime,
-    ) -> Coming<'a, Option<usize>> {
-        let call_id: Arc<str> = call_id.into();
-        let drivers = 0..self.registry.drivers();
-        let mut untold = self.untold();
-        drivers.clone().for_each(|driver| untold.note_call((until, driver, Arc::clone(&call_id)), grace));
-        drop(untold);
-        Box::pin(async move {
-            let deadline = Instant::now() + ANSWER_TIMEOUT;
-            let told = drivers.map(|driver| {
-                let call_id = Arc::clone(&call_id);
-                Box::pin(self.end_call_on(driver, deadline, call_id, (grace, until))) as Coming<'_, _>
-            });
             all(told.collect()).await.into_iter().sum()
         })
     }
@@ -414,62 +352,35 @@ mod tests {
         let orders = Arc::new(Revocations::new(&[ban]));
         let until = control.clock.now().unix.after(Duration::from_secs(3600));
         let allocation = AllocationId { index: 0, generation: 0 };
-        let (revoked, told, ended, seen, accounts, one, killed) = tokio::join!(
+        control.end_call("k9", Duration::ZERO, until);
+        assert!(!control.tell_ends());
+        let (revoked, told, seen, accounts, one, killed) = tokio::join!(
             control.revoke(orders),
             control.set_users(Vec::new()),
-            control.end_call("k9", Duration::ZERO, until),
             control.sessions(&|_| true),
             control.accounts(),
             control.session(0, allocation),
             control.end(0, allocation, EndReason::Killed)
         );
-        assert_eq!((revoked, told, ended), (None, false, None));
+        assert_eq!((revoked, told), (None, false));
         assert_eq!((seen.missing, accounts.missing), (vec![0], vec![0]));
         assert_eq!((one, killed), (Err(Busy), Err(Busy)));
         assert_eq!(control.session(1, allocation).await, Ok(None), "there is no such driver");
-        let calls = [((until, 0, "k9".into()), Duration::ZERO)].into();
-        assert_eq!(*control.untold(), Untold { users: [0].into(), orders: [0].into(), calls });
-        // Whoever asked for it is gone before it is told.
-        drop(control.end_call("k10", Duration::ZERO, until));
-        assert_eq!(control.untold().calls.len(), 2);
+        assert_eq!(*control.untold(), Untold { users: [0].into(), orders: [0].into() });
 
         let (alive, ended) = crossbeam_channel::bounded(0);
         let thread = shard.spawn(alive).expect("a thread");
         // The first call may still find the mailbox full.
         let deadline = Instant::now() + Duration::from_secs(20);
-        while !(control.accounts().await.missing.is_empty() && *control.untold() == Untold::default()) {
+        while !(control.accounts().await.missing.is_empty()
+            && *control.untold() == Untold::default()
+            && control.tell_ends())
+        {
             assert!(Instant::now() < deadline);
         }
         assert_eq!(control.sessions(&|_| true).await.missing, [0; 0]);
         assert!(control.registry.tell(0, Command::Stop));
         let _disconnected = ended.recv();
         thread.join().expect("no panic").expect("a sound poller");
-    }
-
-    #[test]
-    fn the_end_of_a_call_is_told_until_a_driver_hears_it_or_its_credentials_are_over() {
-        let mut untold = Untold::default();
-        for (call, driver, until) in [("1", 0, 500), ("1", 1, 500), ("2", 0, 600), ("3", 1, 100)] {
-            untold.note_call((UnixTime(until), driver, call.into()), Duration::ZERO);
-        }
-        let mut asked = Vec::new();
-        untold.tell_calls(UnixTime(100), |driver, call, _, until| {
-            asked.push((driver, call.to_string(), until.0));
-            driver == 1
-        });
-        let call = |driver, call: &str, until| (driver, call.to_owned(), until);
-        assert_eq!(asked, [call(0, "1", 500), call(1, "1", 500)], "a busy driver is asked once");
-        let left: Vec<_> = untold.calls.keys().map(|(_, driver, call)| (*driver, &**call)).collect();
-        assert_eq!(left, [(0, "1"), (0, "2")]);
-    }
-
-    #[test]
-    fn the_ends_that_nobody_heard_of_are_bounded() {
-        let mut untold = Untold::default();
-        for call in 0..=UNTOLD_CALLS_MAX as u64 {
-            untold.note_call((UnixTime(1_000_000 - call), 0, call.to_string().into()), Duration::ZERO);
-        }
-        assert_eq!(untold.calls.len(), UNTOLD_CALLS_MAX);
-        assert_eq!(untold.calls.last_key_value().map(|(key, _)| key.0), Some(UnixTime(1_000_000)));
     }
 }

@@ -5,7 +5,7 @@ use super::certificates::{self, CertificateWatch};
 use super::control::RelayControl;
 use super::descriptors;
 use super::error::StartError;
-use super::keeper::{self, Books};
+use super::keeper::Books;
 use super::relays::Relays;
 use super::services::{self, Parts};
 use super::signaling::SignalingSide;
@@ -14,6 +14,7 @@ use super::steering::{self, Helm, Order};
 use crate::base::Random;
 use crate::config::Plan;
 use crate::http::api::{Desk, EventKind, Fault, Kept, Minting, Reloaded, Services, TokenJudge};
+use crate::http::signaling::NEWS_MAX;
 use crate::http::{self, AdminSettings, PublicSettings};
 use crate::net::interfaces;
 use crate::net::tls::HandedOver;
@@ -152,7 +153,7 @@ impl Daemon {
     /// Signals cannot be watched.
     pub async fn serve(mut self, reread: &mut Reread<'_>) -> io::Result<Ending> {
         let mut signals = Signals::new()?;
-        let (news, calls) = mpsc::channel(keeper::NEWS_MAX);
+        let (news, calls) = mpsc::channel(NEWS_MAX);
         let store = self.store.clone();
         self.signaling = SignalingSide::start(&self.plan, self.random.fork(), store, news)?;
         if let Some(signaling) = &self.signaling {

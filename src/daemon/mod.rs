@@ -11,6 +11,7 @@ mod control;
 mod demo;
 mod descriptors;
 mod dtls;
+mod ends;
 mod entropy;
 mod error;
 mod keeper;

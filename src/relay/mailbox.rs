@@ -2,10 +2,12 @@
 
 use super::question::Question;
 use crate::auth::{Authenticator, CredentialId, Revocations};
+use crate::base::UnixTime;
 use crate::net::Waker;
 use crate::turn::{AllocationId, PeerPolicy, Settings};
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Notify;
 
 /// Room for what operators ask, and for calls that end at once; who finds it full tries again.
@@ -36,6 +38,15 @@ pub enum Command {
     },
     /// Judge new requests with this.
     Authenticate(Arc<Authenticator>),
+    /// A call has ended.
+    EndCall {
+        /// Which.
+        call_id: Arc<str>,
+        /// How long its sessions may go on.
+        grace: Duration,
+        /// Until when its credentials might be good for new ones.
+        until: UnixTime,
+    },
     /// Somebody wants to know something.
     Ask(Question),
     /// End the thread.

@@ -78,6 +78,9 @@ impl<S> RelayPorts<S> {
                 self.on_evict_idle(now, server, driver, (&subject, credential), (asker, allocation));
             }
             Command::EvictionTried { allocation } => self.on_eviction_tried(now, server, driver, allocation),
+            Command::EndCall { call_id, grace, until } => {
+                let _sessions = server.end_call(now, &call_id, grace, until);
+            }
             Command::Ask(question) => self.answer(now, server, question),
             Command::Stop => {}
         }
@@ -94,9 +97,6 @@ impl<S> RelayPorts<S> {
             Question::Revoke { orders, answer } => {
                 server.set_revocations(orders);
                 self.revokers.wait(answer);
-            }
-            Question::EndCall { call_id, grace, until, answer } => {
-                _ = answer.send(server.end_call(now, &call_id, grace, until));
             }
             Question::Accounts { from, answer } => {
                 if let Err(page) = answer.send(server.take_accounts(now, from)) {

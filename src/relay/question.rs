@@ -1,10 +1,8 @@
 //! What people want to know of a driver, or want from it.
 
 use crate::auth::Revocations;
-use crate::base::UnixTime;
 use crate::turn::{AccountsPage, AllocationId, EndReason, Session, SessionsPage};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// A question to one driver. The answer comes within a turn of its loop; no packet waits for it, and the driver waits
@@ -39,17 +37,6 @@ pub enum Question {
         /// The orders.
         orders: Arc<Revocations>,
         /// Told how many sessions ended, when all are looked at.
-        answer: oneshot::Sender<usize>,
-    },
-    /// A call has ended.
-    EndCall {
-        /// Which.
-        call_id: Arc<str>,
-        /// How long its sessions may go on.
-        grace: Duration,
-        /// Until when its credentials might be good for new ones.
-        until: UnixTime,
-        /// Told how many sessions it has.
         answer: oneshot::Sender<usize>,
     },
     /// A page of what was relayed since the last one. Who asks must read the answer, whenever it comes: it is told

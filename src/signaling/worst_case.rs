@@ -1,6 +1,6 @@
 //! The most memory that one thing of each kind can take: what the bounds of the settings add up to.
 
-use super::call::{CallSettings, SENDER_KEPT_BYTES_MAX};
+use super::call::{CallSettings, DIGEST_BYTES_MAX, GROUP_MEMBERS_HARD_MAX, SENDER_KEPT_BYTES_MAX};
 use super::keep::AWAITED_MAX;
 use super::payload::NAME_BYTES_MAX;
 use super::reading::{CURSOR_WAITERS_MAX, CURSORS_MAX};
@@ -72,5 +72,10 @@ impl CallSettings {
     /// A call: what each of its members has waiting for others.
     pub fn call_bytes_max(&self) -> u64 {
         CALL_BYTES + self.group_limit() as u64 * SENDER_KEPT_BYTES_MAX
+    }
+
+    /// What is recorded of a call: what its members and those who left said of their media.
+    pub fn record_bytes_max(&self) -> u64 {
+        CALL_BYTES + (self.group_limit() + GROUP_MEMBERS_HARD_MAX) as u64 * DIGEST_BYTES_MAX
     }
 }

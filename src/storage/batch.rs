@@ -79,6 +79,12 @@ impl Batch {
         self
     }
 
+    /// Also does what `other` does, behind its own.
+    pub fn and(mut self, other: Self) -> Self {
+        self.changes.extend(other.changes);
+        self
+    }
+
     /// Whether it changes nothing.
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()

@@ -1,30 +1,40 @@
 //! What remains of a call: its credentials void, its sessions ended, its record written.
+//!
+//! Two tasks share the work. One hears of ends, always at once, and sees to it that drivers hear of them too; the other
+//! writes many records with one batch, as fast as the store takes them.
 
+use super::endings::{Ending, Endings};
 use super::{Drivers, now};
-use crate::http::api::{Desk, EventKind};
+use crate::http::api::{Desk, EventKind, call_json};
 use crate::http::signaling::CallNews;
 use crate::signaling::CallRecord;
 use crate::storage::records::CallRow;
-use crate::storage::{Store, StoreError};
+use crate::storage::{Batch, Store, StoreError};
 use serde_json::json;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// How long sessions of a call may go on behind its end.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Calls whose end is being written at once.
-const ENDING_MAX: usize = 4096;
-
 /// How long drivers may take to tell what was relayed until now: the next sample, and the answers to it.
 const TOLD_WITHIN: Duration = Duration::from_secs(2);
 
-/// How often a write is tried that found the store with too much to do, a second apart.
-const TRIES: usize = 30;
+/// News that are heard in one go.
+const NEWS_AT_ONCE: usize = 256;
+
+/// When drivers are told again whose mailboxes were full: they have room after a turn.
+const TELL_AGAIN_AFTER: Duration = Duration::from_millis(5);
+
+/// A batch of records takes no further one from this size on. One record is far smaller.
+const BATCH_BYTES: usize = 256 << 10;
+
+/// When it is tried again after the store had too much to do.
+const WRITE_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// How long the end of all may take when the daemon stops.
 const FINISH_WITHIN: Duration = Duration::from_secs(5);
@@ -32,8 +42,9 @@ const FINISH_WITHIN: Duration = Duration::from_secs(5);
 /// Waits for calls to end.
 #[derive(Debug)]
 pub(in crate::daemon) struct CallKeeper {
-    stop: watch::Sender<bool>,
-    task: JoinHandle<()>,
+    shared: Arc<Shared>,
+    hearing: JoinHandle<()>,
+    writing: JoinHandle<()>,
 }
 
 #[derive(Debug)]
@@ -43,7 +54,11 @@ struct Shared {
     drivers: Arc<dyn Drivers>,
     /// How long a credential may live.
     ttl_max: Duration,
+    endings: Mutex<Endings>,
+    /// There is something new among them.
+    news: Notify,
     fails: AtomicBool,
+    gives_up: AtomicBool,
 }
 
 impl CallKeeper {
@@ -55,60 +70,124 @@ impl CallKeeper {
         ttl_max: Duration,
         news: mpsc::Receiver<CallNews>,
     ) -> Self {
-        let shared = Arc::new(Shared { desk, store, drivers, ttl_max, fails: AtomicBool::new(false) });
-        let (stop, stopped) = watch::channel(false);
-        Self { stop, task: tokio::spawn(run(shared, news, stopped)) }
+        let shared = Arc::new(Shared {
+            desk,
+            store,
+            drivers,
+            ttl_max,
+            endings: Mutex::default(),
+            news: Notify::new(),
+            fails: AtomicBool::new(false),
+            gives_up: AtomicBool::new(false),
+        });
+        let hearing = tokio::spawn(hear(shared.clone(), news));
+        let writing = tokio::spawn(write(shared.clone()));
+        Self { shared, hearing, writing }
     }
 
     /// Signaling has ended: writes what it left, without the grace.
     pub(in crate::daemon) async fn finish(self) {
-        self.stop.send_replace(true);
-        if timeout(FINISH_WITHIN, self.task).await.is_err() {
+        self.shared.change(|endings| endings.hurry = true);
+        if timeout(FINISH_WITHIN, self.writing).await.is_err() {
             tracing::error!("the store did not take the last calls in time");
         }
+        // It may still wait for drivers, which end now.
+        self.hearing.abort();
     }
 }
 
-/// Until signaling is gone and all is written.
-async fn run(shared: Arc<Shared>, mut news: mpsc::Receiver<CallNews>, stopped: watch::Receiver<bool>) {
-    let room = Arc::new(Semaphore::new(ENDING_MAX));
-    while let Some(news) = news.recv().await {
-        let record = match news {
-            CallNews::Live(call) => {
-                if call.rev == 0 {
-                    shared.desk.events.tell(EventKind::CallStarted, || json!({ "call": call }));
-                }
-                continue;
+/// Until signaling is gone and drivers have heard of all.
+async fn hear(shared: Arc<Shared>, mut news: mpsc::Receiver<CallNews>) {
+    let (mut heard, mut is_open, mut all_told) = (Vec::new(), true, true);
+    while is_open || !all_told {
+        tokio::select! {
+            count = news.recv_many(&mut heard, NEWS_AT_ONCE), if is_open => {
+                heard.drain(..).for_each(|news| shared.hear(news));
+                is_open = count > 0;
+                shared.change(|endings| endings.complete = !is_open);
             }
-            CallNews::Ended(record) => record,
-        };
-        let Ok(place) = room.clone().acquire_owned().await else { return };
-        let (shared, stopped) = (shared.clone(), stopped.clone());
-        tokio::spawn(async move {
-            shared.end(&record, stopped).await;
-            drop(place);
-        });
+            () = sleep(TELL_AGAIN_AFTER), if !all_told => {}
+        }
+        all_told = shared.drivers.tell_ends();
     }
-    // All places are free again: all is written.
-    let _never_closed = room.acquire_many(ENDING_MAX as u32).await;
+}
+
+/// Until no call is left to be recorded.
+async fn write(shared: Arc<Shared>) {
+    loop {
+        let batch = shared.next_batch();
+        if !batch.is_empty() {
+            shared.commit(batch).await;
+            continue;
+        }
+        let (is_done, due) = {
+            let endings = shared.endings();
+            (endings.is_done(), endings.next_due())
+        };
+        if is_done {
+            return;
+        }
+        let over = async {
+            match due {
+                Some(due) => sleep_until(due).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = over => {}
+            () = shared.news.notified() => {}
+        }
+    }
 }
 
 impl Shared {
-    async fn end(&self, record: &CallRecord, mut stopped: watch::Receiver<bool>) {
-        let until = now().after(self.ttl_max);
-        if !self.drivers.end_call(&record.id, GRACE, until).await {
-            tracing::debug!(call = record.id, "not every relay thread could be told that a call has ended");
+    fn hear(&self, news: CallNews) {
+        match news {
+            CallNews::Live(call) if call.rev == 0 => {
+                self.desk.events.tell(EventKind::CallStarted, || json!({ "call": call }));
+            }
+            CallNews::Live(_) => {}
+            CallNews::Ended(record) => self.end(record),
         }
-        let row = self.row(record, false);
-        self.desk.events.tell(EventKind::CallEnded, || json!({ "call": crate::http::api::call_json(&row) }));
-        self.write(&row).await;
+    }
+
+    fn end(&self, record: Box<CallRecord>) {
+        self.drivers.end_call(&record.id, GRACE, now().after(self.ttl_max));
+        self.desk
+            .events
+            .tell(EventKind::CallEnded, || json!({ "call": call_json(&self.row(&record, false)) }));
         // What was relayed until the last moment is told with the next sample.
-        let over = sleep(GRACE + TOLD_WITHIN);
-        tokio::select! {
-            () = over => {}
-            _ = stopped.wait_for(|stopped| *stopped) => {}
+        let over = Instant::now() + GRACE + TOLD_WITHIN;
+        let Some(given_up) = self.endings().add(Ending { record, over }) else { return };
+        self.desk.calls().take(&given_up.id);
+        if !self.gives_up.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "more calls end than the store takes; records of some stay as of their end, without what came then"
+            );
         }
-        self.write(&self.row(record, true)).await;
+    }
+
+    /// Final records first, then those of calls that have just ended, as many as one batch holds.
+    fn next_batch(&self) -> Batch {
+        let (mut batch, mut bytes) = (Batch::new(), 0);
+        let mut put = |row: CallRow| {
+            let ending = row.ending();
+            bytes += ending.bytes();
+            batch = std::mem::take(&mut batch).and(ending);
+            bytes < BATCH_BYTES
+        };
+        let (mut endings, now) = (self.endings(), Instant::now());
+        while let Some(record) = endings.take_over(now) {
+            if !put(self.row(&record, true)) {
+                return batch;
+            }
+        }
+        while let Some(record) = endings.take_new() {
+            if !put(self.row(record, false)) {
+                break;
+            }
+        }
+        batch
     }
 
     fn row(&self, record: &CallRecord, is_final: bool) -> CallRow {
@@ -120,20 +199,27 @@ impl Shared {
         CallRow { is_final, ..CallRow::new(record, &usage) }
     }
 
-    async fn write(&self, row: &CallRow) {
-        let mut result = Ok(());
-        for _ in 0..TRIES {
-            result = self.store.commit(row.ending()).await;
-            if result != Err(StoreError::Busy) {
-                break;
+    async fn commit(&self, batch: Batch) {
+        let result = loop {
+            match self.store.commit(batch.clone()).await {
+                Err(StoreError::Busy) => sleep(WRITE_AGAIN_AFTER).await,
+                result => break result,
             }
-            sleep(Duration::from_secs(1)).await;
-        }
+        };
         let failed = self.fails.swap(result.is_err(), Ordering::Relaxed);
         match result {
             Err(error) if !failed => tracing::error!(%error, "calls that end are not recorded"),
             Ok(()) if failed => tracing::info!("calls that end are recorded again"),
             _ => {}
         }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Endings)) {
+        change(&mut self.endings());
+        self.news.notify_one();
+    }
+
+    fn endings(&self) -> MutexGuard<'_, Endings> {
+        self.endings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

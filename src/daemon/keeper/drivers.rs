@@ -20,8 +20,12 @@ impl Drivers for RelayControl {
         })
     }
 
-    fn end_call<'a>(&'a self, call_id: &'a str, grace: Duration, until: UnixTime) -> Coming<'a, bool> {
-        Box::pin(async move { Control::end_call(self, call_id, grace, until).await.is_some() })
+    fn end_call(&self, call_id: &str, grace: Duration, until: UnixTime) {
+        self.end_call(call_id, grace, until);
+    }
+
+    fn tell_ends(&self) -> bool {
+        self.tell_ends()
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod calls;
 mod drivers;
+mod endings;
 mod old;
 #[cfg(test)]
 mod tests;
@@ -34,9 +35,6 @@ use writing::Writing;
 /// and the sessions.
 pub(super) const SAMPLE_EVERY: Duration = Duration::from_millis(750);
 
-/// Beginnings and ends of calls that may wait.
-pub(super) const NEWS_MAX: usize = 4096;
-
 /// Starts and ends of sessions that may wait.
 const SESSIONS_MAX: usize = 4096;
 
@@ -62,9 +60,11 @@ pub(super) struct Delta {
 pub(super) trait Drivers: fmt::Debug + Send + Sync + 'static {
     /// All that was relayed since the last call. Nothing is told twice, and nothing is lost.
     fn deltas(&self) -> Coming<'_, Vec<Delta>>;
-    /// A call has ended: its credentials are refused until `until`, and its sessions end after `grace`. Whether all
-    /// drivers were told.
-    fn end_call<'a>(&'a self, call_id: &'a str, grace: Duration, until: UnixTime) -> Coming<'a, bool>;
+    /// A call has ended: its credentials are refused until `until`, and its sessions end after `grace`. Waits for
+    /// nobody.
+    fn end_call(&self, call_id: &str, grace: Duration, until: UnixTime);
+    /// Tells drivers of the ends that they have not heard of. `false` when some have no time.
+    fn tell_ends(&self) -> bool;
 }
 
 /// The books of the daemon, and the calls in them.

@@ -2,11 +2,11 @@
 
 use super::old::take_away;
 use super::*;
-use crate::http::signaling::CallNews;
+use crate::http::signaling::{CallNews, NEWS_MAX};
 use crate::metrics::EndReason;
 use crate::signaling::{CallRecord, Callee, LiveCall, LiveParty, Media, Party, Stand};
 use crate::storage::records::{CallRow, GapRow, MinutePage, RunRow, live_call_key, put_page, usage_range};
-use crate::storage::{Batch, StoreSettings};
+use crate::storage::{Batch, Key, StoreSettings, Table};
 use crate::usage::{Gap, Page, PageKey, Row};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,6 +19,7 @@ struct Fake {
     deltas: Mutex<Vec<Delta>>,
     asked: AtomicUsize,
     ended: Mutex<Vec<String>>,
+    asked_to_tell: AtomicUsize,
 }
 
 impl Fake {
@@ -41,9 +42,13 @@ impl Drivers for Fake {
         Box::pin(async { deltas })
     }
 
-    fn end_call<'a>(&'a self, call_id: &'a str, _: Duration, _: UnixTime) -> Coming<'a, bool> {
+    fn end_call(&self, call_id: &str, _: Duration, _: UnixTime) {
         self.ended.lock().expect("no test panics in it").push(call_id.to_owned());
-        Box::pin(async { true })
+    }
+
+    fn tell_ends(&self) -> bool {
+        // It has no time at first.
+        self.asked_to_tell.fetch_add(1, Ordering::SeqCst) > 0
     }
 }
 
@@ -145,7 +150,7 @@ async fn without_a_store_the_books_go_on_and_the_stop_does_not_wait() {
     assert_eq!(desk.books().live().values().map(|page| page.total().bytes()).max(), Some(7));
 }
 
-fn ended(id: &str) -> Box<CallRecord> {
+pub(super) fn ended(id: &str) -> Box<CallRecord> {
     let party = |user: &str| Party { user: user.into(), device: "phone".into() };
     Box::new(CallRecord {
         id: id.into(),
@@ -183,6 +188,8 @@ async fn an_ended_call_is_recorded_at_once_and_again_with_what_came_in_the_grace
     assert_eq!((row.total().bytes(), row.is_final), (5, false));
     assert_eq!(bench.store.get::<LiveCall>(live_call_key("C")).await, Ok(None), "both in one batch");
     assert_eq!(*bench.drivers.ended.lock().expect("no test panics in it"), ["C"]);
+    let again = async || (bench.drivers.asked_to_tell.load(Ordering::SeqCst) > 1).then_some(());
+    until("a driver that had no time is told again", again).await;
     bench.drivers.relay("bob", Some("C"), 6);
     let more = async || desk.calls().of("C").filter(|usage| usage.total().bytes() == 11).map(|_| ());
     until("another sample", more).await;
@@ -190,6 +197,32 @@ async fn an_ended_call_is_recorded_at_once_and_again_with_what_came_in_the_grace
     calls.finish().await;
     let row = bench.store.get::<CallRow>(CallRow::place("C")).await.expect("read").expect("there");
     assert_eq!((row.total().bytes(), row.traffic.len(), row.is_final), (11, 2, true));
+    keeping.stop().await.write().await;
+}
+
+#[tokio::test]
+async fn a_burst_of_ends_is_told_to_drivers_at_once_and_all_of_it_is_recorded() {
+    let bench = Bench::new();
+    let (desk, keeping) = bench.keep(0);
+    let (news, listener) = mpsc::channel(NEWS_MAX);
+    let ttl_max = Duration::from_secs(3600);
+    let calls =
+        CallKeeper::start(desk.clone(), bench.store.clone(), bench.drivers.clone(), ttl_max, listener);
+    let id = |number: usize| format!("call {number:05}");
+    const CALLS: usize = 20_000;
+    bench.drivers.relay("alice", Some(&id(CALLS - 1)), 5);
+    until("a sample", async || desk.calls().of(&id(CALLS - 1)).cloned()).await;
+    (0..CALLS).for_each(|number| news.try_send(CallNews::Ended(ended(&id(number)))).expect("room"));
+    let told =
+        async || (bench.drivers.ended.lock().expect("no test panics in it").len() == CALLS).then_some(());
+    until("every end is told", told).await;
+    drop(news);
+    calls.finish().await;
+    let all = crate::storage::Page::of(Key::of(Table::Calls), CALLS + 1);
+    let rows = bench.store.page::<CallRow>(all).await.expect("read");
+    assert_eq!(rows.iter().filter(|row| row.is_final).count(), CALLS);
+    assert_eq!(rows.last().map(|row| row.total().bytes()), Some(5));
+    assert_eq!(desk.calls().of(&id(CALLS - 1)), None);
     keeping.stop().await.write().await;
 }
 

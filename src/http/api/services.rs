@@ -2,7 +2,7 @@
 
 use super::{Desk, Ids, Logins, Minting, Orders, Steering, TokenJudge, Users};
 use crate::auth::{ApiKeys, Revocations, StoredUser};
-use crate::base::{Now, UnixTime};
+use crate::base::Now;
 use crate::http::Sources;
 use crate::http::signaling::Door;
 use crate::storage::Store;
@@ -12,7 +12,6 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// An answer that comes.
 pub type Coming<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -44,14 +43,6 @@ pub trait Control: Send + Sync + 'static {
     /// could not be told within a second. They hold from the call on, also over a reload, and no driver hears of earlier
     /// ones later.
     fn revoke(&self, revocations: Arc<Revocations>) -> Coming<'_, Option<usize>>;
-    /// A call has ended: its credentials are refused until `until`, and its sessions end after `grace`. Returns how many
-    /// there are, or `None` when a driver could not be told within a second; that one is told once it has time.
-    fn end_call<'a>(
-        &'a self,
-        call_id: &'a str,
-        grace: Duration,
-        until: UnixTime,
-    ) -> Coming<'a, Option<usize>>;
     /// Takes these static users over, beside those of the config, in place of those before. `false` when a driver could
     /// not be told within a second. They hold from the call on, also over a reload, and no driver hears of earlier ones
     /// later; live sessions of users that are gone go on.

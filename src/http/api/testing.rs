@@ -3,7 +3,7 @@
 use super::*;
 use crate::auth::token::{KeySet, TokenRequest, TokenRules, issue};
 use crate::auth::{ApiKey, ApiKeyHash, Revocations, Scope, Secret, StoredUser};
-use crate::base::{Now, Random, Timestamp, Traffic, Transport, UnixTime};
+use crate::base::{Now, Random, Timestamp, Traffic, Transport};
 use crate::http::server::{Bounds, serve};
 use crate::http::testing::{Answer, FakeSources};
 use crate::http::{KeySets, KeySource, Pace, TokenSettings, WebClient};
@@ -69,10 +69,6 @@ impl Control for Noted {
 
     fn revoke(&self, revocations: Arc<Revocations>) -> Coming<'_, Option<usize>> {
         self.revocations.lock().expect("no test panics in it").push(revocations);
-        Box::pin(async { Some(0) })
-    }
-
-    fn end_call<'a>(&'a self, _: &'a str, _: Duration, _: UnixTime) -> Coming<'a, Option<usize>> {
         Box::pin(async { Some(0) })
     }
 

@@ -62,6 +62,9 @@ pub struct Setup {
     pub news: Option<mpsc::Sender<CallNews>>,
 }
 
+/// News of calls that may wait to be heard: more than there can be live calls, since all of them may end in one go.
+pub const NEWS_MAX: usize = 131_072;
+
 /// What becomes of calls. It is told without waiting; what finds the channel full is counted. Whoever hears of an end
 /// writes its record and takes the live call away, in one batch.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
 /// Bytes of `data` of `call:start` and of `digest` of `call:stats`.
-const DATA_BYTES_MAX: usize = 4096;
+pub(super) const DATA_BYTES_MAX: usize = 4096;
 /// Bytes of an offer or answer; a message of any wire is no longer.
 const DESCRIPTION_BYTES_MAX: usize = 65_536;
 /// Bytes of one candidate: browsers write some 200.

@@ -34,6 +34,9 @@ pub use settings::{BusyPolicy, CallSettings, GROUP_MEMBERS_HARD_MAX, RejectScope
 /// Bytes that one sender may have waiting in a call.
 pub(super) const SENDER_KEPT_BYTES_MAX: u64 = hold::KEPT_BYTES_MAX as u64;
 
+/// Bytes of what one device says of its media.
+pub(super) const DIGEST_BYTES_MAX: u64 = command::DATA_BYTES_MAX as u64;
+
 use super::json::Object;
 use super::{Party, Refusal};
 use crate::base::{Now, Random, Timestamp, Wheel};
