@@ -192,6 +192,11 @@ fn may(minting: &Minting, caller: &Caller, source: Option<Source>, mut wish: Wis
                 let hint = "leave `user` out; only API keys set it";
                 return Err(Problem::forbidden("the token is of another user than `user`", hint).at("user"));
             }
+            // Whose books a label stands for, and whom a revocation of it ends, is up to operators.
+            if wish.label.is_some() {
+                let hint = "leave `label` out; only API keys set it";
+                return Err(Problem::forbidden("a user's token names no label", hint).at("label"));
+            }
             if wish.call_id.is_some() {
                 let hint = "leave `call_id` out; only API keys set it";
                 return Err(Problem::forbidden("a user's token names no call", hint).at("call_id"));

@@ -99,8 +99,10 @@ async fn a_user_mints_for_itself_alone() {
     let refused = api.refused(&alice, r#"{"user":"bob"}"#).await;
     assert_eq!((refused.status, &refused.json()["code"]), (403, &json!("forbidden")));
     assert_eq!(refused.json()["field"], "user");
-    let refused = api.refused(&alice, r#"{"call_id":"k9"}"#).await;
-    assert_eq!((refused.status, &refused.json()["field"]), (403, &json!("call_id")));
+    for field in ["label", "call_id"] {
+        let refused = api.refused(&alice, &json!({ field: "k9" }).to_string()).await;
+        assert_eq!((refused.status, &refused.json()["field"]), (403, &json!(field)));
+    }
 }
 
 #[tokio::test]
