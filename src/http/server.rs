@@ -17,8 +17,6 @@ use std::convert::Infallible;
 use std::future::{Future, pending};
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -60,9 +58,27 @@ pub(super) const HEADER_BYTES_MAX: usize = 16 * 1024;
 pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Among the extensions of an answer that goes on until its reader or the daemon ends: its connection may grow older
-/// than others. Whoever answers so bounds how many there are.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Endless;
+/// than others for as long as it does. Whoever answers so bounds how many there are.
+#[derive(Clone, Debug)]
+pub(super) struct Endless(watch::Receiver<()>);
+
+/// An endless answer goes on until this is dropped. What its reader has not taken then, it has to take soon.
+#[derive(Debug)]
+pub(super) struct GoesOn {
+    _held: watch::Sender<()>,
+}
+
+impl Endless {
+    /// An answer that has just begun.
+    pub(super) fn begin() -> (Self, GoesOn) {
+        let (held, endless) = watch::channel(());
+        (Self(endless), GoesOn { _held: held })
+    }
+
+    async fn is_over(mut self) {
+        while self.0.changed().await.is_ok() {}
+    }
+}
 
 /// Serves until `shutdown` is over, then lets requests under way finish within `bounds.finish`.
 pub(super) async fn serve(
@@ -180,13 +196,12 @@ where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
 {
-    let is_endless = Arc::new(AtomicBool::new(false));
-    let noted = Arc::clone(&is_endless);
+    let (note, last_answer) = watch::channel(None::<Endless>);
     let service = service_fn(move |request| {
-        let (answer, is_endless) = (service.call(request), Arc::clone(&noted));
+        let (answer, note) = (service.call(request), note.clone());
         async move {
             let answer = answer.await?;
-            is_endless.store(answer.extensions().get::<Endless>().is_some(), Ordering::Relaxed);
+            note.send_replace(answer.extensions().get().cloned());
             Ok::<_, Infallible>(answer)
         }
     });
@@ -205,12 +220,16 @@ where
     };
     serving.as_mut().graceful_shutdown();
     if aged {
-        let last_request = match is_endless.load(Ordering::Relaxed) {
-            true => Duration::MAX,
-            false => bounds.last_request,
+        let endless = last_answer.borrow().clone();
+        let last_request = async {
+            if let Some(endless) = endless {
+                endless.is_over().await;
+            }
+            sleep(bounds.last_request).await;
         };
         tokio::select! {
-            _ = timeout(last_request, serving.as_mut()) => return,
+            _ = serving.as_mut() => return,
+            () = last_request => return,
             _ = stopped.wait_for(|stopped| *stopped) => {}
         }
     }
@@ -284,6 +303,41 @@ mod tests {
             }
         };
         timeout(PATIENCE, asking).await.expect("the server closes");
+    }
+
+    #[tokio::test]
+    async fn an_endless_answer_that_is_over_keeps_no_place_when_nobody_reads_what_is_left() {
+        let bounds = Bounds {
+            connections: 1,
+            connection_age: Duration::from_millis(50),
+            last_request: Duration::from_millis(50),
+            ..Bounds::default()
+        };
+        let (endless, goes_on) = Endless::begin();
+        // More than the buffers of two sockets hold.
+        let much = move || async move { (axum::Extension(endless), vec![0u8; 64 << 20]) };
+        let router =
+            Router::new().route("/much", axum::routing::get(much)).route("/", axum::routing::get(""));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+        let address = listener.local_addr().expect("bound");
+        let server = tokio::spawn(serve(listener, router, bounds, pending()));
+        let connect = async || TcpStream::connect(address).await.expect("listens");
+        let mut silent = connect().await;
+        silent.write_all(b"GET /much HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("sent");
+        assert!(silent.read(&mut [0u8; 64]).await.expect("answered") > 0);
+        drop(goes_on);
+        let room = async {
+            loop {
+                let mut stream = connect().await;
+                // A send may meet the close of a connection that is still over the cap.
+                let _ = stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+                if stream.read(&mut [0u8; 64]).await.unwrap_or(0) > 0 {
+                    break;
+                }
+            }
+        };
+        timeout(PATIENCE, room).await.expect("there is room again");
+        server.abort();
     }
 
     #[tokio::test]

@@ -1,7 +1,7 @@
 //! `GET /v1/events`: what happens, while it happens (`text/event-stream`).
 //!
 //! A reader who is slower than the news is told how many it missed and goes on with those that are left. Nobody waits
-//! for a reader.
+//! for a reader, and one who takes nothing at all loses its place.
 
 use super::feed::{EventKind, News, READERS_MAX, Reader, block};
 use super::{Caller, Fields, Shared};
@@ -22,10 +22,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
-/// How often a line comes that says nothing, so that both ends notice when the other is gone; and how soon a stream ends
-/// whose API key was taken away.
+/// How often a line comes that says nothing, so that both ends notice when the other is gone; how soon a stream ends
+/// whose API key was taken away; and how long a reader may take nothing when it was sent more than its connection holds.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// Parts of the stream that may wait for the connection.
@@ -51,10 +51,14 @@ async fn events(
     };
     let (parts, body) = mpsc::channel(PARTS_MAX);
     let is_good = move || caller.is_good(&services);
-    tokio::spawn(read_to(reader, wanted, parts, HEARTBEAT, is_good));
+    let (endless, goes_on) = Endless::begin();
+    tokio::spawn(async move {
+        read_to(reader, wanted, parts, HEARTBEAT, is_good).await;
+        drop(goes_on);
+    });
     let head = [(header::CONTENT_TYPE, "text/event-stream")];
     let mut response = (head, Body::new(Parts(body))).into_response();
-    response.extensions_mut().insert(Endless);
+    response.extensions_mut().insert(endless);
     Ok(response)
 }
 
@@ -68,15 +72,15 @@ fn wanted(types: Option<String>) -> Result<Vec<EventKind>, Problem> {
     })
 }
 
-/// Passes news on until the reader is gone, or may not listen any more, or the daemon stops.
+/// Passes news on until the reader is gone or takes nothing, or may not listen any more, or the daemon stops.
 async fn read_to(
     mut reader: Reader,
     wanted: Vec<EventKind>,
     parts: mpsc::Sender<Bytes>,
-    heartbeat: Duration,
+    beat: Duration,
     is_good: impl Fn() -> bool,
 ) {
-    let mut heartbeat = interval(heartbeat);
+    let mut heartbeat = interval(beat);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let part = tokio::select! {
@@ -95,7 +99,7 @@ async fn read_to(
                 }
             },
         };
-        if parts.send(part).await.is_err() {
+        if !matches!(timeout(beat, parts.send(part)).await, Ok(Ok(()))) {
             return;
         }
     }
@@ -212,7 +216,19 @@ mod tests {
         }
         assert_eq!(api.local("DELETE", &format!("/v1/api-keys/{}", key.id), "").await.status, 204);
         let end = async { while body.recv().await.is_some() {} };
-        tokio::time::timeout(Duration::from_secs(10), end).await.expect("it ends");
+        timeout(Duration::from_secs(10), end).await.expect("it ends");
+    }
+
+    #[tokio::test]
+    async fn a_reader_who_takes_nothing_loses_its_place() {
+        let api = Api::start();
+        let events = &api.services.desk.events;
+        let reader = events.listen().expect("room");
+        let (parts, untaken) = mpsc::channel(PARTS_MAX);
+        let beat = Duration::from_millis(1);
+        let reading = read_to(reader, EventKind::ALL.to_vec(), parts, beat, || true);
+        timeout(Duration::from_secs(10), reading).await.expect("it ends");
+        assert_eq!(untaken.len(), PARTS_MAX, "what it was sent before is left to it");
     }
 
     #[tokio::test]
@@ -231,7 +247,7 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(10), again).await.expect("its place is free again");
+        timeout(Duration::from_secs(10), again).await.expect("its place is free again");
         api.services.desk.events.end();
         for mut stream in streams {
             let mut rest = String::new();
