@@ -88,6 +88,7 @@ fn page(answer: &Value) -> String {
         ("STATE", Column::Text),
         ("LENGTH", Column::Figure),
         ("RELAYED", Column::Figure),
+        ("", Column::Whole),
     ]);
     for call in list(&answer["calls"]) {
         let state = if call["reason"].is_null() { field(call, "state") } else { field(call, "reason") };
@@ -98,6 +99,7 @@ fn page(answer: &Value) -> String {
             state,
             length(call),
             bytes(relayed(&call["total"])),
+            if is_partial(call) { "partial".to_owned() } else { String::new() },
         ]);
     }
     let mut page = table.text();
@@ -119,6 +121,11 @@ fn length(call: &Value) -> String {
         Some(ms) => span(Duration::from_millis(ms)),
         None => String::new(),
     }
+}
+
+/// Whether more may have been relayed than it says.
+fn is_partial(call: &Value) -> bool {
+    call["partial"] == true
 }
 
 fn relayed(figures: &Value) -> u64 {
@@ -153,6 +160,9 @@ fn one(call: &Value) -> String {
         let (sent, received) = (number(&party["bytes_from_client"]), number(&party["bytes_from_peer"]));
         let name = if party["subject"].is_null() { "(others)".to_owned() } else { field(party, "subject") };
         line("relayed", format!("{} from and {} to {name}", bytes(sent), bytes(received)));
+    }
+    if is_partial(call) {
+        line("partial", "more may have been relayed: the daemon began anew while the call lasted".to_owned());
     }
     for session in list(&call["sessions"]) {
         line("session", format!("{} of {}", field(session, "id"), field(session, "subject")));

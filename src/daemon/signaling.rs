@@ -7,7 +7,7 @@ use crate::http::{KeySets, Pace, WebClient};
 use crate::metrics::Published;
 use crate::net::Clock;
 use crate::signaling::{Hub, LiveCall};
-use crate::storage::records::{CallRow, live_call_key};
+use crate::storage::records::CallRow;
 use crate::storage::{Batch, Key, Page, Store, Table};
 use crate::usage::CallUse;
 use std::io;
@@ -112,7 +112,8 @@ async fn end_kept_calls(store: Store, news: mpsc::Sender<CallNews>) {
     {
         let records: Vec<_> = calls.iter().map(|call| call.lost(now)).collect();
         let ended = records.iter().fold(Batch::new(), |batch, record| {
-            batch.put(&CallRow::new(record, &CallUse::default())).delete(live_call_key(&record.id))
+            let row = CallRow { is_partial: true, ..CallRow::new(record, &CallUse::default()) };
+            batch.and(row.ending())
         });
         if let Err(error) = store.commit(ended).await {
             tracing::warn!(%error, "calls that lived at the last stop are still kept");
@@ -159,6 +160,8 @@ mod tests {
         assert_eq!((ended, left), (count, Vec::new()));
         let recorded: Vec<CallRow> =
             store.page(Page::of(Key::of(Table::Calls), 2 * count)).await.expect("a page");
-        assert!(recorded.len() == count && recorded.iter().all(|row| &*row.reason == "lost"));
+        assert!(
+            recorded.len() == count && recorded.iter().all(|row| row.is_partial && &*row.reason == "lost")
+        );
     }
 }

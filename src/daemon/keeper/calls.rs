@@ -196,7 +196,8 @@ impl Shared {
             true => calls.take(&record.id),
             false => calls.of(&record.id).cloned().unwrap_or_default(),
         };
-        CallRow { is_final, ..CallRow::new(record, &usage) }
+        let is_partial = self.desk.is_partial(record.started);
+        CallRow { is_final, is_partial, ..CallRow::new(record, &usage) }
     }
 
     async fn commit(&self, batch: Batch) {

@@ -191,6 +191,7 @@ pub fn call_json(row: &CallRow) -> Value {
         "total": figures(&total),
         "parties": row.traffic.iter().map(party).collect::<Vec<_>>(),
         "final": row.is_final,
+        "partial": row.is_partial,
     })
 }
 
@@ -226,6 +227,7 @@ fn live_json(services: &Shared, call: &LiveCall) -> Value {
     let usage = calls.of(&call.id).cloned().unwrap_or_default();
     drop(calls);
     let mut told = traffic_json(&usage);
+    let started = UnixTime(call.started_s);
     let about = json!({
         "id": call.id,
         "state": state,
@@ -234,8 +236,9 @@ fn live_json(services: &Shared, call: &LiveCall) -> Value {
         "room": room,
         "members": members,
         "call_type": call.media.as_str(),
-        "started_at": rfc3339(UnixTime(call.started_s)),
+        "started_at": rfc3339(started),
         "answered_at": answered.map(|at| rfc3339(UnixTime(at))),
+        "partial": services.desk.is_partial(started),
     });
     if let (Some(told), Value::Object(about)) = (told.as_object_mut(), about) {
         told.extend(about);

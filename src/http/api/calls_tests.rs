@@ -88,7 +88,7 @@ async fn a_call_tells_its_parties_its_bytes_and_what_devices_said() {
         "callee": { "user": "bob", "device": "tablet" }, "room": null, "call_type": "audio",
         "started_at": "2023-11-14T22:13:20Z", "answered_at": "2023-11-14T22:13:21Z",
         "ended_at": "2023-11-14T22:13:23Z", "reason": "hangup", "ended_by": null, "duration_ms": 2000,
-        "relayed": true, "total": none, "parties": [party], "final": false, "sessions": [], "missing_drivers": [],
+        "relayed": true, "total": none, "parties": [party], "final": false, "partial": false, "sessions": [], "missing_drivers": [],
         "stats": [{ "user": "alice", "device": "phone", "digest": { "rtt": { "ms": 7 } } }],
     });
     assert_eq!(call, expected);
@@ -120,6 +120,7 @@ async fn a_live_call_is_told_with_what_it_relays() {
     let told = api.local("GET", "/v1/calls?user=bob", "").await.json();
     let told = &told["calls"][0];
     assert_eq!((&told["state"], &told["relayed"]), (&json!("active"), &json!(true)));
+    assert_eq!(told["partial"], json!(true), "it began before these books");
     assert_eq!(
         (&told["parties"][0]["subject"], &told["total"]["bytes_from_client"]),
         (&json!("bob"), &json!(9))

@@ -1,6 +1,8 @@
 //! What the keeper of the books writes and handlers read.
 
 use super::Events;
+use super::clock::now;
+use crate::base::UnixTime;
 use crate::usage::{Books, BooksSettings, CallTotals};
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,6 +14,8 @@ const CALLS_MAX: usize = 16_384;
 pub struct Desk {
     books: Mutex<Books>,
     calls: Mutex<CallTotals>,
+    /// When they were opened.
+    since: UnixTime,
     /// What happens, for those who listen.
     pub events: Events,
 }
@@ -22,6 +26,7 @@ impl Desk {
         Self {
             books: Mutex::new(Books::new(BooksSettings::default(), first_part)),
             calls: Mutex::new(CallTotals::new(CALLS_MAX)),
+            since: now(),
             events: Events::default(),
         }
     }
@@ -29,6 +34,11 @@ impl Desk {
     /// The books, for a moment.
     pub fn books(&self) -> MutexGuard<'_, Books> {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether traffic of a call that began at `started` may be missing: an earlier process counted it, and only in memory.
+    pub fn is_partial(&self, started: UnixTime) -> bool {
+        started < self.since
     }
 
     /// What calls relay, for a moment.

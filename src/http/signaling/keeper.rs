@@ -81,7 +81,7 @@ impl Keeper {
 
     /// A call is over, and nobody else records it. What it relayed is not known here.
     pub(super) fn call_ended(&self, call: &CallRecord) {
-        let row = CallRow::new(call, &CallUse::default());
+        let row = CallRow { is_partial: true, ..CallRow::new(call, &CallUse::default()) };
         self.keeping.store.commit_then(row.ending(), |_| {});
     }
 
@@ -202,6 +202,7 @@ mod tests {
         assert_eq!(store.get::<LiveCall>(live_call_key("C")).await, Ok(None));
         let row = store.get::<CallRow>(CallRow::place("C")).await.expect("read").expect("there");
         assert_eq!((row.ended, row.is_final, row.total().is_zero()), (UnixTime(9), false, true));
+        assert!(row.is_partial, "nobody asked what it relayed");
     }
 
     #[tokio::test]

@@ -69,6 +69,9 @@ pub struct CallRow {
     pub traffic: Vec<PartyTraffic>,
     /// Whether its sessions were over, too, when this was written: `false` until the grace has passed.
     pub is_final: bool,
+    /// Whether traffic may be missing: the daemon began anew while it lasted, or nobody could ask what it had relayed.
+    #[serde(default)]
+    pub is_partial: bool,
 }
 
 impl CallRow {
@@ -100,6 +103,7 @@ impl CallRow {
             stats: record.stats.iter().map(digest).collect(),
             traffic: traffic(usage),
             is_final: false,
+            is_partial: false,
         }
     }
 
