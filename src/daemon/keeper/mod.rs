@@ -28,12 +28,15 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use writing::Writing;
 
 /// How often drivers are asked. With the time that their answers take, usage is less than a second behind the counters
 /// and the sessions.
 pub(super) const SAMPLE_EVERY: Duration = Duration::from_millis(750);
+
+/// How long a sample out of turn may take, behind the one that may be under way.
+const SAMPLED_WITHIN: Duration = Duration::from_secs(3);
 
 /// Starts and ends of sessions that may wait.
 const SESSIONS_MAX: usize = 4096;
@@ -95,8 +98,9 @@ impl Books {
         }
     }
 
-    /// Signaling has ended: waits until its calls are recorded.
+    /// Signaling has ended: waits until its calls are recorded, with all that they relayed until now.
     pub(super) async fn close_calls(self) -> Keeping {
+        self.keeping.sample().await;
         self.calls.finish().await;
         self.keeping
     }
@@ -106,6 +110,8 @@ impl Books {
 #[derive(Debug)]
 pub(super) struct Keeping {
     stop: oneshot::Sender<()>,
+    /// Who waits for a sample out of turn.
+    ask: mpsc::Sender<oneshot::Sender<()>>,
     task: JoinHandle<Keeper>,
 }
 
@@ -118,6 +124,7 @@ impl Keeping {
         retention: Duration,
     ) -> Self {
         let (stop, stopped) = oneshot::channel();
+        let (ask, asked) = mpsc::channel(1);
         let keeper = Keeper {
             writing: Writing::new(desk.clone(), store.clone()),
             old: Old::new(store, retention),
@@ -126,7 +133,18 @@ impl Keeping {
             doors: HashMap::new(),
             lost_pages: 0,
         };
-        Self { stop, task: tokio::spawn(keeper.run(stopped)) }
+        Self { stop, ask, task: tokio::spawn(keeper.run(stopped, asked)) }
+    }
+
+    /// Asks the drivers now. Over once what they told is booked, some seconds later at most.
+    async fn sample(&self) {
+        let (done, sampled) = oneshot::channel();
+        let sample = async {
+            // It ends by itself only when it panicked, which was said.
+            let _ended = self.ask.send(done).await;
+            let _ended = sampled.await;
+        };
+        let _the_drivers_are_slow = timeout(SAMPLED_WITHIN, sample).await;
     }
 
     /// Asks the drivers a last time. They may end then; [`Last::write`] must follow.
@@ -163,7 +181,11 @@ struct Keeper {
 }
 
 impl Keeper {
-    async fn run(mut self, mut stopped: oneshot::Receiver<()>) -> Self {
+    async fn run(
+        mut self,
+        mut stopped: oneshot::Receiver<()>,
+        mut asked: mpsc::Receiver<oneshot::Sender<()>>,
+    ) -> Self {
         self.writing.begin(now()).await;
         let mut sample = interval(SAMPLE_EVERY);
         sample.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -173,6 +195,10 @@ impl Keeper {
                 _ = &mut stopped => {
                     self.sample().await;
                     return self;
+                }
+                Some(done) = asked.recv() => {
+                    self.sample().await;
+                    let _nobody_waits_any_more = done.send(());
                 }
                 () = self.writing.next() => {}
                 _ = sample.tick() => self.sample().await,

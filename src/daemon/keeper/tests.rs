@@ -12,7 +12,6 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 
 #[derive(Debug, Default)]
 struct Fake {
@@ -198,6 +197,25 @@ async fn an_ended_call_is_recorded_at_once_and_again_with_what_came_in_the_grace
     let row = bench.store.get::<CallRow>(CallRow::place("C")).await.expect("read").expect("there");
     assert_eq!((row.total().bytes(), row.traffic.len(), row.is_final), (11, 2, true));
     assert!(row.is_partial, "it began before these books, which know nothing of its beginning");
+    keeping.stop().await.write().await;
+}
+
+#[tokio::test]
+async fn a_clean_stop_records_what_calls_relayed_since_the_last_sample() {
+    let bench = Bench::new();
+    let (desk, keeping) = bench.keep(0);
+    let (news, listener) = mpsc::channel(8);
+    let ttl_max = Duration::from_secs(3600);
+    let calls =
+        CallKeeper::start(desk.clone(), bench.store.clone(), bench.drivers.clone(), ttl_max, listener);
+    bench.drivers.relay("alice", Some("C"), 5);
+    until("a sample", async || desk.calls().of("C").cloned()).await;
+    bench.drivers.relay("alice", Some("C"), 6);
+    news.send(CallNews::Ended(ended("C"))).await.expect("open");
+    drop(news);
+    let keeping = Books { keeping, calls }.close_calls().await;
+    let row = bench.store.get::<CallRow>(CallRow::place("C")).await.expect("read").expect("there");
+    assert_eq!((row.total().bytes(), row.is_final), (11, true));
     keeping.stop().await.write().await;
 }
 
