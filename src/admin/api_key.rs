@@ -1,7 +1,7 @@
 //! `turnstone api-key`: keys of the HTTP API.
 
 use super::client::{Client, Failure, segment};
-use super::text::{Column, Table};
+use super::text::{Column, Table, say};
 use super::{field, print_json};
 use crate::base::Exit;
 use clap::{Args, Subcommand};
@@ -52,19 +52,27 @@ pub(super) fn api_key(client: &Client, args: &ApiKeyArgs) -> Result<Exit, Failur
 
 fn new(client: &Client, args: &NewArgs) -> Result<Exit, Failure> {
     let made = client.post("/v1/api-keys", &json!({ "name": args.name, "scopes": args.scope }))?;
-    if args.json {
-        print_json(&made);
-    } else {
-        println!("id:  {}\nkey: {}", field(&made, "id"), field(&made, "key"));
-        println!("It is shown this once. Use it as `Authorization: Bearer KEY`.");
+    let (id, key) = (field(&made, "id"), field(&made, "key"));
+    let said = match args.json {
+        true => print_json(&made),
+        false => say(&format!(
+            "id:  {id}\nkey: {key}\nIt is shown this once. Use it as `Authorization: Bearer KEY`.\n"
+        )),
+    };
+    match said {
+        // Also to a reader that has gone: nobody has the key, and it is good.
+        Err(Failure::Unsaid(error)) => Err(Failure::Broken(format!(
+            "standard output: {error}; the key {id} is made and was not shown: take it away with \
+             `turnstone api-key revoke {id}`, and make another"
+        ))),
+        said => said.map(|()| Exit::Ok),
     }
-    Ok(Exit::Ok)
 }
 
 fn list(client: &Client, as_json: bool) -> Result<Exit, Failure> {
     let answer = client.get("/v1/api-keys")?;
     if as_json {
-        print_json(&answer);
+        print_json(&answer)?;
         return Ok(Exit::Ok);
     }
     let mut table = Table::new(&[
@@ -80,6 +88,6 @@ fn list(client: &Client, as_json: bool) -> Result<Exit, Failure> {
         let day = created.split('T').next().unwrap_or_default();
         table.row([field(key, "id").as_str(), &field(key, "name"), &scopes.join(","), day]);
     }
-    table.print();
+    table.print()?;
     Ok(Exit::Ok)
 }

@@ -3,7 +3,7 @@
 use super::client::{Client, Failure};
 use super::progress::Progress;
 use super::rights;
-use super::text::{bytes, say};
+use super::text::{bytes, say, say_bytes};
 use crate::base::Exit;
 use crate::storage::{self, Restored, check_backup};
 use clap::Args;
@@ -45,55 +45,49 @@ pub(super) fn backup(client: &Client, args: &BackupArgs) -> Result<Exit, Failure
     let records = records.and_then(|file| check_backup(BufReader::new(file)));
     let records = records.map_err(|why| Failure::Broken(format!("the backup is not good: {why}")))?;
     partial.keep(&args.file)?;
-    say(&format!("{records} records, {}\n", bytes(size)));
+    say(&format!("{records} records, {}\n", bytes(size)))?;
     Ok(Exit::Ok)
 }
 
 /// Writes everything for other programs.
 pub(super) fn export(client: &Client, args: &ExportArgs) -> Result<Exit, Failure> {
     if args.file == Path::new("-") {
-        client.stream("/v1/export", &mut |piece| io::stdout().write_all(piece))?;
+        client.stream("/v1/export", &mut say_bytes)?;
         return Ok(Exit::Ok);
     }
     let (partial, size) = receive(client, "/v1/export", Partial::beside(&args.file)?)?;
     partial.keep(&args.file)?;
-    say(&format!("{}\n", bytes(size)));
+    say(&format!("{}\n", bytes(size)))?;
     Ok(Exit::Ok)
 }
 
 /// Puts a backup in the place of the store below `state`, while no daemon uses it. Root opens the backup, and does all
 /// else as the user to whom the state belongs.
-pub(super) fn restore(state: &Path, args: &RestoreArgs) -> Exit {
+pub(super) fn restore(state: &Path, args: &RestoreArgs) -> Result<Exit, Failure> {
     let source = match File::open(&args.file) {
         Ok(source) => source,
-        Err(error) => return super::fail(&format!("{}: {error}", args.file.display())),
+        Err(error) => return Err(broken(&args.file, &error.to_string())),
     };
-    match rights::give_up_root(state) {
+    if let Err(error) = rights::give_up_root(state)
         // Said below, after what is wrong with the backup.
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            let state = state.display();
-            return super::fail(&format!(
-                "cannot become the owner of {state}: {error}; run this as that user"
-            ));
-        }
-        _ => {}
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        let why = format!("cannot become its owner: {error}; run this as that user");
+        return Err(broken(state, &why));
     }
     let mut progress = Progress::new();
     progress.show("checking and restoring ..");
     let result = storage::restore(state, &args.file, source, args.dry_run);
     drop(progress);
     match result {
-        Ok(restored) => {
-            tell(&restored, args);
-            Exit::Ok
-        }
+        Ok(restored) => tell(&restored, args).map(|()| Exit::Ok),
         // A sentence of its own, without what a running daemon would say.
-        Err(storage::StoreError::Closed(why)) => super::fail(&why),
-        Err(error) => super::fail(&error.to_string()),
+        Err(storage::StoreError::Closed(why)) => Err(Failure::Broken(why.to_string())),
+        Err(error) => Err(Failure::Broken(error.to_string())),
     }
 }
 
-fn tell(restored: &Restored, args: &RestoreArgs) {
+fn tell(restored: &Restored, args: &RestoreArgs) -> Result<(), Failure> {
     if args.json {
         let records: serde_json::Map<_, _> =
             restored.records.iter().map(|(table, count)| (table.name().to_owned(), json!(count))).collect();
@@ -103,7 +97,7 @@ fn tell(restored: &Restored, args: &RestoreArgs) {
         }));
     }
     for (table, count) in &restored.records {
-        say(&format!("{:<15} {count} records\n", table.name()));
+        say(&format!("{:<15} {count} records\n", table.name()))?;
     }
     match (&restored.moved_to, args.dry_run) {
         (_, true) => say("the backup is good; nothing was changed\n"),
@@ -141,8 +135,9 @@ impl Partial {
         Ok(Self { file: Some(BufWriter::new(file)), path })
     }
 
-    fn write(&mut self, piece: &[u8]) -> io::Result<()> {
-        self.file.as_mut().map_or(Ok(()), |file| file.write_all(piece))
+    fn write(&mut self, piece: &[u8]) -> Result<(), Failure> {
+        let written = self.file.as_mut().map_or(Ok(()), |file| file.write_all(piece));
+        written.map_err(|error| broken(&self.path, &error.to_string()))
     }
 
     fn finish(&mut self) -> Result<(), Failure> {

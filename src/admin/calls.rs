@@ -50,9 +50,9 @@ enum State {
 pub(super) fn calls(client: &Client, args: &CallsArgs) -> Result<Exit, Failure> {
     let answer = client.get(&path(args))?;
     match (args.json, &args.id) {
-        (true, _) => print_json(&answer),
-        (_, Some(_)) => say(&one(&answer)),
-        (_, None) => say(&page(&answer)),
+        (true, _) => print_json(&answer)?,
+        (_, Some(_)) => say(&one(&answer))?,
+        (_, None) => say(&page(&answer))?,
     }
     Ok(Exit::Ok)
 }

@@ -19,11 +19,11 @@ pub struct CertArgs {
 pub(super) fn cert(client: &Client, args: &CertArgs) -> Result<Exit, Failure> {
     let answer = client.get("/v1/cert")?;
     if args.json {
-        print_json(&answer);
+        print_json(&answer)?;
         return Ok(Exit::Ok);
     }
     if answer["tls"] == false {
-        say("no certificate: tls.mode is \"off\"\n");
+        say("no certificate: tls.mode is \"off\"\n")?;
         return Ok(Exit::Ok);
     }
     let mut table = Table::new(&[
@@ -38,9 +38,9 @@ pub(super) fn cert(client: &Client, args: &CertArgs) -> Result<Exit, Failure> {
         let days = (number(&certificate["expires_in_s"]) / 86_400).to_string();
         table.row([names.join(" "), expires, days, field(certificate, "source")]);
     }
-    table.print();
+    table.print()?;
     for certificate in list(&answer["certificates"]).filter(|one| !one["fault"].is_null()) {
-        say(&format!("{}: not renewed: {}\n", field(certificate, "name"), field(certificate, "fault")));
+        say(&format!("{}: not renewed: {}\n", field(certificate, "name"), field(certificate, "fault")))?;
     }
     Ok(Exit::Ok)
 }

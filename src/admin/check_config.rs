@@ -1,9 +1,13 @@
 //! `turnstone check-config`: is this file good, what does it mean, and what can it cost?
 
+use super::client::Failure;
+use super::print_json;
+use super::text::say;
 use crate::base::Exit;
 use crate::config::{self, Challenge, Config, Finding, Loaded, MemoryRow, MemorySum};
 use clap::Args;
 use serde_json::{Value, json};
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal};
 use std::path::Path;
 
@@ -18,11 +22,11 @@ pub struct CheckConfigArgs {
 }
 
 /// Checks the config at `path` and the files that it names; opens no socket and asks no host.
-pub(super) fn check_config(path: &Path, args: &CheckConfigArgs) -> Exit {
+pub(super) fn check_config(path: &Path, args: &CheckConfigArgs) -> Result<Exit, Failure> {
     let result = config::load(path, config::environment()).and_then(Loaded::with_certificates);
     if args.json {
-        println!("{:#}", report(&result));
-        return if result.is_ok() { Exit::Ok } else { Exit::Usage };
+        print_json(&report(&result))?;
+        return Ok(if result.is_ok() { Exit::Ok } else { Exit::Usage });
     }
     let color = io::stderr().is_terminal();
     match result {
@@ -31,16 +35,16 @@ pub(super) fn check_config(path: &Path, args: &CheckConfigArgs) -> Exit {
             print_warnings(errors.warnings(), color);
             let count = errors.errors().len();
             eprintln!("\n{count} {}", if count == 1 { "error" } else { "errors" });
-            Exit::Usage
+            Ok(Exit::Usage)
         }
         Ok(loaded) => {
             print_warnings(&loaded.warnings, color);
             if args.print_effective {
-                print!("{}", loaded.config.effective());
+                say(&loaded.config.effective())?;
             } else {
-                print_summary(path, &loaded.config);
+                say(&summary(path, &loaded.config))?;
             }
-            Exit::Ok
+            Ok(Exit::Ok)
         }
     }
 }
@@ -51,21 +55,23 @@ fn print_warnings(warnings: &[Finding], color: bool) {
     }
 }
 
-fn print_summary(path: &Path, config: &Config) {
+fn summary(path: &Path, config: &Config) -> String {
+    let mut out = String::new();
     let memory = config.worst_case_memory();
-    println!("worst-case memory:");
+    _ = writeln!(out, "worst-case memory:");
     for MemoryRow { name, count, bytes_each, bounded_by, in_kernel } in &memory.rows {
         let whose = if *in_kernel { "kernel" } else { "process" };
         let bytes = count.saturating_mul(*bytes_each);
         let (each, bytes) = (size(*bytes_each), size(bytes));
         let line = format!("  {name:<18} {count:>8} x {each:>10} = {bytes:>10}  {whose:<8} {bounded_by}");
-        println!("{}", line.trim_end());
+        _ = writeln!(out, "{}", line.trim_end());
     }
-    println!("  {:<42} {:>10}  process", "sum", size(memory.process_bytes()));
-    println!("  {:<42} {:>10}  kernel, as buffers fill", "", size(memory.kernel_bytes()));
-    println!("  (what clients could fill on purpose, all at once; the keys on the right bound it)");
+    _ = writeln!(out, "  {:<42} {:>10}  process", "sum", size(memory.process_bytes()));
+    _ = writeln!(out, "  {:<42} {:>10}  kernel, as buffers fill", "", size(memory.kernel_bytes()));
+    _ = writeln!(out, "  (what clients could fill on purpose, all at once; the keys on the right bound it)");
     let challenge = config.challenge();
-    println!(
+    _ = writeln!(
+        out,
         "challenge to a stranger: {} bytes for {}, {:.1} x (realm {:?})",
         challenge.reply_bytes,
         challenge.request_bytes,
@@ -73,27 +79,29 @@ fn print_summary(path: &Path, config: &Config) {
         config.server.realm
     );
     if let Some(answer) = config.discovery_answer() {
-        println!(
+        _ = writeln!(
+            out,
             "NAT discovery to a stranger: {} bytes for {}, {:.1} x (listen.alternate)",
             answer.reply_bytes,
             answer.request_bytes,
             answer.factor()
         );
     }
-    print_signaling(config);
-    println!("{}: ok", path.display());
+    signaling_summary(&mut out, config);
+    _ = writeln!(out, "{}: ok", path.display());
+    out
 }
 
-fn print_signaling(config: &Config) {
+fn signaling_summary(out: &mut String, config: &Config) {
     match config.signaling_urls() {
-        None => println!("signaling: off"),
+        None => *out += "signaling: off\n",
         Some(_) if !config.auth.jwt.names_a_key() => {
-            println!("signaling: nobody gets in, since [auth.jwt] names no key to judge tokens by");
+            *out += "signaling: nobody gets in, since [auth.jwt] names no key to judge tokens by\n";
         }
         Some(urls) => {
-            println!("signaling:");
-            urls.socket_io.iter().for_each(|url| println!("  Socket.IO        {url}"));
-            urls.plain.iter().for_each(|url| println!("  plain WebSocket  {url}"));
+            *out += "signaling:\n";
+            urls.socket_io.iter().for_each(|url| *out += &format!("  Socket.IO        {url}\n"));
+            urls.plain.iter().for_each(|url| *out += &format!("  plain WebSocket  {url}\n"));
         }
     }
 }

@@ -40,6 +40,8 @@ pub(super) enum Failure {
     Refused(Value),
     /// The answer cannot be used, or what it was for cannot be done.
     Broken(String),
+    /// What came of it cannot be written to standard output.
+    Unsaid(io::Error),
 }
 
 impl Client {
@@ -93,7 +95,7 @@ impl Client {
     pub(super) fn stream(
         &self,
         path: &str,
-        each: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+        each: &mut dyn FnMut(&[u8]) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         self.runtime.block_on(async {
             let mut response = self.begin(Method::GET, path, None).await?;
@@ -103,7 +105,7 @@ impl Client {
             while let Some(frame) = response.frame().await {
                 let frame = frame.map_err(cut_off)?;
                 if let Some(chunk) = frame.data_ref() {
-                    each(chunk).map_err(|error| Failure::Broken(error.to_string()))?;
+                    each(chunk)?;
                 }
             }
             Ok(())
@@ -187,6 +189,9 @@ impl Failure {
                 Exit::Unreachable
             }
             Self::Broken(why) => super::fail(&safe(why)),
+            // Who reads has seen enough; a program that knows nothing of this would be ended by SIGPIPE, without a word.
+            Self::Unsaid(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Ok,
+            Self::Unsaid(error) => super::fail(&format!("standard output: {error}")),
             Self::Refused(problem) => super::fail(&sentence(problem)),
         }
     }

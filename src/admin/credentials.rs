@@ -1,6 +1,8 @@
 //! `turnstone credentials`: mint a time-limited credential, or say why one does not work.
 
+use super::client::Failure;
 use super::revoke::RevokeArgs;
+use super::text::say;
 use crate::auth::{self, MintRequest, Variant, explain, mint};
 use crate::base::{Exit, UnixTime};
 use crate::config::{self, Config, Host};
@@ -66,30 +68,30 @@ enum Hmac {
 }
 
 /// Carries the verb out with the config at `path`.
-pub(super) fn credentials(path: &Path, args: &CredentialsArgs) -> Exit {
+pub(super) fn credentials(path: &Path, args: &CredentialsArgs) -> Result<Exit, Failure> {
     let config = match super::load(path) {
         Ok(loaded) => loaded.config,
-        Err(exit) => return exit,
+        Err(exit) => return Ok(exit),
     };
     match args {
         CredentialsArgs::New(args) => new(&config, args),
         CredentialsArgs::Verify(args) => verify(&config, args),
         // That asks the daemon.
-        CredentialsArgs::Revoke(_) => Exit::Usage,
+        CredentialsArgs::Revoke(_) => Ok(Exit::Usage),
     }
 }
 
-fn new(config: &Config, args: &NewArgs) -> Exit {
+fn new(config: &Config, args: &NewArgs) -> Result<Exit, Failure> {
     let settings = config.auth_settings();
     let Some(secret) = settings.secrets.first() else {
-        return super::fail(
+        return Ok(super::fail(
             "auth.secrets: there is no shared secret to mint with; add one, or use a static user",
-        );
+        ));
     };
     let ttl = args.ttl.unwrap_or(settings.ttl);
     if ttl.is_zero() || ttl > settings.max_ttl {
         let max = humantime::format_duration(settings.max_ttl);
-        return super::misuse(&format!("--ttl must be more than 0 and at most auth.max_ttl = {max}"));
+        return Ok(super::misuse(&format!("--ttl must be more than 0 and at most auth.max_ttl = {max}")));
     }
     let request = MintRequest {
         label: args.label.as_deref(),
@@ -103,16 +105,21 @@ fn new(config: &Config, args: &NewArgs) -> Exit {
     };
     match mint(secret, variant, &request) {
         Ok(credential) => print(config, args.json, &credential, ttl),
-        Err(error) => super::misuse(&error.to_string()),
+        Err(error) => Ok(super::misuse(&error.to_string())),
     }
 }
 
-fn print(config: &Config, as_json: bool, credential: &auth::Credential, ttl: Duration) -> Exit {
+fn print(
+    config: &Config,
+    as_json: bool,
+    credential: &auth::Credential,
+    ttl: Duration,
+) -> Result<Exit, Failure> {
     let (username, password) = (&credential.username, credential.password.expose());
     if !as_json {
-        println!("username: {username}\npassword: {password}");
-        println!("expires:  {} ({} from now)", credential.expires.0, humantime::format_duration(ttl));
-        return Exit::Ok;
+        let (expires, ttl) = (credential.expires.0, humantime::format_duration(ttl));
+        say(&format!("username: {username}\npassword: {password}\nexpires:  {expires} ({ttl} from now)\n"))?;
+        return Ok(Exit::Ok);
     }
     // Servers are known only where the host is: elsewhere the credential is still good.
     let plan = Host::look().ok().and_then(|host| config::resolve(config, &host).ok());
@@ -124,19 +131,19 @@ fn print(config: &Config, as_json: bool, credential: &auth::Credential, ttl: Dur
         "expires": credential.expires.0,
         "iceServers": ice_servers(&servers, username, password),
     });
-    println!("{out:#}");
-    Exit::Ok
+    super::print_json(&out)?;
+    Ok(Exit::Ok)
 }
 
-fn verify(config: &Config, args: &VerifyArgs) -> Exit {
+fn verify(config: &Config, args: &VerifyArgs) -> Result<Exit, Failure> {
     let settings = config.auth_settings();
     let explanation = explain(&settings, now(), &args.username, &args.password);
     if args.json {
-        println!("{:#}", json!({ "valid": explanation.is_valid(), "reason": explanation.to_string() }));
+        super::print_json(&json!({ "valid": explanation.is_valid(), "reason": explanation.to_string() }))?;
     } else {
-        println!("{explanation}");
+        say(&format!("{explanation}\n"))?;
     }
-    if explanation.is_valid() { Exit::Ok } else { Exit::Failure }
+    Ok(if explanation.is_valid() { Exit::Ok } else { Exit::Failure })
 }
 
 fn now() -> UnixTime {

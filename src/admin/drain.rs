@@ -42,9 +42,9 @@ pub(super) fn drain(client: &Client, args: &DrainArgs) -> Result<Exit, Failure> 
         answer["sessions"] = left.into();
     }
     if args.json {
-        print_json(&answer);
+        print_json(&answer)?;
     } else {
-        say(&format!("draining: new sessions are refused, {left} are left\n"));
+        say(&format!("draining: new sessions are refused, {left} are left\n"))?;
     }
     let late = args.timeout.is_some() && left > 0;
     Ok(if late || answer["complete"] == false { Exit::Failure } else { Exit::Ok })
@@ -54,9 +54,9 @@ pub(super) fn drain(client: &Client, args: &DrainArgs) -> Result<Exit, Failure> 
 pub(super) fn undrain(client: &Client, args: &UndrainArgs) -> Result<Exit, Failure> {
     let answer = client.post("/v1/undrain", &json!({}))?;
     if args.json {
-        print_json(&answer);
+        print_json(&answer)?;
     } else {
-        say("not draining: new sessions are welcome\n");
+        say("not draining: new sessions are welcome\n")?;
     }
     Ok(if answer["complete"] == false { Exit::Failure } else { Exit::Ok })
 }

@@ -5,7 +5,9 @@ use super::field;
 use super::text::say;
 use crate::base::Exit;
 use clap::Args;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::Value;
+use std::io;
 
 /// The longest line of a stream; a longer one is not ours.
 const LINE_BYTES_MAX: usize = 1 << 20;
@@ -31,10 +33,18 @@ pub(super) fn events(client: &Client, args: &EventsArgs) -> Result<Exit, Failure
     let path = with_query("/v1/events", &[("types", args.types.as_deref())]);
     let mut reader = Reader::default();
     client.stream(&path, &mut |chunk| {
-        reader.take(chunk, &mut |kind, data| say(&line(kind, data, args.json)));
-        Ok(())
+        reader.take(chunk, &mut |kind, data| say(&line(kind, data, args.json)))?;
+        // A chunk may be a sign of life only; it is the time to see that nobody reads.
+        if is_unread() { Err(Failure::Unsaid(io::ErrorKind::BrokenPipe.into())) } else { Ok(()) }
     })?;
     Err(Failure::Broken("the daemon ended the stream".into()))
+}
+
+/// Whether standard output is a pipe whose reader has gone.
+fn is_unread() -> bool {
+    let out = io::stdout();
+    let mut asked = [PollFd::new(&out, PollFlags::empty())];
+    poll(&mut asked, Some(&Timespec::default())).is_ok() && asked[0].revents().contains(PollFlags::ERR)
 }
 
 fn line(kind: &str, data: &Value, json: bool) -> String {
@@ -77,27 +87,37 @@ struct Reader {
 }
 
 impl Reader {
-    fn take(&mut self, chunk: &[u8], each: &mut dyn FnMut(&str, &Value)) {
+    fn take(
+        &mut self,
+        chunk: &[u8],
+        each: &mut dyn FnMut(&str, &Value) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
         for byte in chunk {
             match byte {
                 b'\n' => {
                     let line = std::mem::take(&mut self.line);
-                    self.on_line(&String::from_utf8_lossy(&line), each);
+                    self.on_line(&String::from_utf8_lossy(&line), each)?;
                 }
                 byte if self.line.len() < LINE_BYTES_MAX => self.line.push(*byte),
                 _ => {}
             }
         }
+        Ok(())
     }
 
-    fn on_line(&mut self, line: &str, each: &mut dyn FnMut(&str, &Value)) {
+    fn on_line(
+        &mut self,
+        line: &str,
+        each: &mut dyn FnMut(&str, &Value) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
         if let Some(kind) = line.strip_prefix("event: ") {
             kind.clone_into(&mut self.kind);
         } else if let Some(data) = line.strip_prefix("data: ")
             && let Ok(data) = serde_json::from_str(data)
         {
-            each(&self.kind, &data);
+            each(&self.kind, &data)?;
         }
+        Ok(())
     }
 }
 
@@ -112,7 +132,11 @@ mod tests {
         for size in 1..stream.len() {
             let (mut reader, mut seen) = (Reader::default(), Vec::new());
             for chunk in stream.chunks(size) {
-                reader.take(chunk, &mut |kind, data| seen.push(line(kind, data, false)));
+                let mut each = |kind: &str, data: &Value| {
+                    seen.push(line(kind, data, false));
+                    Ok(())
+                };
+                reader.take(chunk, &mut each).expect("nothing fails");
             }
             assert_eq!(seen, ["t  drain  {\"draining\":true}\n", "  lagged  {\"missed\":3}\n"]);
         }

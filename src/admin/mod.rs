@@ -134,16 +134,16 @@ pub enum AdminVerb {
 /// Does what an admin verb says, with the config at `path`.
 pub fn obey(path: &Path, verb: &AdminVerb) -> Exit {
     match verb {
-        AdminVerb::CheckConfig(args) => check_config::check_config(path, args),
+        AdminVerb::CheckConfig(args) => over(check_config::check_config(path, args)),
         AdminVerb::Credentials(CredentialsArgs::Revoke(args)) => {
             ask(path, |client| revoke::revoke(client, args))
         }
-        AdminVerb::Credentials(args) => credentials::credentials(path, args),
+        AdminVerb::Credentials(args) => over(credentials::credentials(path, args)),
         AdminVerb::Status(args) => ask(path, |client| status::status(client, args)),
         AdminVerb::Top(args) => ask(path, |client| top::top(client, args)),
         AdminVerb::Sessions(args) => ask(path, |client| sessions::sessions(client, args)),
         AdminVerb::Session(args) => ask(path, |client| sessions::session(client, args)),
-        AdminVerb::Secret(args) => secret::secret(path, args),
+        AdminVerb::Secret(args) => over(secret::secret(path, args)),
         AdminVerb::User(args) => ask(path, |client| user::user(client, args)),
         AdminVerb::Usage(args) => ask(path, |client| usage::usage(client, args)),
         AdminVerb::Calls(args) => ask(path, |client| calls::calls(client, args)),
@@ -155,27 +155,32 @@ pub fn obey(path: &Path, verb: &AdminVerb) -> Exit {
         AdminVerb::Backup(args) => ask(path, |client| backup::backup(client, args)),
         AdminVerb::Export(args) => ask(path, |client| backup::export(client, args)),
         AdminVerb::Restore(args) => match load(path) {
-            Ok(loaded) => backup::restore(&loaded.config.storage.path, args),
+            Ok(loaded) => over(backup::restore(&loaded.config.storage.path, args)),
             Err(exit) => exit,
         },
         AdminVerb::ApiKey(args) => ask(path, |client| api_key::api_key(client, args)),
-        AdminVerb::Token(args) => token::token(path, args),
+        AdminVerb::Token(args) => over(token::token(path, args)),
         AdminVerb::ProbeStore(args) => probe_store::probe_store(args),
-        AdminVerb::Version(args) => version::version(args),
+        AdminVerb::Version(args) => over(version::version(args)),
     }
 }
 
 /// A verb that asks the daemon.
 fn ask(path: &Path, verb: impl FnOnce(&Client) -> Result<Exit, Failure>) -> Exit {
     match Client::of(path) {
-        Ok(client) => verb(&client).unwrap_or_else(|failure| failure.exit()),
+        Ok(client) => over(verb(&client)),
         Err(exit) => exit,
     }
 }
 
+/// How a verb ends; says why it failed.
+fn over(result: Result<Exit, Failure>) -> Exit {
+    result.unwrap_or_else(|failure| failure.exit())
+}
+
 /// What the API said, for programs.
-fn print_json(answer: &Value) {
-    text::say(&format!("{answer:#}\n"));
+fn print_json(answer: &Value) -> Result<(), Failure> {
+    text::say(&format!("{answer:#}\n"))
 }
 
 /// A text or a number of an answer; nothing when it is not there.

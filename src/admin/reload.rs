@@ -19,9 +19,9 @@ pub struct ReloadArgs {
 pub(super) fn reload(client: &Client, args: &ReloadArgs) -> Result<Exit, Failure> {
     let answer = client.post("/v1/reload", &json!({}))?;
     if args.json {
-        print_json(&answer);
+        print_json(&answer)?;
     } else {
-        say(&told(&answer));
+        say(&told(&answer))?;
     }
     Ok(if answer["complete"] == false { Exit::Failure } else { Exit::Ok })
 }

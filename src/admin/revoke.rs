@@ -41,10 +41,10 @@ pub(super) fn revoke(client: &Client, args: &RevokeArgs) -> Result<Exit, Failure
     }
     let answer = client.post("/v1/credentials/revoke", &Value::Object(body))?;
     if args.json {
-        print_json(&answer);
+        print_json(&answer)?;
     } else {
         let ended = number(&answer["sessions_ended"]);
-        say(&format!("revoked as {}: {ended} sessions ended\n", field(&answer, "id")));
+        say(&format!("revoked as {}: {ended} sessions ended\n", field(&answer, "id")))?;
     }
     Ok(Exit::Ok)
 }

@@ -1,6 +1,6 @@
 //! `turnstone secret`: the shared secrets that minters and the daemon know.
 
-use super::client::Client;
+use super::client::{Client, Failure};
 use super::text::{Column, Table, say};
 use super::{fail, load, print_json};
 use crate::auth::{Secret, Settings};
@@ -38,10 +38,10 @@ pub enum SecretArgs {
 }
 
 /// Carries the verb out, with the rights of its caller.
-pub(super) fn secret(path: &Path, args: &SecretArgs) -> Exit {
+pub(super) fn secret(path: &Path, args: &SecretArgs) -> Result<Exit, Failure> {
     let config = match load(path) {
         Ok(loaded) => loaded.config,
-        Err(exit) => return exit,
+        Err(exit) => return Ok(exit),
     };
     match args {
         SecretArgs::List { json } => list(&config, *json),
@@ -49,7 +49,7 @@ pub(super) fn secret(path: &Path, args: &SecretArgs) -> Exit {
     }
 }
 
-fn list(config: &Config, as_json: bool) -> Exit {
+fn list(config: &Config, as_json: bool) -> Result<Exit, Failure> {
     let secrets = config.auth_settings().secrets;
     if as_json {
         let secrets: Vec<_> = secrets
@@ -58,15 +58,15 @@ fn list(config: &Config, as_json: bool) -> Exit {
             .map(|(n, secret)| json!({ "fingerprint": fingerprint(secret), "mints": n == 0 }))
             .collect();
         let file = config.auth.secrets_file.as_ref().map(|file| file.path.display().to_string());
-        print_json(&json!({ "secrets": secrets, "secrets_file": file }));
-        return Exit::Ok;
+        print_json(&json!({ "secrets": secrets, "secrets_file": file }))?;
+        return Ok(Exit::Ok);
     }
     let mut table = Table::new(&[("FINGERPRINT", Column::Whole), ("USE", Column::Whole)]);
     for (n, secret) in secrets.iter().enumerate() {
         table.row([fingerprint(secret).as_str(), if n == 0 { "mints, is accepted" } else { "is accepted" }]);
     }
-    table.print();
-    Exit::Ok
+    table.print()?;
+    Ok(Exit::Ok)
 }
 
 /// Tells secrets apart and says nothing about them.
@@ -76,34 +76,33 @@ fn fingerprint(secret: &Secret) -> String {
     format!("sha256:{hex}")
 }
 
-fn rotate(path: &Path, config: &Config, as_json: bool) -> Exit {
+fn rotate(path: &Path, config: &Config, as_json: bool) -> Result<Exit, Failure> {
     let Some(file) = &config.auth.secrets_file else {
-        return fail(
+        return Ok(fail(
             "auth.secrets: the secrets are in the config itself; put a new one in front of them there \
              (`openssl rand -base64 48`), and reload; or move them into a file of their own: auth.secrets_file",
-        );
+        ));
     };
     let file = path.parent().unwrap_or(Path::new("")).join(&file.path);
     let kept = match rewrite(&file) {
         Ok(kept) => kept,
         Err(error) => {
             let file = file.display();
-            return fail(&format!(
+            return Ok(fail(&format!(
                 "auth.secrets_file: {file} cannot be rewritten: {error}; nothing was changed"
-            ));
+            )));
         }
     };
     // From here on the file is new, whatever the daemon says.
     let reloaded = Client::of(path)
         .and_then(|client| client.post("/v1/reload", &json!({})).map_err(|failure| failure.exit()));
-    if as_json {
-        print_json(
+    let said = match as_json {
+        true => print_json(
             &json!({ "secrets": kept, "reloaded": reloaded.is_ok(), "file": file.display().to_string() }),
-        );
-    } else {
-        say(&format!("{kept} secrets in {}; give the first one to who mints\n", file.display()));
-    }
-    match reloaded {
+        ),
+        false => say(&format!("{kept} secrets in {}; give the first one to who mints\n", file.display())),
+    };
+    let exit = match reloaded {
         Ok(answer) if answer["complete"] == Value::Bool(false) => {
             eprintln!(
                 "turnstone: the new secret is in the file, and a part of the daemon was too busy to learn it; it \
@@ -116,7 +115,9 @@ fn rotate(path: &Path, config: &Config, as_json: bool) -> Exit {
             eprintln!("turnstone: the new secret is in the file, and the daemon does not know it yet");
             exit
         }
-    }
+    };
+    // What the daemon does not know weighs more than what could not be told.
+    if exit == Exit::Ok { said.map(|()| exit) } else { Ok(exit) }
 }
 
 /// Puts a new secret in front, in one step. Returns how many there are now.

@@ -94,12 +94,12 @@ pub(super) fn sessions(client: &Client, args: &SessionsArgs) -> Result<Exit, Fai
         ],
     ))?;
     if args.json {
-        print_json(&answer);
+        print_json(&answer)?;
         return Ok(Exit::Ok);
     }
-    table(&answer).print();
+    table(&answer).print()?;
     if answer["complete"] == false {
-        say("a worker did not answer in time; its sessions are missing\n");
+        say("a worker did not answer in time; its sessions are missing\n")?;
     }
     Ok(Exit::Ok)
 }
@@ -153,9 +153,9 @@ pub(super) fn session(client: &Client, args: &SessionArgs) -> Result<Exit, Failu
         SessionArgs::Show { id, json } => {
             let session = client.get(&format!("/v1/sessions/{}", segment(id)))?;
             if *json {
-                print_json(&session);
+                print_json(&session)?;
             } else {
-                say(&text(&session));
+                say(&text(&session))?;
             }
         }
     }

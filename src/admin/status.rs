@@ -19,9 +19,9 @@ pub struct StatusArgs {
 pub(super) fn status(client: &Client, args: &StatusArgs) -> Result<Exit, Failure> {
     let status = client.get("/v1/status")?;
     if args.json {
-        print_json(&status);
+        print_json(&status)?;
     } else {
-        say(&text(&status));
+        say(&text(&status))?;
     }
     Ok(Exit::Ok)
 }

@@ -1,5 +1,6 @@
 //! Words and figures for a terminal: nothing in them moves its cursor, and a table fits its lines.
 
+use super::client::Failure;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 use unicode_width::UnicodeWidthStr;
@@ -64,9 +65,19 @@ pub(super) fn span(time: Duration) -> String {
     }
 }
 
-/// Writes to standard output. Who reads it may have seen enough and gone, as `head` does.
-pub(super) fn say(text: &str) {
-    let _reader_is_gone = io::stdout().write_all(text.as_bytes());
+/// Writes to standard output.
+///
+/// # Errors
+/// [`Failure::Unsaid`]: the disk is full, or who reads has seen enough and gone, as `head` does.
+pub(super) fn say(text: &str) -> Result<(), Failure> {
+    say_bytes(text.as_bytes())
+}
+
+/// The same with bytes.
+pub(super) fn say_bytes(bytes: &[u8]) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    // What is left behind for the end of the process would fail without a word there.
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(Failure::Unsaid)
 }
 
 /// How a column stands.
@@ -100,8 +111,8 @@ impl Table {
     }
 
     /// Writes it to standard output, in as many columns as there are.
-    pub(super) fn print(&self) {
-        say(&self.text());
+    pub(super) fn print(&self) -> Result<(), Failure> {
+        say(&self.text())
     }
 
     /// Its lines, in as many columns as there are.

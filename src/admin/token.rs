@@ -1,5 +1,7 @@
 //! `turnstone token`: a token for a client of signaling, where nobody else signs them yet.
 
+use super::client::Failure;
+use super::text::say;
 use crate::auth::token::{NotIssued, TokenRefused, TokenRequest, issue};
 use crate::base::Exit;
 use crate::config::{Config, Jwt};
@@ -39,21 +41,21 @@ pub struct NewArgs {
 }
 
 /// Carries the verb out with the config at `path`.
-pub(super) fn token(path: &Path, args: &TokenArgs) -> Exit {
+pub(super) fn token(path: &Path, args: &TokenArgs) -> Result<Exit, Failure> {
     let TokenArgs::New(args) = args;
     match super::load(path) {
         Ok(loaded) => new(&loaded.config, args),
-        Err(exit) => exit,
+        Err(exit) => Ok(exit),
     }
 }
 
-fn new(config: &Config, args: &NewArgs) -> Exit {
+fn new(config: &Config, args: &NewArgs) -> Result<Exit, Failure> {
     let jwt = &config.auth.jwt;
-    let Some(secret) = &jwt.secret else { return super::misuse(why_no_secret(jwt)) };
+    let Some(secret) = &jwt.secret else { return Ok(super::misuse(why_no_secret(jwt))) };
     let max_ttl = config.auth.max_ttl;
     if args.ttl.as_secs() == 0 || args.ttl > max_ttl {
         let max = humantime::format_duration(max_ttl);
-        return super::misuse(&format!("--ttl must be at least 1s and at most auth.max_ttl = {max}"));
+        return Ok(super::misuse(&format!("--ttl must be at least 1s and at most auth.max_ttl = {max}")));
     }
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let request = TokenRequest {
@@ -66,7 +68,7 @@ fn new(config: &Config, args: &NewArgs) -> Exit {
     };
     match issue(secret, &jwt.rules(), request) {
         Ok(token) => print(config, args, &token, request.expires_unix_s),
-        Err(not_issued) => super::misuse(&explain(not_issued)),
+        Err(not_issued) => Ok(super::misuse(&explain(not_issued))),
     }
 }
 
@@ -94,10 +96,10 @@ fn explain(not_issued: NotIssued) -> String {
     }
 }
 
-fn print(config: &Config, args: &NewArgs, token: &str, expires_unix_s: u64) -> Exit {
+fn print(config: &Config, args: &NewArgs, token: &str, expires_unix_s: u64) -> Result<Exit, Failure> {
     if !args.json {
-        println!("{token}");
-        return Exit::Ok;
+        say(&format!("{token}\n"))?;
+        return Ok(Exit::Ok);
     }
     let urls = config.signaling_urls().unwrap_or_default();
     let out = json!({
@@ -108,6 +110,6 @@ fn print(config: &Config, args: &NewArgs, token: &str, expires_unix_s: u64) -> E
         "socket_io": urls.socket_io,
         "plain": urls.plain,
     });
-    println!("{out:#}");
-    Exit::Ok
+    super::print_json(&out)?;
+    Ok(Exit::Ok)
 }

@@ -71,13 +71,13 @@ pub(super) fn usage(client: &Client, args: &UsageArgs) -> Result<Exit, Failure> 
         ],
     );
     if is_csv {
-        say(&client.text(&path)?);
+        say(&client.text(&path)?)?;
         return Ok(Exit::Ok);
     }
     let answer = client.get(&path)?;
     match args.json || args.format == Format::Json {
-        true => print_json(&answer),
-        false => say(&page(&answer, &by, args.period != Each::Total)),
+        true => print_json(&answer)?,
+        false => say(&page(&answer, &by, args.period != Each::Total))?,
     }
     Ok(Exit::Ok)
 }

@@ -51,7 +51,7 @@ pub(super) fn user(client: &Client, args: &UserArgs) -> Result<Exit, Failure> {
         UserArgs::List { json } => {
             let answer = client.get("/v1/users")?;
             if *json {
-                print_json(&answer);
+                print_json(&answer)?;
                 return Ok(Exit::Ok);
             }
             let mut table =
@@ -63,7 +63,7 @@ pub(super) fn user(client: &Client, args: &UserArgs) -> Result<Exit, Failure> {
                     &field(user, "created_at"),
                 ]);
             }
-            table.print();
+            table.print()?;
         }
     }
     Ok(Exit::Ok)

@@ -1,5 +1,8 @@
 //! `turnstone version`.
 
+use super::client::Failure;
+use super::print_json;
+use super::text::say;
 use crate::base::Exit;
 use clap::Args;
 use serde_json::json;
@@ -12,12 +15,12 @@ pub struct VersionArgs {
 }
 
 /// Prints the version, and the commit where the build knew it.
-pub(super) fn version(args: &VersionArgs) -> Exit {
+pub(super) fn version(args: &VersionArgs) -> Result<Exit, Failure> {
     let (version, commit) = (env!("CARGO_PKG_VERSION"), option_env!("TURNSTONE_COMMIT").unwrap_or("unknown"));
     if args.json {
-        println!("{:#}", json!({ "name": "turnstone", "version": version, "commit": commit }));
+        print_json(&json!({ "name": "turnstone", "version": version, "commit": commit }))?;
     } else {
-        println!("turnstone {version} ({commit})");
+        say(&format!("turnstone {version} ({commit})\n"))?;
     }
-    Exit::Ok
+    Ok(Exit::Ok)
 }

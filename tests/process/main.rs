@@ -29,6 +29,7 @@ mod metrics;
 mod minting;
 mod network;
 mod orders;
+mod output;
 #[allow(dead_code, reason = "shared; this target needs some of it")]
 mod party;
 mod polling;
