@@ -198,7 +198,7 @@ impl Failure {
 }
 
 /// A problem document as people read it: message, field, hint.
-fn sentence(problem: &Value) -> String {
+pub(super) fn sentence(problem: &Value) -> String {
     let text = |key: &str| problem.get(key).and_then(Value::as_str).map(safe).unwrap_or_default();
     let (message, field, hint) = (text("message"), text("field"), text("hint"));
     let mut sentence = match (field.is_empty(), message.is_empty()) {

@@ -3,12 +3,13 @@
 mod screen;
 mod state;
 
-use super::client::{Client, Failure, segment};
+use super::client::{Client, Failure, segment, sentence};
 use super::sessions::Sort;
 use crate::base::Exit;
 use clap::Args;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
+use serde_json::Value;
 use state::{Deed, State};
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
@@ -75,10 +76,37 @@ fn look(client: &Client, state: &mut State) -> Result<(), Failure> {
 }
 
 fn kill(client: &Client, state: &mut State, id: &str) -> Result<(), Failure> {
-    match client.delete(&format!("/v1/sessions/{}", segment(id))) {
-        Ok(_) => state.say(format!("{id} was ended")),
-        Err(Failure::Refused(_)) => state.say(format!("{id} had ended already")),
-        Err(failure) => return Err(failure),
-    }
+    let answer = client.delete(&format!("/v1/sessions/{}", segment(id)));
+    state.say(came_of_it(id, answer)?);
     Ok(())
+}
+
+/// What came of the order to end a session, in one line.
+fn came_of_it(id: &str, answer: Result<Value, Failure>) -> Result<String, Failure> {
+    match answer {
+        Ok(_) => Ok(format!("{id} was ended")),
+        Err(Failure::Refused(problem)) if problem["status"] == 404 => Ok(format!("{id} had ended already")),
+        // It may live: a worker is busy.
+        Err(Failure::Refused(problem)) => Ok(format!("{id}: {}", sentence(&problem))),
+        Err(failure) => Err(failure),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_what_is_not_there_had_ended_already() {
+        let refused = |problem| came_of_it("0-1-1", Err(Failure::Refused(problem))).expect("goes on");
+        assert_eq!(came_of_it("0-1-1", Ok(Value::Null)).expect("goes on"), "0-1-1 was ended");
+        let not_found = json!({ "status": 404, "code": "not_found", "message": "there is no such session" });
+        assert_eq!(refused(not_found), "0-1-1 had ended already");
+        let busy =
+            json!({ "status": 503, "code": "worker_busy", "message": "no answer", "hint": "ask again" });
+        assert_eq!(refused(busy), "0-1-1: no answer; ask again");
+        let gone = came_of_it("0-1-1", Err(Failure::Broken("gone".into())));
+        assert!(matches!(gone, Err(Failure::Broken(_))), "it ends the verb");
+    }
 }
