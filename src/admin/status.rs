@@ -1,7 +1,7 @@
 //! `turnstone status`: how the daemon is, on one screen.
 
 use super::client::{Client, Failure};
-use super::text::{bit_rate, bytes, cut, say, span};
+use super::text::{bit_rate, bytes, cut, say, span, wrapped};
 use super::{field, print_json};
 use crate::base::Exit;
 use clap::Args;
@@ -14,6 +14,9 @@ pub struct StatusArgs {
     #[arg(long)]
     json: bool,
 }
+
+/// Columns behind the names.
+const WIDTH: usize = 66;
 
 /// Carries the verb out.
 pub(super) fn status(client: &Client, args: &StatusArgs) -> Result<Exit, Failure> {
@@ -34,7 +37,7 @@ fn text(status: &Value) -> String {
         field(status, "state")
     );
     for reason in list(&status["reasons"]) {
-        line(&mut out, "not ready", &field(reason, "message"));
+        lines(&mut out, "not ready", &field(reason, "message"));
     }
     let ports = &status["ports"];
     let [used, free, resting] = ["used", "free", "quarantined"].map(|state| field(ports, state));
@@ -58,7 +61,7 @@ fn text(status: &Value) -> String {
         }
     }
     line(&mut out, "signaling", &signaling(&status["signaling"]));
-    line(&mut out, "storage", &storage(&status["storage"]));
+    lines(&mut out, "storage", &storage(&status["storage"]));
     for certificate in list(&status["certificates"]) {
         line(&mut out, "certificate", &self::certificate(certificate));
     }
@@ -75,7 +78,16 @@ fn text(status: &Value) -> String {
 }
 
 fn line(out: &mut String, name: &str, text: &str) {
-    *out += &format!("{name:<13} {}\n", cut(text, 66));
+    *out += &format!("{name:<13} {}\n", cut(text, WIDTH));
+}
+
+/// All of a text, on as many lines as it takes.
+fn lines(out: &mut String, name: &str, text: &str) {
+    let mut name = name;
+    for line in wrapped(text, WIDTH) {
+        *out += &format!("{name:<13} {line}\n");
+        name = "";
+    }
 }
 
 fn signaling(signaling: &Value) -> String {
@@ -160,6 +172,21 @@ config        the last reload failed; in force since 2026-11-21T12:00:00Z
 worker        1 makes no progress
 ";
         assert_eq!(text(&status), expected);
+        let damage = "the store in /var/lib/turnstone/store has lost something: 1200 of 1300 records in calls are \
+                      there; stop the daemon and run `turnstone restore FILE` with a backup";
+        let status = json!({
+            "reasons": [{ "message": damage }], "storage": { "ok": false, "message": damage }
+        });
+        let page = text(&status);
+        for name in ["not ready", "storage"] {
+            let told = format!(
+                "{name:<13} the store in /var/lib/turnstone/store has lost something: 1200 of\n\
+                 {0:<13} 1300 records in calls are there; stop the daemon and run\n\
+                 {0:<13} `turnstone restore FILE` with a backup\n",
+                ""
+            );
+            assert!(page.contains(&told), "{page}");
+        }
         // A daemon of another version may leave anything out.
         assert!(text(&Value::Null).lines().count() > 4);
     }

@@ -171,6 +171,19 @@ pub(super) fn cut(text: &str, width: usize) -> String {
     if width > 0 { out + "…" } else { out }
 }
 
+/// A text in lines of at most `width` columns, broken between words; a word that is longer has a line of its own.
+pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => *line += word,
+            Some(line) if line.width() + 1 + word.width() <= width => *line += &format!(" {word}"),
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 fn columns() -> usize {
     let of_terminal = || rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| size.ws_col.into());
     io::stdout().is_terminal().then(of_terminal).flatten().filter(|columns| *columns >= 40).unwrap_or(COLUMNS)
@@ -212,6 +225,13 @@ mod tests {
         let lines: Vec<_> = text.lines().collect();
         assert!(lines[1].starts_with("0-17-1  日本x日") && lines[1].contains('…'), "{text}");
         assert!(lines[1].ends_with("  1.00 Mbit/s") && lines[2].ends_with("      7 bit/s"), "{text}");
+    }
+
+    #[test]
+    fn what_is_wrapped_is_whole() {
+        assert_eq!(wrapped("a bc 日本 def x", 5), ["a bc", "日本", "def x"]);
+        assert_eq!(wrapped("/a/very/long/path is", 5), ["/a/very/long/path", "is"]);
+        assert_eq!(wrapped("", 5), [""]);
     }
 
     #[test]
