@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
 /// How long the head of an answer may take.
@@ -40,6 +41,8 @@ pub(super) enum Failure {
     Refused(Value),
     /// The answer cannot be used, or what it was for cannot be done.
     Broken(String),
+    /// A signal came first.
+    Interrupted,
     /// What came of it cannot be written to standard output.
     Unsaid(io::Error),
 }
@@ -91,25 +94,43 @@ impl Client {
         String::from_utf8(text).map_err(|_| Failure::Broken("the answer is no text".into()))
     }
 
-    /// Hands out what is at `path` as it comes, until it ends or `each` fails.
+    /// Hands out what is at `path` as it comes, until it ends, `each` fails, or a signal would end the process: whoever
+    /// called has something to put away first.
     pub(super) fn stream(
         &self,
         path: &str,
         each: &mut dyn FnMut(&[u8]) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         self.runtime.block_on(async {
-            let mut response = self.begin(Method::GET, path, None).await?;
-            if !response.status().is_success() {
-                return Err(refused(whole(response).await?));
+            let watched = |error: io::Error| Failure::Broken(format!("cannot watch signals: {error}"));
+            let mut interrupt = signal(SignalKind::interrupt()).map_err(watched)?;
+            let mut terminate = signal(SignalKind::terminate()).map_err(watched)?;
+            tokio::select! {
+                // A stream that always has more must not keep them from being heard.
+                biased;
+                _ = interrupt.recv() => Err(Failure::Interrupted),
+                _ = terminate.recv() => Err(Failure::Interrupted),
+                ended = self.receive(path, each) => ended,
             }
-            while let Some(frame) = response.frame().await {
-                let frame = frame.map_err(cut_off)?;
-                if let Some(chunk) = frame.data_ref() {
-                    each(chunk)?;
-                }
-            }
-            Ok(())
         })
+    }
+
+    async fn receive(
+        &self,
+        path: &str,
+        each: &mut dyn FnMut(&[u8]) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut response = self.begin(Method::GET, path, None).await?;
+        if !response.status().is_success() {
+            return Err(refused(whole(response).await?));
+        }
+        while let Some(frame) = response.frame().await {
+            let frame = frame.map_err(cut_off)?;
+            if let Some(chunk) = frame.data_ref() {
+                each(chunk)?;
+            }
+        }
+        Ok(())
     }
 
     fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
@@ -189,6 +210,7 @@ impl Failure {
                 Exit::Unreachable
             }
             Self::Broken(why) => super::fail(&safe(why)),
+            Self::Interrupted => super::fail("interrupted"),
             // Who reads has seen enough; a program that knows nothing of this would be ended by SIGPIPE, without a word.
             Self::Unsaid(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Ok,
             Self::Unsaid(error) => super::fail(&format!("standard output: {error}")),

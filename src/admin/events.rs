@@ -32,12 +32,16 @@ pub(super) fn events(client: &Client, args: &EventsArgs) -> Result<Exit, Failure
     }
     let path = with_query("/v1/events", &[("types", args.types.as_deref())]);
     let mut reader = Reader::default();
-    client.stream(&path, &mut |chunk| {
+    let ended = client.stream(&path, &mut |chunk| {
         reader.take(chunk, &mut |kind, data| say(&line(kind, data, args.json)))?;
         // A chunk may be a sign of life only; it is the time to see that nobody reads.
         if is_unread() { Err(Failure::Unsaid(io::ErrorKind::BrokenPipe.into())) } else { Ok(()) }
-    })?;
-    Err(Failure::Broken("the daemon ended the stream".into()))
+    });
+    match ended {
+        // There is no other way to have seen enough.
+        Err(Failure::Interrupted) => Ok(Exit::Ok),
+        ended => ended.and(Err(Failure::Broken("the daemon ended the stream".into()))),
+    }
 }
 
 /// Whether standard output is a pipe whose reader has gone.

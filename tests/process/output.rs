@@ -1,8 +1,11 @@
 //! What a verb has to say is said, or the verb has failed.
 
-use crate::daemon::{BINARY, Config, Daemon, Ended, PATIENCE, eventually, run_to_end};
+use crate::daemon::{
+    BINARY, Config, Daemon, Ended, Folder, PATIENCE, eventually, run_to_end, send_signal, wait,
+};
 use crate::verbs::{ask, ask_json};
 use std::io::{BufRead, BufReader};
+use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
 
 /// Runs a verb whose standard output is `sink`.
@@ -81,4 +84,28 @@ fn a_reader_that_has_seen_enough_ends_a_verb_in_peace() {
     });
     let stderr = std::io::read_to_string(events.stderr.take().unwrap()).unwrap();
     assert_eq!((status.code(), stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn an_interrupted_copy_leaves_nothing_behind() {
+    let folder = Folder::new();
+    // A daemon that is slow to say what it has: it never does.
+    let config = folder.write("turnstone.toml", &Config::default().text());
+    let socket = UnixListener::bind(folder.path().join("admin.sock")).unwrap();
+    let copies = folder.path().join("copies");
+    std::fs::create_dir(&copies).unwrap();
+    for (verb, signal) in [("backup", libc::SIGINT), ("export", libc::SIGTERM)] {
+        let mut command = Command::new(BINARY);
+        command.arg(verb).arg(copies.join("copy")).arg("--config").arg(&config);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        // It has begun when it asks, and the partial file is there then.
+        let asking = socket.accept().unwrap();
+        assert_eq!(std::fs::read_dir(&copies).unwrap().count(), 1, "{verb}");
+        send_signal(&child, signal);
+        let status = wait(&mut child, PATIENCE).expect("it ends");
+        let stderr = std::io::read_to_string(child.stderr.take().unwrap()).unwrap();
+        assert_eq!((status.code(), stderr.as_str()), (Some(1), "turnstone: interrupted\n"), "{verb}");
+        assert_eq!(std::fs::read_dir(&copies).unwrap().count(), 0, "{verb}");
+        drop(asking);
+    }
 }
