@@ -104,6 +104,10 @@ impl Steering for Helm {
         self.registry.allocations()
     }
 
+    fn sessions_max(&self) -> Option<u32> {
+        self.registry.allocations_max()
+    }
+
     fn rate(&self) -> (u64, u64) {
         let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
         let (Some(first), Some(last)) = (samples.front(), samples.back()) else { return (0, 0) };

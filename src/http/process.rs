@@ -93,6 +93,11 @@ fn start_unix_s(stat: &Stat) -> Option<f64> {
     Some(((now_s - age_s) * 100.0).round() / 100.0)
 }
 
+/// Open file descriptors, and how many there may be. May block.
+pub(super) fn descriptors() -> Option<(u64, u64)> {
+    Some((open_fds()?, max_fds(&fs::read_to_string("/proc/self/limits").ok()?)?))
+}
+
 /// Linux 6.2 and later tell the count as the size of the folder; before, its entries are counted.
 fn open_fds() -> Option<u64> {
     match fs::metadata("/proc/self/fd").ok()?.len() {

@@ -13,7 +13,7 @@ pub(super) enum Route {
     /// Keys, users, revocations and logins.
     Access,
     Sessions,
-    /// Usage, calls and events.
+    /// Usage, figures, calls and events.
     Records,
     Other,
 }
@@ -44,7 +44,7 @@ impl Route {
         match path.split('/').next().unwrap_or_default() {
             "api-keys" | "users" | "revocations" | "credentials" | "login" => Self::Access,
             "sessions" => Self::Sessions,
-            "usage" | "calls" | "events" => Self::Records,
+            "usage" | "calls" | "events" | "figures" => Self::Records,
             _ => Self::Other,
         }
     }

@@ -2,11 +2,13 @@
 //!
 //! A [`CounterSet`] belongs to one thread, which counts in plain integers and publishes them to a
 //! [`Published`] copy a few times a second; whoever scrapes sums the copies of all threads.
+//! A [`History`] keeps what was counted in each of the last seconds.
 //! Nothing here knows a metrics library: `http` turns [`families`] into text.
 #![forbid(unsafe_code)]
 
 mod counters;
 mod family;
+mod history;
 mod labels;
 
 pub use counters::{CounterSet, Published, Snapshot};
@@ -20,6 +22,7 @@ pub use family::{
     signaling_dropped, signaling_errors, signaling_messages, signaling_opened, signaling_recoveries,
     socket_receive_drops, stun_requests, stun_responses, udp_batch_packets, udp_batches,
 };
+pub use history::History;
 pub use labels::{
     AllocationFailure, AuthFailed, BatchOp, CallState, Carrier, Closed, DenyRule, Direction, Dropped,
     EndReason, Label, LimitScope, MessageDirection, MethodLabel, Overflow, PeerConnection, Recovery,

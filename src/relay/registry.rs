@@ -44,6 +44,11 @@ impl Registry {
         self.ledger().allocations()
     }
 
+    /// How many there may be; `None` for as many as there are ports.
+    pub fn allocations_max(&self) -> Option<u32> {
+        self.ledger().allocations_max()
+    }
+
     /// Relay ports by state.
     pub fn port_use(&self) -> PortUse {
         self.ledger().port_use()

@@ -299,6 +299,11 @@ impl Ledger {
         self.total
     }
 
+    /// How many there may be; `None` for as many as there are ports.
+    pub fn allocations_max(&self) -> Option<u32> {
+        Some(self.total_max).filter(|max| *max > 0)
+    }
+
     /// Ports by state; reservations that are over count as in use until the next call of
     /// [`Ledger::open`] or [`Ledger::expire_reservations`].
     pub fn port_use(&self) -> PortUse {

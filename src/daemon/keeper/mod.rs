@@ -6,6 +6,7 @@ mod calls;
 mod drivers;
 mod endings;
 mod old;
+mod seconds;
 #[cfg(test)]
 mod tests;
 mod writing;
@@ -21,6 +22,7 @@ use crate::relay::Registry;
 use crate::storage::Store;
 use crate::usage::{Account, Period};
 use old::Old;
+use seconds::Watched;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -90,7 +92,7 @@ impl Books {
         if let Some(sessions) = registry.follow(SESSIONS_MAX) {
             tokio::spawn(drivers::tell_of_sessions(desk.clone(), control.clone(), sessions));
         }
-        let drivers: Arc<dyn Drivers> = control.clone();
+        let drivers: Arc<dyn Drivers> = Watched::start(control.clone(), services);
         let ttl_max = credential_ttl_max(plan);
         Self {
             keeping: Keeping::start(desk.clone(), store.clone(), drivers.clone(), plan.usage_retention),

@@ -1,8 +1,8 @@
 //! What the keeper of the books writes and handlers read.
 
-use super::Events;
 use super::clock::now;
-use crate::base::UnixTime;
+use super::{Events, Seconds};
+use crate::base::{Now, UnixTime};
 use crate::usage::{Books, BooksSettings, CallTotals};
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,6 +16,7 @@ pub struct Desk {
     calls: Mutex<CallTotals>,
     /// When they were opened.
     since: UnixTime,
+    seconds: Mutex<Seconds>,
     /// What happens, for those who listen.
     pub events: Events,
 }
@@ -27,6 +28,7 @@ impl Desk {
             books: Mutex::new(Books::new(BooksSettings::default(), first_part)),
             calls: Mutex::new(CallTotals::new(CALLS_MAX)),
             since: now(),
+            seconds: Mutex::new(Seconds::begin(Now::default(), Vec::new())),
             events: Events::default(),
         }
     }
@@ -44,6 +46,11 @@ impl Desk {
     /// What calls relay, for a moment.
     pub fn calls(&self) -> MutexGuard<'_, CallTotals> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The last minutes by second, for a moment.
+    pub fn seconds(&self) -> MutexGuard<'_, Seconds> {
+        self.seconds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

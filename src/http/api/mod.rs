@@ -10,8 +10,10 @@ mod copies;
 mod desk;
 mod events;
 mod facades;
+mod failures;
 mod feed;
 mod fields;
+mod figures;
 mod ice_servers;
 mod ids;
 mod kept;
@@ -26,6 +28,7 @@ mod path;
 mod presence;
 mod publish;
 mod revocations;
+mod seconds;
 mod services;
 mod session_json;
 mod sessions;
@@ -50,6 +53,7 @@ pub use mint_counts::MintCounts;
 pub use minting::{MintSettings, Minting};
 pub(crate) use path::Path;
 pub use revocations::Orders;
+pub use seconds::{DoorName, Seconds, published};
 pub use services::{Busy, Coming, Control, Seen, Services};
 pub use session_json::session_json;
 pub use steering::{Fault, Reloaded, Steering};
@@ -93,6 +97,7 @@ fn operators() -> Router<Shared> {
         .merge(keys::routes())
         .merge(revocations::routes())
         .merge(steering::routes())
+        .merge(figures::routes())
         .merge(usage::routes())
         .merge(events::routes())
         .merge(calls::routes())

@@ -2,12 +2,12 @@
 //! alone `/v1/reload`, `/v1/drain` and `/v1/undrain`.
 
 use super::clock::{now, rfc3339};
-use super::{Caller, Coming, Shared, answer};
+use super::{Caller, Coming, Shared, answer, figures, published};
 use crate::auth::Scope;
 use crate::base::{Transport, UnixTime};
-use crate::http::Sources;
 use crate::http::admin::reasons;
 use crate::http::problem::Problem;
+use crate::http::{Readiness, Sources};
 use crate::metrics::{
     CallState, Carrier, CounterId, Direction, Dropped, Label, Snapshot, allocations_ended,
     allocations_started, busy_nanos, calls_entered, calls_left, connections_accepted, connections_closed,
@@ -35,6 +35,8 @@ pub trait Steering: Send + Sync + 'static {
     fn uptime(&self) -> Duration;
     /// Live allocations.
     fn sessions(&self) -> u32;
+    /// How many there may be; `None` for as many as there are ports.
+    fn sessions_max(&self) -> Option<u32>;
     /// Bytes per second from clients and from peers, over the last few seconds.
     fn rate(&self) -> (u64, u64);
     /// Reads the config again, as SIGHUP does. `None`: the daemon is about to end.
@@ -84,22 +86,17 @@ async fn status(State(services): State<Shared>, caller: Caller) -> Result<Respon
     let (sources, steering) = (&services.sources, &services.steering);
     let readiness = sources.readiness();
     let shards: Vec<_> = sources.shards().iter().map(|shard| Snapshot::sum([&**shard])).collect();
-    let sum = Snapshot::sum(sources.shards().iter().chain(sources.signaling()).map(|thread| &**thread));
+    let sum = published(&**sources);
     let (public, admin) = steering.http();
     let doors: Vec<_> = steering.doors().into_iter().map(door).collect();
     let ports = sources.relay_ports();
     let uptime = steering.uptime();
-    let state = match (readiness.starting, readiness.draining) {
-        (true, _) => "starting",
-        (false, true) => "draining",
-        (false, false) => "serving",
-    };
     Ok(answer::json(
         StatusCode::OK,
         &json!({
             "version": env!("CARGO_PKG_VERSION"),
             "commit": option_env!("TURNSTONE_COMMIT").unwrap_or("unknown"),
-            "state": state,
+            "state": state_name(&readiness),
             "draining": readiness.draining,
             "ready": readiness.is_ready(),
             "reasons": reasons(&readiness),
@@ -108,6 +105,7 @@ async fn status(State(services): State<Shared>, caller: Caller) -> Result<Respon
             "doors": doors,
             "http": { "public": public, "admin": admin },
             "sessions": steering.sessions(),
+            "capacity": figures::capacity(&services).await,
             "ports": { "used": ports.used, "free": ports.free, "quarantined": ports.quarantined },
             "connections": connections(&sum),
             "traffic": traffic(&sum, steering.rate()),
@@ -118,6 +116,14 @@ async fn status(State(services): State<Shared>, caller: Caller) -> Result<Respon
             "reload": last_reload(&**sources),
         }),
     ))
+}
+
+pub(super) fn state_name(readiness: &Readiness) -> &'static str {
+    match (readiness.starting, readiness.draining) {
+        (true, _) => "starting",
+        (false, true) => "draining",
+        (false, false) => "serving",
+    }
 }
 
 fn door((transport, address): (Transport, SocketAddr)) -> Value {
@@ -180,7 +186,7 @@ fn signaling(sources: &dyn Sources, sum: &Snapshot) -> Value {
     })
 }
 
-fn storage(health: Option<&Health>) -> Value {
+pub(super) fn storage(health: Option<&Health>) -> Value {
     let Some(health) = health else { return Value::Null };
     let records: serde_json::Map<_, _> =
         health.tables.iter().map(|table| (table.table.name().to_owned(), json!(table.records))).collect();
@@ -199,7 +205,7 @@ fn storage(health: Option<&Health>) -> Value {
     })
 }
 
-fn last_reload(sources: &dyn Sources) -> Value {
+pub(super) fn last_reload(sources: &dyn Sources) -> Value {
     let reload = sources.last_reload();
     json!({ "successful": reload.successful, "last_success_at": rfc3339(UnixTime(reload.success_unix)) })
 }
@@ -215,7 +221,7 @@ async fn cert(State(services): State<Shared>, caller: Caller) -> Result<Response
 }
 
 /// Those of doors that speak TLS, by their own clock.
-fn certificates(sources: &dyn Sources) -> Vec<Value> {
+pub(super) fn certificates(sources: &dyn Sources) -> Vec<Value> {
     let state = sources.certificates();
     let now = now().0;
     let certificate = |held: &crate::http::HeldCertificate| {

@@ -99,6 +99,10 @@ impl Steering for Anchored {
         2
     }
 
+    fn sessions_max(&self) -> Option<u32> {
+        Some(50)
+    }
+
     fn rate(&self) -> (u64, u64) {
         (1000, 2000)
     }
