@@ -37,6 +37,7 @@ mod prompt;
 mod public;
 mod reload;
 mod rights;
+mod seconds;
 mod secrets;
 mod sessions;
 mod shards;
