@@ -7,7 +7,7 @@ use super::state::State;
 use super::steering::Helm;
 use crate::base::{EvenClock, Random};
 use crate::config::Plan;
-use crate::http::api::{Desk, Ids, Kept, Minting, Orders, Services, TokenJudge, Users};
+use crate::http::api::{Desk, Ids, Kept, Minting, Orders, Services, TokenJudge, Users, longest_life};
 use crate::http::signaling::Door;
 use crate::net::Clock;
 use crate::storage::{Probe, Store, StoreError, StoreSettings};
@@ -34,7 +34,7 @@ pub(super) fn open(settings: &StoreSettings) -> (Store, Option<String>) {
 
 /// What the store has kept. When that cannot be read it is nothing, and a sentence says so.
 pub(super) fn kept(store: &Store, plan: &Plan) -> (Kept, Option<String>) {
-    let calls = |kept: Kept| kept.with_ended_calls(store, keeper::now(), keeper::credential_ttl_max(plan));
+    let calls = |kept: Kept| kept.with_ended_calls(store, keeper::now(), longest_life(plan.auth.max_ttl));
     match Kept::read(store).and_then(calls) {
         Ok(kept) => (kept, None),
         Err(error) => {

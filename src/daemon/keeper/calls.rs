@@ -5,11 +5,12 @@
 
 use super::endings::{Ending, Endings};
 use super::{Drivers, now};
-use crate::http::api::{Desk, EventKind, call_json};
+use crate::http::api::{Desk, EventKind, Minting, call_json};
 use crate::http::signaling::CallNews;
 use crate::signaling::CallRecord;
 use crate::storage::records::CallRow;
 use crate::storage::{Batch, Store, StoreError};
+use arc_swap::ArcSwap;
 use serde_json::json;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -52,8 +53,8 @@ struct Shared {
     desk: Arc<Desk>,
     store: Store,
     drivers: Arc<dyn Drivers>,
-    /// How long a credential may live.
-    ttl_max: Duration,
+    /// How long credentials may live: a reload changes it.
+    minting: Arc<ArcSwap<Minting>>,
     endings: Mutex<Endings>,
     /// There is something new among them.
     news: Notify,
@@ -67,14 +68,14 @@ impl CallKeeper {
         desk: Arc<Desk>,
         store: Store,
         drivers: Arc<dyn Drivers>,
-        ttl_max: Duration,
+        minting: Arc<ArcSwap<Minting>>,
         news: mpsc::Receiver<CallNews>,
     ) -> Self {
         let shared = Arc::new(Shared {
             desk,
             store,
             drivers,
-            ttl_max,
+            minting,
             endings: Mutex::default(),
             news: Notify::new(),
             fails: AtomicBool::new(false),
@@ -152,13 +153,14 @@ impl Shared {
     }
 
     fn end(&self, record: Box<CallRecord>) {
-        self.drivers.end_call(&record.id, GRACE, now().after(self.ttl_max));
-        self.desk
-            .events
-            .tell(EventKind::CallEnded, || json!({ "call": call_json(&self.row(&record, false)) }));
+        let void_until = now().after(self.minting.load().longest_life());
+        self.drivers.end_call(&record.id, GRACE, void_until);
         // What was relayed until the last moment is told with the next sample.
         let over = Instant::now() + GRACE + TOLD_WITHIN;
-        let Some(given_up) = self.endings().add(Ending { record, over }) else { return };
+        let ending = Ending { record, void_until, over };
+        let row = || self.row(&ending, false);
+        self.desk.events.tell(EventKind::CallEnded, || json!({ "call": call_json(&row()) }));
+        let Some(given_up) = self.endings().add(ending) else { return };
         self.desk.calls().take(&given_up.id);
         if !self.gives_up.swap(true, Ordering::Relaxed) {
             tracing::warn!(
@@ -177,27 +179,28 @@ impl Shared {
             bytes < BATCH_BYTES
         };
         let (mut endings, now) = (self.endings(), Instant::now());
-        while let Some(record) = endings.take_over(now) {
-            if !put(self.row(&record, true)) {
+        while let Some(ending) = endings.take_over(now) {
+            if !put(self.row(&ending, true)) {
                 return batch;
             }
         }
-        while let Some(record) = endings.take_new() {
-            if !put(self.row(record, false)) {
+        while let Some(ending) = endings.take_new() {
+            if !put(self.row(ending, false)) {
                 break;
             }
         }
         batch
     }
 
-    fn row(&self, record: &CallRecord, is_final: bool) -> CallRow {
+    fn row(&self, Ending { record, void_until, .. }: &Ending, is_final: bool) -> CallRow {
         let mut calls = self.desk.calls();
         let usage = match is_final {
             true => calls.take(&record.id),
             false => calls.of(&record.id).cloned().unwrap_or_default(),
         };
         let is_partial = self.desk.is_partial(record.started);
-        CallRow { is_final, is_partial, ..CallRow::new(record, &usage) }
+        let void_until = Some(*void_until);
+        CallRow { is_final, is_partial, void_until, ..CallRow::new(record, &usage) }
     }
 
     async fn commit(&self, batch: Batch) {

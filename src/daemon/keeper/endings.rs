@@ -1,5 +1,6 @@
 //! Calls that have ended and whose record is not final.
 
+use crate::base::UnixTime;
 use crate::http::signaling::NEWS_MAX;
 use crate::signaling::CallRecord;
 use std::collections::VecDeque;
@@ -12,6 +13,8 @@ const ENDINGS_MAX: usize = NEWS_MAX;
 #[derive(Debug)]
 pub(super) struct Ending {
     pub(super) record: Box<CallRecord>,
+    /// Until when its credentials are refused.
+    pub(super) void_until: UnixTime,
     /// When its sessions are over and what they relayed is told.
     pub(super) over: Instant,
 }
@@ -40,18 +43,18 @@ impl Endings {
     }
 
     /// The next one that is over, to be recorded for good.
-    pub(super) fn take_over(&mut self, now: Instant) -> Option<Box<CallRecord>> {
+    pub(super) fn take_over(&mut self, now: Instant) -> Option<Ending> {
         self.queue.front().filter(|ending| self.hurry || ending.over <= now)?;
         let ending = self.queue.pop_front()?;
         self.noted = self.noted.saturating_sub(1);
-        Some(ending.record)
+        Some(ending)
     }
 
     /// The next one that is to be recorded as of its end.
-    pub(super) fn take_new(&mut self) -> Option<&CallRecord> {
+    pub(super) fn take_new(&mut self) -> Option<&Ending> {
         let ending = self.queue.get(self.noted)?;
         self.noted += 1;
-        Some(&ending.record)
+        Some(ending)
     }
 
     /// When there is something to write next.
@@ -73,15 +76,16 @@ mod tests {
 
     fn add(endings: &mut Endings, id: usize, over: Instant) -> Option<Box<str>> {
         let record = ended(&id.to_string());
-        endings.add(Ending { record, over }).map(|record| record.id)
+        endings.add(Ending { record, void_until: UnixTime(9), over }).map(|record| record.id)
     }
 
     #[test]
     fn each_call_is_taken_once_when_it_is_new_and_once_when_it_is_over() {
         let (mut endings, start) = (Endings::default(), Instant::now());
         let later = |seconds| start + Duration::from_secs(seconds);
-        let new = |endings: &mut Endings| endings.take_new().map(|record| record.id.to_string());
-        let over = |endings: &mut Endings, at| endings.take_over(at).map(|record| record.id.to_string());
+        let new = |endings: &mut Endings| endings.take_new().map(|ending| ending.record.id.to_string());
+        let over =
+            |endings: &mut Endings, at| endings.take_over(at).map(|ending| ending.record.id.to_string());
         let is = |id: &str| Some(id.to_owned());
         (1..=2).for_each(|id| assert_eq!(add(&mut endings, id, later(7)), None));
         assert_eq!((new(&mut endings), over(&mut endings, start)), (is("1"), None));
@@ -103,9 +107,9 @@ mod tests {
     fn more_calls_than_there_is_room_for_push_out_those_that_ended_first() {
         let (mut endings, now) = (Endings::default(), Instant::now());
         (0..ENDINGS_MAX).for_each(|id| assert_eq!(add(&mut endings, id, now), None));
-        assert_eq!(endings.take_new().map(|record| &*record.id), Some("0"));
+        assert_eq!(endings.take_new().map(|ending| &*ending.record.id), Some("0"));
         assert_eq!(add(&mut endings, ENDINGS_MAX, now).as_deref(), Some("0"));
-        assert_eq!(endings.take_new().map(|record| &*record.id), Some("1"));
+        assert_eq!(endings.take_new().map(|ending| &*ending.record.id), Some("1"));
         assert_eq!((endings.queue.len(), endings.noted), (ENDINGS_MAX, 1));
     }
 }

@@ -43,9 +43,6 @@ const SAMPLED_WITHIN: Duration = Duration::from_secs(3);
 /// Starts and ends of sessions that may wait.
 const SESSIONS_MAX: usize = 4096;
 
-/// The longest that a credential may live unless the config says longer.
-const CREDENTIAL_TTL_MAX: Duration = Duration::from_secs(24 * 3600);
-
 /// How long a call is remembered that relays nothing: longer than any credential lives.
 const CALL_IDLE: Duration = Duration::from_secs(25 * 3600);
 
@@ -92,11 +89,11 @@ impl Books {
         if let Some(sessions) = registry.follow(SESSIONS_MAX) {
             tokio::spawn(drivers::tell_of_sessions(desk.clone(), control.clone(), sessions));
         }
+        let minting = services.minting.clone();
         let drivers: Arc<dyn Drivers> = Watched::start(control.clone(), services);
-        let ttl_max = credential_ttl_max(plan);
         Self {
             keeping: Keeping::start(desk.clone(), store.clone(), drivers.clone(), plan.usage_retention),
-            calls: CallKeeper::start(desk.clone(), store.clone(), drivers, ttl_max, news),
+            calls: CallKeeper::start(desk.clone(), store.clone(), drivers, minting, news),
         }
     }
 
@@ -255,11 +252,6 @@ impl Keeper {
 fn door_name(transport: Transport, address: SocketAddr) -> Arc<str> {
     use crate::metrics::Label;
     format!("{} {address}", Transport::VALUES[transport.index()]).into()
-}
-
-/// The longest that a credential lives. A reload may allow longer ones later.
-pub(super) fn credential_ttl_max(plan: &Plan) -> Duration {
-    plan.auth.max_ttl.max(CREDENTIAL_TTL_MAX)
 }
 
 /// The wall clock.

@@ -2,12 +2,14 @@
 
 use super::old::take_away;
 use super::*;
+use crate::http::api::{MintSettings, Minting};
 use crate::http::signaling::{CallNews, NEWS_MAX};
 use crate::metrics::EndReason;
 use crate::signaling::{CallRecord, Callee, LiveCall, LiveParty, Media, Party, Stand};
 use crate::storage::records::{CallRow, GapRow, MinutePage, RunRow, live_call_key, put_page, usage_range};
 use crate::storage::{Batch, Key, StoreSettings, Table};
 use crate::usage::{Gap, Page, PageKey, Row};
+use arc_swap::ArcSwap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tempfile::TempDir;
@@ -17,7 +19,7 @@ use tokio::sync::mpsc;
 struct Fake {
     deltas: Mutex<Vec<Delta>>,
     asked: AtomicUsize,
-    ended: Mutex<Vec<String>>,
+    ended: Mutex<Vec<(String, UnixTime)>>,
     asked_to_tell: AtomicUsize,
 }
 
@@ -41,8 +43,8 @@ impl Drivers for Fake {
         Box::pin(async { deltas })
     }
 
-    fn end_call(&self, call_id: &str, _: Duration, _: UnixTime) {
-        self.ended.lock().expect("no test panics in it").push(call_id.to_owned());
+    fn end_call(&self, call_id: &str, _: Duration, until: UnixTime) {
+        self.ended.lock().expect("no test panics in it").push((call_id.to_owned(), until));
     }
 
     fn tell_ends(&self) -> bool {
@@ -149,6 +151,23 @@ async fn without_a_store_the_books_go_on_and_the_stop_does_not_wait() {
     assert_eq!(desk.books().live().values().map(|page| page.total().bytes()).max(), Some(7));
 }
 
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn minting(max_ttl: Duration) -> Arc<ArcSwap<Minting>> {
+    let settings = MintSettings {
+        secret: None,
+        doors: Vec::new(),
+        ttl: Duration::from_secs(60),
+        max_ttl,
+        per_key: None,
+        per_subject: None,
+        per_source: None,
+        realm: String::new(),
+        config_users: Default::default(),
+    };
+    Arc::new(ArcSwap::from_pointee(Minting::new(&settings)))
+}
+
 pub(super) fn ended(id: &str) -> Box<CallRecord> {
     let party = |user: &str| Party { user: user.into(), device: "phone".into() };
     Box::new(CallRecord {
@@ -171,9 +190,8 @@ async fn an_ended_call_is_recorded_at_once_and_again_with_what_came_in_the_grace
     let bench = Bench::new();
     let (desk, keeping) = bench.keep(0);
     let (news, listener) = mpsc::channel(8);
-    let ttl_max = Duration::from_secs(3600);
     let calls =
-        CallKeeper::start(desk.clone(), bench.store.clone(), bench.drivers.clone(), ttl_max, listener);
+        CallKeeper::start(desk.clone(), bench.store.clone(), bench.drivers.clone(), minting(DAY), listener);
     let caller = LiveParty { user: "alice".into(), device: "phone".into() };
     let stand = Stand::Ringing { caller, callee: "bob".into(), expires_at_ms: 1 };
     let live = LiveCall { id: "C".into(), media: Media::Audio, rev: 0, started_s: 1, stand };
@@ -186,7 +204,8 @@ async fn an_ended_call_is_recorded_at_once_and_again_with_what_came_in_the_grace
             .await;
     assert_eq!((row.total().bytes(), row.is_final), (5, false));
     assert_eq!(bench.store.get::<LiveCall>(live_call_key("C")).await, Ok(None), "both in one batch");
-    assert_eq!(*bench.drivers.ended.lock().expect("no test panics in it"), ["C"]);
+    let void = bench.drivers.ended.lock().expect("no test panics in it").clone();
+    assert!(matches!(&void[..], [(call, until)] if call == "C" && Some(*until) == row.void_until));
     let again = async || (bench.drivers.asked_to_tell.load(Ordering::SeqCst) > 1).then_some(());
     until("a driver that had no time is told again", again).await;
     bench.drivers.relay("bob", Some("C"), 6);
@@ -201,13 +220,31 @@ async fn an_ended_call_is_recorded_at_once_and_again_with_what_came_in_the_grace
 }
 
 #[tokio::test]
+async fn credentials_of_a_call_are_void_for_as_long_as_they_may_live_when_it_ends() {
+    let bench = Bench::new();
+    let desk = Arc::new(Desk::new(0));
+    let (news, listener) = mpsc::channel(8);
+    let minting_now = minting(DAY);
+    let calls =
+        CallKeeper::start(desk, bench.store.clone(), bench.drivers.clone(), minting_now.clone(), listener);
+    // What a reload does.
+    minting_now.store(minting(9 * DAY).load_full());
+    let before = now();
+    news.send(CallNews::Ended(ended("C"))).await.expect("open");
+    drop(news);
+    calls.finish().await;
+    let row = bench.store.get::<CallRow>(CallRow::place("C")).await.expect("read").expect("there");
+    let told = bench.drivers.ended.lock().expect("no test panics in it")[0].1;
+    assert!(before.after(9 * DAY) <= told && Some(told) == row.void_until);
+}
+
+#[tokio::test]
 async fn a_clean_stop_records_what_calls_relayed_since_the_last_sample() {
     let bench = Bench::new();
     let (desk, keeping) = bench.keep(0);
     let (news, listener) = mpsc::channel(8);
-    let ttl_max = Duration::from_secs(3600);
     let calls =
-        CallKeeper::start(desk.clone(), bench.store.clone(), bench.drivers.clone(), ttl_max, listener);
+        CallKeeper::start(desk.clone(), bench.store.clone(), bench.drivers.clone(), minting(DAY), listener);
     bench.drivers.relay("alice", Some("C"), 5);
     until("a sample", async || desk.calls().of("C").cloned()).await;
     bench.drivers.relay("alice", Some("C"), 6);
@@ -224,9 +261,8 @@ async fn a_burst_of_ends_is_told_to_drivers_at_once_and_all_of_it_is_recorded() 
     let bench = Bench::new();
     let (desk, keeping) = bench.keep(0);
     let (news, listener) = mpsc::channel(NEWS_MAX);
-    let ttl_max = Duration::from_secs(3600);
     let calls =
-        CallKeeper::start(desk.clone(), bench.store.clone(), bench.drivers.clone(), ttl_max, listener);
+        CallKeeper::start(desk.clone(), bench.store.clone(), bench.drivers.clone(), minting(DAY), listener);
     let id = |number: usize| format!("call {number:05}");
     const CALLS: usize = 20_000;
     bench.drivers.relay("alice", Some(&id(CALLS - 1)), 5);

@@ -16,6 +16,9 @@ const CALLS_MAX: usize = 65_536;
 /// Records of calls that are read in one go.
 const CALLS_AT_ONCE: usize = 1024;
 
+/// The longest life of a credential that any config allows: the one before may have allowed more than this one.
+const TTL_MAX: Duration = Duration::from_secs(365 * 86_400);
+
 /// Records are ordered by the start of the call. One that lasted longer is not looked for.
 const CALL_DURATION_MAX: Duration = Duration::from_secs(7 * 86_400);
 
@@ -44,8 +47,8 @@ impl Kept {
         Ok(Self { keys, revocations, users, ended_calls: Vec::new() })
     }
 
-    /// Reads which calls have ended whose credentials may still have time: `ttl_max` is the longest that one lives.
-    /// Blocks as [`Kept::read`] does.
+    /// Reads which calls have ended whose credentials may still have time: `ttl_max` is the longest that one lives,
+    /// where the record does not say. Blocks as [`Kept::read`] does.
     ///
     /// # Errors
     /// As there.
@@ -55,7 +58,7 @@ impl Kept {
         now: UnixTime,
         ttl_max: Duration,
     ) -> Result<Self, StoreError> {
-        let from = UnixTime(now.0.saturating_sub((ttl_max + CALL_DURATION_MAX).as_secs()));
+        let from = UnixTime(now.0.saturating_sub((TTL_MAX + CALL_DURATION_MAX).as_secs()));
         // A clock that was set back has records of the future.
         let to = now.after(CALL_DURATION_MAX);
         let (mut before, mut looked_at) = (None::<Box<str>>, 0);
@@ -85,7 +88,7 @@ fn of_ended(call: &CallRow, ttl_max: Duration) -> Revocation {
     Revocation {
         target: Target::Call(call.id.clone()),
         at: call.ended,
-        until: Some(call.ended.after(ttl_max)),
+        until: Some(call.void_until.unwrap_or(call.ended.after(ttl_max))),
     }
 }
 
@@ -113,7 +116,7 @@ mod tests {
     use ulid::Ulid;
 
     const NOW: UnixTime = UnixTime(1_800_000_000);
-    const TTL_MAX: Duration = Duration::from_secs(86_400);
+    const TTL: Duration = Duration::from_secs(86_400);
 
     /// A call that began and ended so many seconds ago.
     fn call(began_ago: u64, ended_ago: u64, number: u128) -> CallRow {
@@ -139,24 +142,29 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let store = Store::open(&StoreSettings { path: folder.path().into(), probe: None }).expect("opens");
         let (just, long, old) = (call(9, 5, 0), call(5 * 86_400, 86_399, 0), call(90_000, 86_400, 0));
+        // Both while the config allowed other lives than now.
+        let until = |seconds| Some(UnixTime(NOW.0 + seconds));
+        let lowered = CallRow { void_until: until(5), ..call(30 * 86_400, 29 * 86_400, 1) };
+        let raised = CallRow { void_until: until(0), ..call(100, 60, 3000) };
         // More than are read in one go.
         let others: Vec<_> = (0..2000).map(|number| call(60, 50, number)).collect();
-        let rows = others.iter().chain([&just, &long, &old]);
+        let rows = others.iter().chain([&just, &long, &old, &lowered, &raised]);
         let (done, written) = mpsc::sync_channel(1);
         store.commit_then(rows.fold(Batch::new(), Batch::put), move |result| {
             done.send(result).expect("it waits");
         });
         written.recv().expect("an answer").expect("written");
 
-        let kept = Kept::read(&store).and_then(|kept| kept.with_ended_calls(&store, NOW, TTL_MAX));
+        let kept = Kept::read(&store).and_then(|kept| kept.with_ended_calls(&store, NOW, TTL));
         let kept = kept.expect("read");
-        assert_eq!(kept.ended_calls.len(), others.len() + 2);
+        assert_eq!(kept.ended_calls.len(), others.len() + 3);
         let orders = kept.revocations_in_force();
         let is_void = |now, call: &CallRow| {
             let (subject, call_id) = ("alice", Some(&*call.id));
             orders.deny(now, &Claimed { id: None, subject, label: None, call_id, minted_at: Some(now) })
         };
         assert!(is_void(NOW, &just) && is_void(NOW, &long) && !is_void(NOW, &old));
+        assert!(is_void(NOW, &lowered) && !is_void(NOW, &raised), "the record knows");
         assert!(others.iter().all(|call| is_void(NOW, call)));
         assert!(!is_void(UnixTime(NOW.0 + 1), &long), "no credential of it has time left");
     }

@@ -52,6 +52,11 @@ pub struct Minting {
     config_users: BTreeSet<String>,
 }
 
+/// The longest life of any credential where the config says `max_ttl`.
+pub fn longest_life(max_ttl: Duration) -> Duration {
+    max_ttl.max(Duration::from_secs(86_400))
+}
+
 #[derive(Debug)]
 struct Door {
     transport: Transport,
@@ -102,6 +107,12 @@ impl Minting {
             realm: settings.realm.clone(),
             config_users: settings.config_users.clone(),
         }
+    }
+
+    /// The longest lifetime of any credential: one that somebody else minted may live for a day unless the config says
+    /// longer.
+    pub fn longest_life(&self) -> Duration {
+        longest_life(Duration::from_secs(self.max_ttl_s))
     }
 
     /// The longest lifetime of a credential that is minted now.

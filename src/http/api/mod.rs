@@ -50,7 +50,7 @@ pub use ids::Ids;
 pub use kept::Kept;
 pub use login::Logins;
 pub use mint_counts::MintCounts;
-pub use minting::{MintSettings, Minting};
+pub use minting::{MintSettings, Minting, longest_life};
 pub(crate) use path::Path;
 pub use revocations::Orders;
 pub use seconds::{DoorName, Seconds, published};

@@ -72,6 +72,10 @@ pub struct CallRow {
     /// Whether traffic may be missing: the daemon began anew while it lasted, or nobody could ask what it had relayed.
     #[serde(default)]
     pub is_partial: bool,
+    /// Until when its credentials are refused, by the longest life that one could have when it ended; `None` where
+    /// whoever recorded it did not know.
+    #[serde(default)]
+    pub void_until: Option<UnixTime>,
 }
 
 impl CallRow {
@@ -104,6 +108,7 @@ impl CallRow {
             traffic: traffic(usage),
             is_final: false,
             is_partial: false,
+            void_until: None,
         }
     }
 
