@@ -1,6 +1,6 @@
 //! What calls have relayed.
 
-use crate::base::{Traffic, UnixTime};
+use crate::base::{Timestamp, Traffic};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,13 +35,14 @@ impl CallUse {
     }
 }
 
-/// What live calls have relayed so far: credentials say for which call they were made.
+/// What live calls have relayed so far: credentials say for which call they were made. Ages go by the clock that is never
+/// set.
 #[derive(Debug)]
 pub struct CallTotals {
     calls_max: usize,
-    calls: BTreeMap<Arc<str>, (CallUse, UnixTime)>,
+    calls: BTreeMap<Arc<str>, (CallUse, Timestamp)>,
     /// The same, with what was silent for longest in front.
-    by_age: BTreeSet<(UnixTime, Arc<str>)>,
+    by_age: BTreeSet<(Timestamp, Arc<str>)>,
     untold: u64,
 }
 
@@ -53,7 +54,7 @@ impl CallTotals {
 
     /// Counts what `subject` relayed in a call. When there is no place for it, the call that was silent for longest is
     /// given up; but none of those that relay, or more of them than there are places would push out each other.
-    pub fn add(&mut self, now: UnixTime, call_id: &Arc<str>, subject: &Arc<str>, traffic: &Traffic) {
+    pub fn add(&mut self, now: Timestamp, call_id: &Arc<str>, subject: &Arc<str>, traffic: &Traffic) {
         if self.calls.len() >= self.calls_max && !self.calls.contains_key(call_id) {
             self.untold += 1;
             if !self.give_up_one(now) {
@@ -68,9 +69,9 @@ impl CallTotals {
     }
 
     /// Returns whether there was one that is silent.
-    fn give_up_one(&mut self, now: UnixTime) -> bool {
+    fn give_up_one(&mut self, now: Timestamp) -> bool {
         let Some((last, call)) = self.by_age.first() else { return false };
-        let is_silent = now.secs_since(*last) >= GIVEN_UP_AFTER.as_secs();
+        let is_silent = now.since(*last) >= GIVEN_UP_AFTER;
         if is_silent {
             self.calls.remove(call);
             self.by_age.pop_first();
@@ -91,9 +92,9 @@ impl CallTotals {
     }
 
     /// Gives up calls of which nothing was heard for `idle`: back ends mint for calls whose end nobody tells.
-    pub fn forget_idle(&mut self, now: UnixTime, idle: Duration) {
+    pub fn forget_idle(&mut self, now: Timestamp, idle: Duration) {
         while let Some((last, call)) = self.by_age.first()
-            && now.secs_since(*last) >= idle.as_secs()
+            && now.since(*last) >= idle
         {
             self.calls.remove(call);
             self.by_age.pop_first();
@@ -119,7 +120,7 @@ mod tests {
         let mut calls = CallTotals::new(2);
         let (one, alice, bob) = (Arc::from("1"), Arc::from("alice"), Arc::from("bob"));
         for (subject, count) in [(&alice, 1), (&bob, 2), (&alice, 4)] {
-            calls.add(UnixTime(1), &one, subject, &bytes(count));
+            calls.add(Timestamp::from_secs(1), &one, subject, &bytes(count));
         }
         assert_eq!(calls.of("1").map(|usage| usage.by_subject[&alice]), Some(bytes(5)));
         assert_eq!(calls.take("1").total(), bytes(7));
@@ -131,9 +132,9 @@ mod tests {
         let mut calls = CallTotals::new(1);
         for subject in 0..100 {
             let subject = Arc::from(format!("user {subject}"));
-            calls.add(UnixTime(1), &Arc::from("1"), &subject, &bytes(1));
+            calls.add(Timestamp::from_secs(1), &Arc::from("1"), &subject, &bytes(1));
         }
-        calls.add(UnixTime(1), &Arc::from("2"), &Arc::from("alice"), &bytes(1));
+        calls.add(Timestamp::from_secs(1), &Arc::from("2"), &Arc::from("alice"), &bytes(1));
         assert_eq!((calls.untold(), calls.of("2")), (1, None));
         let usage = calls.take("1");
         assert_eq!((usage.by_subject.len(), usage.total()), (SUBJECTS_MAX, bytes(100)));
@@ -144,7 +145,7 @@ mod tests {
         let mut calls = CallTotals::new(2);
         let alice = Arc::from("alice");
         let mut add = |at, call: &str| {
-            calls.add(UnixTime(at), &Arc::from(call), &alice, &bytes(1));
+            calls.add(Timestamp::from_secs(at), &Arc::from(call), &alice, &bytes(1));
             let there =
                 ["1", "2", "3"].into_iter().filter(|call| calls.of(call).is_some()).collect::<Vec<_>>();
             assert_eq!(calls.by_age.len(), there.len());
@@ -161,10 +162,10 @@ mod tests {
     #[test]
     fn a_call_without_traffic_for_long_is_forgotten() {
         let mut calls = CallTotals::new(9);
-        calls.add(UnixTime(100), &Arc::from("1"), &Arc::from("alice"), &bytes(1));
-        calls.forget_idle(UnixTime(159), Duration::from_secs(60));
+        calls.add(Timestamp::from_secs(100), &Arc::from("1"), &Arc::from("alice"), &bytes(1));
+        calls.forget_idle(Timestamp::from_secs(159), Duration::from_secs(60));
         assert!(calls.of("1").is_some());
-        calls.forget_idle(UnixTime(160), Duration::from_secs(60));
+        calls.forget_idle(Timestamp::from_secs(160), Duration::from_secs(60));
         assert!(calls.of("1").is_none());
     }
 }

@@ -14,10 +14,11 @@ mod writing;
 use calls::CallKeeper;
 
 use super::control::RelayControl;
-use crate::base::{Traffic, Transport, UnixTime};
+use crate::base::{Now, Traffic, Transport, UnixTime};
 use crate::config::Plan;
 use crate::http::api::{Coming, Desk, Services};
 use crate::http::signaling::CallNews;
+use crate::net::Clock;
 use crate::relay::Registry;
 use crate::storage::Store;
 use crate::usage::{Account, Period};
@@ -129,6 +130,7 @@ impl Keeping {
             old: Old::new(store, retention),
             desk,
             drivers,
+            clock: Clock::start(),
             doors: HashMap::new(),
             lost_pages: 0,
         };
@@ -174,6 +176,7 @@ struct Keeper {
     drivers: Arc<dyn Drivers>,
     writing: Writing,
     old: Old,
+    clock: Clock,
     /// Their names in the books: as many as there are doors.
     doors: HashMap<(Transport, SocketAddr), Arc<str>>,
     lost_pages: u64,
@@ -207,29 +210,29 @@ impl Keeper {
 
     async fn sample(&mut self) {
         let deltas = self.drivers.deltas().await;
-        let now = now();
+        let now = self.clock.now();
         if self.book(now, &deltas) {
             self.writing.due();
-            self.desk.calls().forget_idle(now, CALL_IDLE);
+            self.desk.calls().forget_idle(now.at, CALL_IDLE);
             self.say_losses();
         }
         self.old.look();
     }
 
     /// Returns whether a minute ended.
-    fn book(&mut self, now: UnixTime, deltas: &[Delta]) -> bool {
+    fn book(&mut self, now: Now, deltas: &[Delta]) -> bool {
         let mut books = self.desk.books();
-        let minute_ended = books.turn(now);
+        let minute_ended = books.turn(now.unix);
         for delta in deltas {
             let door = (delta.transport, delta.door);
             let door = self.doors.entry(door).or_insert_with(|| door_name(door.0, door.1)).clone();
             let account = Account { subject: delta.subject.clone(), label: delta.label.clone(), door };
-            books.book(now, &account, &delta.traffic);
+            books.book(now.unix, &account, &delta.traffic);
         }
         drop(books);
         let mut calls = self.desk.calls();
         for (delta, call) in deltas.iter().filter_map(|delta| Some((delta, delta.call_id.as_ref()?))) {
-            calls.add(now, call, &delta.subject, &delta.traffic);
+            calls.add(now.at, call, &delta.subject, &delta.traffic);
         }
         minute_ended
     }

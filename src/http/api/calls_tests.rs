@@ -1,5 +1,6 @@
 use super::super::testing::Api;
 use super::*;
+use crate::base::Timestamp;
 use crate::metrics::EndReason;
 use crate::signaling::{CallRecord, Callee, Media, Party};
 use crate::storage::Batch;
@@ -116,7 +117,7 @@ async fn a_live_call_is_told_with_what_it_relays() {
         },
     };
     api.services.store.commit(Batch::new().put(&call)).await.expect("written");
-    api.services.desk.calls().add(now(), &Arc::from(&*call.id), &Arc::from("bob"), &bytes(9));
+    api.services.desk.calls().add(Timestamp::ZERO, &Arc::from(&*call.id), &Arc::from("bob"), &bytes(9));
     let told = api.local("GET", "/v1/calls?user=bob", "").await.json();
     let told = &told["calls"][0];
     assert_eq!((&told["state"], &told["relayed"]), (&json!("active"), &json!(true)));
@@ -135,7 +136,7 @@ async fn a_live_call_is_told_with_what_it_relays() {
 async fn a_call_of_a_back_end_is_told_by_what_its_credentials_relay() {
     let api = Api::start();
     let id = Arc::from("order/7");
-    api.services.desk.calls().add(now(), &id, &Arc::from("bob"), &bytes(9));
+    api.services.desk.calls().add(Timestamp::ZERO, &id, &Arc::from("bob"), &bytes(9));
     let told = api.local("GET", "/v1/calls/order%2F7", "").await.json();
     assert_eq!(
         (&told["id"], &told["state"], &told["relayed"]),
