@@ -126,7 +126,7 @@ impl Keeping {
         let (stop, stopped) = oneshot::channel();
         let (ask, asked) = mpsc::channel(1);
         let keeper = Keeper {
-            writing: Writing::new(desk.clone(), store.clone()),
+            writing: Writing::new(desk.clone(), store.clone(), now()),
             old: Old::new(store, retention),
             desk,
             drivers,
@@ -188,7 +188,6 @@ impl Keeper {
         mut stopped: oneshot::Receiver<()>,
         mut asked: mpsc::Receiver<oneshot::Sender<()>>,
     ) -> Self {
-        self.writing.begin(now()).await;
         let mut sample = interval(SAMPLE_EVERY);
         sample.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {

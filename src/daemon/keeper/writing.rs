@@ -10,7 +10,7 @@ use serde_json::json;
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
 /// Pages of one batch: some 2 MB at most.
@@ -25,45 +25,55 @@ const AGAIN_LATER: Duration = Duration::from_secs(60);
 /// How long the end may take: a store that hangs does not hold the daemon.
 const FINISH_WITHIN: Duration = Duration::from_secs(5);
 
-/// What the store said to a batch.
-type Answer = Result<(), StoreError>;
-
+/// Begins by asking how the process before ended; nothing is written before that is known.
 #[derive(Debug)]
 pub(super) struct Writing {
     desk: Arc<Desk>,
     store: Store,
-    under_way: Option<(Vec<Page>, oneshot::Receiver<Answer>)>,
-    /// When there is something to write.
+    /// When this process began.
+    since: UnixTime,
+    stand: Stand,
+    /// What the process before may have left out. It goes with every batch until one is on the disk.
+    gap: Option<Gap>,
+    under_way: Option<UnderWay>,
+    /// When there is something to do.
     due: Option<Instant>,
     fails: bool,
 }
 
-impl Writing {
-    pub(super) fn new(desk: Arc<Desk>, store: Store) -> Self {
-        Self { desk, store, under_way: None, due: None, fails: false }
-    }
+/// What the disk says of this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stand {
+    /// What the one before wrote: nobody has read it yet.
+    Unread,
+    /// What the one before wrote.
+    Old,
+    /// It keeps the books.
+    Begun,
+    /// It has ended by itself.
+    Ended,
+}
 
-    /// Notes that this process keeps the books now, and what the last one may have left out.
-    pub(super) async fn begin(&mut self, now: UnixTime) {
-        let settled_until = minute(now);
-        let mut batch = Batch::new().put(&RunRow { settled_until, ended: false });
-        let gap = match self.store.get::<RunRow>(RunRow::place()).await {
-            Ok(Some(run)) if !run.ended => Some(run.settled_until),
-            // It is not known until when the books are whole.
-            Err(StoreError::Damaged) => Some(settled_until),
-            _ => None,
-        };
-        if let Some(from) = gap {
-            // A clock that was set back makes the gap no smaller.
-            let gap = Gap { from: from.min(now), to: now.max(from) };
-            tracing::warn!(
-                from_unix_s = gap.from.0,
-                "the daemon did not end by itself; usage of its last minute may be missing and is shown as partial"
-            );
-            batch = batch.put(&GapRow(gap));
-        }
-        let written = self.store.commit(batch).await;
-        self.judge(&written);
+/// What the store is asked for.
+#[derive(Debug)]
+enum UnderWay {
+    Reading(JoinHandle<Result<Option<RunRow>, StoreError>>),
+    Writing(Written, JoinHandle<Result<(), StoreError>>),
+}
+
+/// What a batch holds.
+#[derive(Debug)]
+struct Written {
+    pages: Vec<Page>,
+    /// What the disk says of this process when it is written.
+    stand: Stand,
+}
+
+impl Writing {
+    /// Of a process that begins to keep the books.
+    pub(super) fn new(desk: Arc<Desk>, store: Store, since: UnixTime) -> Self {
+        let due = Some(Instant::now());
+        Self { desk, store, since, stand: Stand::Unread, gap: None, under_way: None, due, fails: false }
     }
 
     /// There is something to write, now or once what is under way is written.
@@ -73,82 +83,148 @@ impl Writing {
 
     /// Waits for the next thing to do and does it. Dropped while it waits, it loses nothing.
     pub(super) async fn next(&mut self) {
-        if let Some((_, answer)) = &mut self.under_way {
-            let gone = || Err(StoreError::Closed("its thread has ended".into()));
-            let answer = answer.await.unwrap_or_else(|_| gone());
-            return self.on_answer(answer);
+        if self.under_way.is_some() {
+            let _tried_again = self.hear().await;
+            return;
         }
         match self.due {
             Some(at) => sleep_until(at).await,
             None => pending().await,
         }
         self.due = None;
-        self.submit(false);
+        self.ask(false);
+    }
+
+    /// Waits for what the store says, if it was asked. An error is said where it is new, and due to be tried again.
+    async fn hear(&mut self) -> Result<(), StoreError> {
+        let gone = |_| Err(StoreError::Closed("its task has ended".into()));
+        let result = match &mut self.under_way {
+            Some(UnderWay::Reading(answer)) => {
+                let answer = answer.await.unwrap_or_else(|error| gone(error).map(|()| None));
+                self.under_way = None;
+                self.on_read(answer)
+            }
+            Some(UnderWay::Writing(_, answer)) => {
+                let answer = answer.await.unwrap_or_else(gone);
+                match self.under_way.take() {
+                    Some(UnderWay::Writing(written, _)) => answer.map(|()| self.on_written(&written)),
+                    _ => Ok(()),
+                }
+            }
+            None => Ok(()),
+        };
+        if let Err(error) = &result {
+            self.fail(error);
+        }
+        result
     }
 
     /// `ended`: the daemon ends by itself.
-    fn submit(&mut self, ended: bool) {
-        let (pages, settled_until) = {
-            let books = self.desk.books();
-            let pages = books.waiting(PAGES_AT_ONCE);
-            let is_all = pages.len() == books.waiting_pages();
-            (pages, books.settled_until().filter(|_| is_all))
-        };
-        let mut batch = pages.iter().fold(Batch::new(), put_page);
-        if let Some(settled_until) = settled_until {
-            batch = batch.put(&RunRow { settled_until, ended });
-        }
-        let (done, answer) = oneshot::channel();
-        self.under_way = Some((pages, answer));
-        self.store.commit_then(batch, move |result| {
-            let _the_keeper_is_gone = done.send(result);
+    fn ask(&mut self, ended: bool) {
+        let store = self.store.clone();
+        self.under_way = Some(match self.stand {
+            Stand::Unread => {
+                UnderWay::Reading(tokio::spawn(async move { store.get::<RunRow>(RunRow::place()).await }))
+            }
+            _ => {
+                let (batch, written) = self.batch(ended);
+                UnderWay::Writing(written, tokio::spawn(store.begin_commit(batch)))
+            }
         });
     }
 
-    fn on_answer(&mut self, answer: Answer) {
-        let Some((pages, _)) = self.under_way.take() else { return };
-        self.judge(&answer);
-        match answer {
-            Ok(()) => {
-                let mut books = self.desk.books();
-                books.written(&pages);
-                if books.waiting_pages() > 0 {
-                    drop(books);
-                    self.due();
-                }
-            }
-            Err(StoreError::Busy) => self.due = Some(Instant::now() + AGAIN_SOON),
-            Err(_) => self.due = Some(Instant::now() + AGAIN_LATER),
+    fn on_read(&mut self, answer: Result<Option<RunRow>, StoreError>) -> Result<(), StoreError> {
+        let from = match answer {
+            Ok(run) => run.filter(|run| !run.ended).map(|run| run.settled_until),
+            // It is not known until when the books are whole.
+            Err(StoreError::Damaged) => Some(minute(self.since)),
+            Err(error) => return Err(error),
+        };
+        self.gap = from.map(|from| {
+            tracing::warn!(
+                from_unix_s = from.0,
+                "the daemon did not end by itself; usage of its last minute may be missing and is shown as partial"
+            );
+            // A clock that was set back makes the gap no smaller.
+            Gap { from: from.min(self.since), to: self.since.max(from) }
+        });
+        self.stand = Stand::Old;
+        self.due();
+        Ok(())
+    }
+
+    fn batch(&self, ended: bool) -> (Batch, Written) {
+        let (pages, is_all, settled_until) = {
+            let books = self.desk.books();
+            let pages = books.waiting(PAGES_AT_ONCE);
+            let is_all = pages.len() == books.waiting_pages();
+            (pages, is_all, books.settled_until())
+        };
+        let mut batch = pages.iter().fold(Batch::new(), put_page);
+        batch = self.gap.into_iter().fold(batch, |batch, gap| batch.put(&GapRow(gap)));
+        let began = minute(self.since);
+        let (run, stand) = match (is_all, self.stand) {
+            (true, _) if ended => (Some(settled_until.unwrap_or(began)), Stand::Ended),
+            (true, _) => (Some(settled_until.unwrap_or(began)), Stand::Begun),
+            // Nothing of it is settled, but the one before has not the last word any more.
+            (false, Stand::Old) => (Some(began), Stand::Begun),
+            (false, stand) => (None, stand),
+        };
+        if let Some(settled_until) = run {
+            batch = batch.put(&RunRow { settled_until, ended: stand == Stand::Ended });
+        }
+        (batch, Written { pages, stand })
+    }
+
+    fn on_written(&mut self, written: &Written) {
+        self.judge(None);
+        (self.stand, self.gap) = (written.stand, None);
+        let mut books = self.desk.books();
+        books.written(&written.pages);
+        if books.waiting_pages() > 0 {
+            drop(books);
+            self.due();
         }
     }
 
-    /// Says once that the store takes nothing, and once that it does again.
-    fn judge(&mut self, answer: &Answer) {
-        let fails = answer.as_ref().is_err_and(|error| *error != StoreError::Busy);
+    /// The store has not done what it was asked for.
+    fn fail(&mut self, error: &StoreError) {
+        let is_busy = *error == StoreError::Busy;
+        if !is_busy {
+            self.judge(Some(error));
+        }
+        self.due = Some(Instant::now() + if is_busy { AGAIN_SOON } else { AGAIN_LATER });
+    }
+
+    /// Says once that the store takes nothing, and once that it does again. One that is busy may do either.
+    fn judge(&mut self, error: Option<&StoreError>) {
+        let fails = error.is_some();
         if std::mem::replace(&mut self.fails, fails) == fails {
             return;
         }
-        match answer {
-            Err(error) => {
+        match error {
+            Some(error) => {
                 tracing::error!(%error, "usage is not written; it waits in memory, some hours of it at most");
             }
-            Ok(()) => tracing::info!("usage is written again"),
+            None => tracing::info!("usage is written again"),
         }
-        let message = answer.as_ref().err().map(ToString::to_string);
+        let message = error.map(ToString::to_string);
         let events = &self.desk.events;
         events.tell(EventKind::Storage, || json!({ "writes": !fails, "message": message }));
     }
 
-    /// Writes all that waits, as far as the store takes it.
+    /// Writes all that waits and that the daemon ended by itself, as far as the store takes it.
     pub(super) async fn finish(&mut self) {
         let all = async {
-            loop {
-                match self.under_way {
-                    Some(_) => self.next().await,
-                    None => self.submit(true),
+            // What is under way says nothing of the end, and what failed before may be done by now.
+            let _tried_again = self.hear().await;
+            self.due = None;
+            while self.stand != Stand::Ended {
+                if let Some(at) = self.due.take() {
+                    sleep_until(at).await;
                 }
-                let nothing_waits = self.desk.books().waiting_pages() == 0;
-                if self.under_way.is_none() && (nothing_waits || self.fails) {
+                self.ask(true);
+                if self.hear().await.is_err_and(|error| error != StoreError::Busy) {
                     break;
                 }
             }
@@ -156,5 +232,80 @@ impl Writing {
         if timeout(FINISH_WITHIN, all).await.is_err() {
             tracing::error!("the store did not take the last of the usage in time");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::StoreSettings;
+    use tempfile::TempDir;
+
+    const BEFORE: UnixTime = UnixTime(1_700_000_040);
+    const SINCE: UnixTime = UnixTime(1_700_000_777);
+
+    /// A store that a process left without an end.
+    async fn left_open() -> (TempDir, Store) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(&StoreSettings { path: folder.path().into(), probe: None }).expect("opens");
+        let run = RunRow { settled_until: BEFORE, ended: false };
+        store.commit(Batch::new().put(&run)).await.expect("written");
+        (folder, store)
+    }
+
+    /// Asks the store what is due now, and hears its answer.
+    async fn ask_and_hear(writing: &mut Writing) {
+        writing.due = Some(Instant::now());
+        writing.next().await;
+        writing.next().await;
+    }
+
+    async fn disk(store: &Store) -> (Vec<Gap>, Option<RunRow>) {
+        let gaps = store.page::<GapRow>(GapRow::latest(9)).await.expect("read");
+        (gaps.into_iter().map(|GapRow(gap)| gap).collect(), store.get(RunRow::place()).await.expect("read"))
+    }
+
+    #[tokio::test]
+    async fn a_gap_is_kept_until_it_is_on_the_disk_whatever_fails_before() {
+        let (_folder, store) = left_open().await;
+        let mut writing = Writing::new(Arc::new(Desk::new(0)), Store::closed("it is full"), SINCE);
+        ask_and_hear(&mut writing).await;
+        assert_eq!(writing.stand, Stand::Unread);
+        writing.store = store.clone();
+        ask_and_hear(&mut writing).await;
+        let run = |settled_until, ended| Some(RunRow { settled_until, ended });
+        assert_eq!((writing.stand, disk(&store).await), (Stand::Old, (vec![], run(BEFORE, false))));
+        writing.store = Store::closed("it is full");
+        ask_and_hear(&mut writing).await;
+        writing.store = store.clone();
+        ask_and_hear(&mut writing).await;
+        let gap = Gap { from: BEFORE, to: SINCE };
+        assert_eq!(disk(&store).await, (vec![gap], run(minute(SINCE), false)));
+        assert_eq!((writing.stand, writing.gap), (Stand::Begun, None));
+    }
+
+    #[tokio::test]
+    async fn the_end_is_written_also_behind_a_batch_that_is_under_way() {
+        let (_folder, store) = left_open().await;
+        let mut writing = Writing::new(Arc::new(Desk::new(0)), store.clone(), SINCE);
+        writing.finish().await;
+        assert_eq!(disk(&store).await.1.map(|run| run.ended), Some(true), "nothing was written before");
+        let mut writing = Writing::new(Arc::new(Desk::new(1)), store.clone(), SINCE);
+        ask_and_hear(&mut writing).await;
+        writing.next().await;
+        assert!(matches!(writing.under_way, Some(UnderWay::Writing(..))));
+        writing.finish().await;
+        assert_eq!(disk(&store).await.1.map(|run| run.ended), Some(true));
+    }
+
+    #[tokio::test]
+    async fn a_busy_store_neither_fails_nor_is_well_again() {
+        let (_folder, store) = left_open().await;
+        let mut writing = Writing::new(Arc::new(Desk::new(0)), store, SINCE);
+        writing.fail(&StoreError::Busy);
+        assert!(!writing.fails);
+        writing.fail(&StoreError::Closed("it is full".into()));
+        writing.fail(&StoreError::Busy);
+        assert!(writing.fails);
     }
 }
