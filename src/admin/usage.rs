@@ -117,7 +117,7 @@ fn page(answer: &Value, by: &str, with_start: bool) -> String {
     page += &table.text();
     for gap in list(&answer["gaps"]) {
         let (from, to) = (field(gap, "from"), field(gap, "to"));
-        page += &format!("partial: the daemon did not end by itself between {from} and {to}\n");
+        page += &format!("partial: between {from} and {to} the daemon ended badly or could not write\n");
     }
     page
 }

@@ -1,7 +1,7 @@
 //! The books: open periods, and the pages that wait to be written.
 
 use super::sheet::{Account, Sheet};
-use super::{Page, PageKey, Period};
+use super::{Gap, Page, PageKey, Period};
 use crate::base::{Traffic, UnixTime};
 use std::collections::BTreeMap;
 
@@ -34,6 +34,7 @@ pub struct Books {
     total: Traffic,
     overflowed: u64,
     lost_pages: u64,
+    lost: Option<Gap>,
 }
 
 impl Books {
@@ -48,6 +49,7 @@ impl Books {
             total: Traffic::default(),
             overflowed: 0,
             lost_pages: 0,
+            lost: None,
         }
     }
 
@@ -98,9 +100,21 @@ impl Books {
     /// Minutes go first, the oldest in front: their traffic is in an hour and a day, too.
     fn trim(&mut self) {
         while self.waiting.len() > self.settings.waiting_max {
-            self.waiting.pop_first();
+            let Some((PageKey { period, start, .. }, _)) = self.waiting.pop_first() else { return };
             self.lost_pages += 1;
+            let gap = Gap { from: start, to: UnixTime(start.0 + period.seconds() - 1) };
+            self.lost = Some(self.lost.map_or(gap, |lost| lost.with(gap)));
         }
+    }
+
+    /// The time of which pages were given up, and nobody has written so yet.
+    pub fn lost(&self) -> Option<Gap> {
+        self.lost
+    }
+
+    /// It is on the disk that this time may miss something.
+    pub fn lost_is_told(&mut self, told: Gap) {
+        self.lost.take_if(|lost| *lost == told);
     }
 
     /// Some pages that wait, `pages_max` at most; they wait until they are [`Self::written`].

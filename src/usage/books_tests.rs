@@ -185,6 +185,13 @@ fn a_store_that_takes_nothing_costs_bounded_memory_and_minutes_before_days() {
     books.set_aside();
     assert_eq!((books.waiting_pages(), books.lost_pages()), (10, 93));
     assert_eq!(Disk::sum(books.live().values(), Period::Day), books.total());
+    // All minutes but the last seven, to the second.
+    let lost = Gap { from: UnixTime(0), to: UnixTime(93 * 60 - 1) };
+    assert_eq!(books.lost(), Some(lost));
+    books.lost_is_told(Gap { to: UnixTime(59), ..lost });
+    assert_eq!(books.lost(), Some(lost), "more was lost since that was written");
+    books.lost_is_told(lost);
+    assert_eq!(books.lost(), None);
 }
 
 #[test]

@@ -62,16 +62,21 @@ pub struct Row {
     pub traffic: Traffic,
 }
 
-/// A time of which the books may miss something, since the daemon did not end by itself or could not write.
+/// A time of which the books may miss something, since the daemon did not end by itself or could not write for too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
-    /// From when on nothing was on the disk.
+    /// From when on something may not be on the disk.
     pub from: UnixTime,
-    /// When a daemon came back.
+    /// Until when: a daemon came back, or what was relayed then could be written.
     pub to: UnixTime,
 }
 
 impl Gap {
+    /// From the first of both to the last.
+    pub fn with(self, other: Self) -> Self {
+        Self { from: self.from.min(other.from), to: self.to.max(other.to) }
+    }
+
     /// Whether some of `from..to` lies in it. Both of its ends count, so that no gap is empty.
     pub fn touches(&self, from: UnixTime, to: UnixTime) -> bool {
         self.from < to && from <= self.to

@@ -65,6 +65,8 @@ enum UnderWay {
 #[derive(Debug)]
 struct Written {
     pages: Vec<Page>,
+    /// The time of which pages were given up.
+    lost: Option<Gap>,
     /// What the disk says of this process when it is written.
     stand: Stand,
 }
@@ -154,14 +156,14 @@ impl Writing {
     }
 
     fn batch(&self, ended: bool) -> (Batch, Written) {
-        let (pages, is_all, settled_until) = {
+        let (pages, is_all, settled_until, lost) = {
             let books = self.desk.books();
             let pages = books.waiting(PAGES_AT_ONCE);
             let is_all = pages.len() == books.waiting_pages();
-            (pages, is_all, books.settled_until())
+            (pages, is_all, books.settled_until(), books.lost())
         };
         let mut batch = pages.iter().fold(Batch::new(), put_page);
-        batch = self.gap.into_iter().fold(batch, |batch, gap| batch.put(&GapRow(gap)));
+        batch = self.gap.into_iter().chain(lost).fold(batch, |batch, gap| batch.put_further(&GapRow(gap)));
         let began = minute(self.since);
         let (run, stand) = match (is_all, self.stand) {
             (true, _) if ended => (Some(settled_until.unwrap_or(began)), Stand::Ended),
@@ -173,7 +175,7 @@ impl Writing {
         if let Some(settled_until) = run {
             batch = batch.put(&RunRow { settled_until, ended: stand == Stand::Ended });
         }
-        (batch, Written { pages, stand })
+        (batch, Written { pages, lost, stand })
     }
 
     fn on_written(&mut self, written: &Written) {
@@ -181,6 +183,7 @@ impl Writing {
         (self.stand, self.gap) = (written.stand, None);
         let mut books = self.desk.books();
         books.written(&written.pages);
+        written.lost.into_iter().for_each(|lost| books.lost_is_told(lost));
         if books.waiting_pages() > 0 {
             drop(books);
             self.due();
@@ -296,6 +299,21 @@ mod tests {
         assert!(matches!(writing.under_way, Some(UnderWay::Writing(..))));
         writing.finish().await;
         assert_eq!(disk(&store).await.1.map(|run| run.ended), Some(true));
+    }
+
+    #[tokio::test]
+    async fn minutes_that_were_given_up_are_a_gap_once_the_store_writes_again() {
+        let (_folder, store) = left_open().await;
+        let desk = Arc::new(Desk::new(0));
+        let account = crate::usage::Account { subject: "alice".into(), label: None, door: "udp".into() };
+        let traffic = crate::base::Traffic { bytes_from_client: 1, ..Default::default() };
+        (0..2000).for_each(|number| desk.books().book(UnixTime(number * 60), &account, &traffic));
+        let lost = desk.books().lost().expect("too many wait");
+        let mut writing = Writing::new(desk.clone(), store.clone(), SINCE);
+        writing.finish().await;
+        let (gaps, _) = disk(&store).await;
+        assert_eq!(gaps, [Gap { from: BEFORE, to: SINCE }, lost]);
+        assert_eq!(desk.books().lost(), None);
     }
 
     #[tokio::test]

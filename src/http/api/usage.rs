@@ -59,11 +59,16 @@ async fn usage(
     caller.must(Scope::Read)?;
     let asked = Asked::read(query.unwrap_or_default().as_bytes(), now())?;
     // In this order: what is written meanwhile is met twice, as pages of one name, and nothing is missed.
-    let live = services.desk.books().live();
+    let (live, lost) = {
+        let books = services.desk.books();
+        (books.live(), books.lost())
+    };
     let report = asked.add_up(&services.store, live).await?;
     let gaps = services.store.page::<GapRow>(GapRow::latest(GAPS_MAX)).await?;
+    let mut gaps: Vec<_> = gaps.into_iter().map(|GapRow(gap)| gap).collect();
+    gaps.extend(lost.filter(|lost| !gaps.contains(lost)));
     let Range { from, to } = asked.range;
-    let gaps = gaps.into_iter().map(|GapRow(gap)| gap).filter(|gap| gap.touches(from, to)).collect();
+    gaps.retain(|gap| gap.touches(from, to));
     let told = Told { total: report.total(), lines: report.lines(), gaps, asked };
     Ok(if told.asked.csv { told.csv() } else { answer::json(StatusCode::OK, &told.json()) })
 }

@@ -6,7 +6,7 @@
 //! usage_days      start, part, number -> page      "gap", from -> a time that may miss something
 //! ```
 
-use super::super::{Batch, Key, Page as Range, Record, Table};
+use super::super::{Batch, Key, Page as Range, Progress, Record, Table};
 use crate::base::UnixTime;
 use crate::usage::{Gap, Page, PageKey, Period, Row};
 use serde::{Deserialize, Serialize};
@@ -140,6 +140,13 @@ impl Record for GapRow {
 
     fn key(&self) -> Key {
         Key::of(Table::UsageDays).text("gap").number(self.0.from.0)
+    }
+}
+
+/// Two gaps may begin together: the longer one stays.
+impl Progress for GapRow {
+    fn progress(&self) -> u64 {
+        self.0.to.0
     }
 }
 
