@@ -99,7 +99,7 @@ pub(super) async fn serve(
                 if connections.has_room() {
                     let router = TowerToHyperService::new(router.clone());
                     let service = service_fn(move |mut request: Request<Incoming>| {
-                        request.extensions_mut().insert(Source(from.ip()));
+                        request.extensions_mut().insert(Source(from.ip().to_canonical()));
                         router.call(request)
                     });
                     connections.serve(stream, service);

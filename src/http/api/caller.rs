@@ -1,7 +1,7 @@
 //! Who calls.
 
-use super::Shared;
 use super::clock::now;
+use super::{Shared, Source};
 use crate::auth::token::{Claims, TokenRefused};
 use crate::auth::{API_KEY_PREFIX, ApiKey, BrowserSessionId, Scope};
 use crate::http::KeySets;
@@ -111,7 +111,7 @@ pub(super) async fn identify(State(services): State<Shared>, mut request: Reques
     let source = request.extensions().get().copied();
     // A body cannot be shared with what waits here, so that what is presented is taken along.
     let presented = presented(&request).map(Cow::into_owned);
-    match caller(&services, presented.as_deref()).await {
+    match caller(&services, source, presented.as_deref()).await {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
@@ -139,13 +139,20 @@ pub(super) async fn identify_operator(
     }
 }
 
-async fn caller(services: &Shared, presented: Option<&str>) -> Result<Caller, Problem> {
+/// An API key is looked up at no cost, so that a good one is good whoever else guesses at its source. A signature costs
+/// something: who presents too many bad ones has no more of them verified for a while.
+async fn caller(
+    services: &Shared,
+    source: Option<Source>,
+    presented: Option<&str>,
+) -> Result<Caller, Problem> {
     let presented = presented.ok_or_else(Problem::unauthorized)?;
     if presented.starts_with(API_KEY_PREFIX) {
         let keys = services.keys.load();
         return keys.find(presented).cloned().map(Caller::Key).ok_or_else(Problem::unauthorized);
     }
     let judge = services.tokens.as_ref().ok_or_else(Problem::unauthorized)?;
+    services.minting.load().may_guess(source)?;
     judge.judge(presented).await.map(|claims| Caller::Token(Arc::new(claims)))
 }
 

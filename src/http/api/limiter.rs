@@ -10,6 +10,8 @@ use governor::{Quota, RateLimiter};
 use std::fmt;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 /// Buckets of one table, of 8 bytes each. Two keys may share one, and nobody can choose with whom.
 const BUCKETS: usize = 8192;
@@ -20,6 +22,9 @@ const BURST_S: NonZeroU32 = NonZeroU32::MIN.saturating_add(3);
 /// A rate for each key; none when it is off.
 pub(crate) struct Limiter {
     rates: Option<RateLimiter<u64, Buckets, DefaultClock>>,
+    /// Until when the last refusal of each bucket told to wait: nanoseconds after `born`.
+    waits: Box<[AtomicU64]>,
+    born: Instant,
     hasher: RandomState,
 }
 
@@ -32,21 +37,48 @@ impl Limiter {
             let quota = Quota::per_second(rate).allow_burst(burst);
             RateLimiter::new(quota, Buckets::new(), DefaultClock::default())
         });
-        Self { rates, hasher: RandomState::new() }
+        let waits = rates.iter().flat_map(|_| 0..BUCKETS).map(|_| AtomicU64::new(0)).collect();
+        Self { rates, waits, born: Instant::now(), hasher: RandomState::new() }
     }
 
     /// Takes one for `key`. `whose` is what the refusal calls it.
     pub(crate) fn take(&self, key: impl Hash, whose: &'static str) -> Result<(), Problem> {
         let Some(rates) = &self.rates else { return Ok(()) };
-        rates.check_key(&self.hasher.hash_one(key)).map_err(|until| {
+        let key = self.hasher.hash_one(key);
+        rates.check_key(&key).map_err(|until| {
             let wait = until.wait_time_from(DefaultClock::default().now());
-            let message = format!("too many requests of this {whose}");
-            let hint =
-                "keep a credential until half of its time is over; see `limits.mints_per_..` in the config";
-            Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", message, hint)
-                .retry_after(wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
+            if let Some(waits) = self.waits.get(bucket(key)) {
+                waits.store(nanos(self.born.elapsed() + wait), Relaxed);
+            }
+            refused(wait, whose)
         })
     }
+
+    /// Refuses `key` for as long as its last refusal told it to wait. Takes nothing, so that it can be asked before the
+    /// work is done that shows whether there is something to take.
+    pub(crate) fn wait(&self, key: impl Hash, whose: &'static str) -> Result<(), Problem> {
+        let waits = self.waits.get(bucket(self.hasher.hash_one(key)));
+        let until = waits.map_or(0, |waits| waits.load(Relaxed));
+        match until.saturating_sub(nanos(self.born.elapsed())) {
+            0 => Ok(()),
+            left => Err(refused(Duration::from_nanos(left), whose)),
+        }
+    }
+}
+
+fn bucket(key: u64) -> usize {
+    key as usize % BUCKETS
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn refused(wait: Duration, whose: &'static str) -> Problem {
+    let message = format!("too many requests of this {whose}");
+    let hint = "keep a credential until half of its time is over; see `limits.mints_per_..` in the config";
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", message, hint)
+        .retry_after(wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
 }
 
 impl fmt::Debug for Limiter {
@@ -70,8 +102,7 @@ impl StateStore for Buckets {
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
-        let at = *key as usize % BUCKETS;
-        self.0[at].measure_and_replace(&NotKeyed::NonKey, decide)
+        self.0[bucket(*key)].measure_and_replace(&NotKeyed::NonKey, decide)
     }
 }
 
@@ -91,9 +122,27 @@ mod tests {
     }
 
     #[test]
+    fn who_was_told_to_wait_is_refused_so_long_and_nobody_else() {
+        let limiter = Limiter::new(Some(1));
+        assert!((0..100).all(|_| limiter.wait("a", "user").is_ok()), "to ask takes nothing");
+        assert!((0..100).any(|_| limiter.take("a", "user").is_err()));
+        let refused = limiter.wait("a", "user").expect_err("a second was to pass");
+        assert_eq!(refused.retry_after_s(), Some(1));
+        // One of them might share the bucket.
+        assert!(["b", "c", "d"].iter().any(|other| limiter.wait(other, "user").is_ok()));
+        let patience = Instant::now() + Duration::from_secs(10);
+        while limiter.wait("a", "user").is_err() {
+            assert!(Instant::now() < patience, "a second passes");
+            std::thread::yield_now();
+        }
+        assert!(limiter.take("a", "user").is_ok(), "it was told the truth");
+    }
+
+    #[test]
     fn a_limit_that_is_off_lets_everybody_through() {
         for limiter in [Limiter::new(None), Limiter::new(Some(0))] {
             assert!((0..10_000).all(|_| limiter.take("a", "user").is_ok()));
+            assert!(limiter.wait("a", "user").is_ok());
         }
     }
 }

@@ -139,6 +139,11 @@ impl Minting {
         source.map_or(Ok(()), |Source(source)| self.guesses.take(subscriber(source), "source"))
     }
 
+    /// Refuses a source that has presented too many bad ones, before it is looked at what it presents now.
+    pub(super) fn may_guess(&self, source: Option<Source>) -> Result<(), Problem> {
+        source.map_or(Ok(()), |Source(source)| self.guesses.wait(subscriber(source), "source"))
+    }
+
     /// Takes a lifetime in seconds from `fields`.
     pub(super) fn ttl(&self, fields: &mut Fields, name: &str) -> Result<Option<u64>, Problem> {
         fields.whole(name, 1..=self.max_ttl_s, " (seconds; the most is auth.max_ttl)")

@@ -1,12 +1,13 @@
 //! What is minted, for whom, and what bad wishes get.
 
-use super::super::testing::{Api, SECRET, ask, bearer, mint_settings, token};
+use super::super::testing::{Api, SECRET, ask, ask_from, bearer, mint_settings, token};
 use super::super::{Minting, clock};
 use crate::auth::{MintedName, Scope, Secret, Settings, explain};
 use crate::base::UnixTime;
 use crate::http::testing::Answer;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -184,6 +185,44 @@ async fn whoever_asks_too_often_is_told_when_to_come_back() {
     with(|settings| settings.per_subject = Some(1));
     assert!(is_limited(&api, &key, r#"{"user":"alice"}"#).await);
     api.minted(&key, r#"{"user":"bob"}"#).await;
+}
+
+/// Makes mistakes at this source until one too many was made.
+async fn guess_too_often(server: SocketAddr, path: &str, bad: &str) {
+    for _ in 0..100 {
+        if ask(server, "GET", path, &[&bearer(bad)], "").await.status == 429 {
+            return;
+        }
+    }
+    panic!("a hundred guesses in a second");
+}
+
+#[tokio::test]
+async fn who_presents_too_many_bad_tokens_has_none_verified_for_a_while_and_another_source_has() {
+    let api = Api::start();
+    let settings = super::super::MintSettings { per_source: Some(1), ..mint_settings() };
+    api.services.minting.store(Arc::new(Minting::new(&settings)));
+    guess_too_often(api.public, "/turn", "x.y.z").await;
+    let (key, token) = (bearer(&api.key(&[Scope::Mint])), bearer(&token("alice")));
+    let good = ask(api.public, "GET", "/turn", &[&token], "").await;
+    assert_eq!((good.status, &good.json()["code"]), (429, &json!("rate_limited")));
+    assert!(good.head.contains("retry-after: 1"), "{}", good.head);
+    assert_eq!(ask(api.public, "GET", "/turn", &[&key], "").await.status, 200, "keys are looked up");
+    let other = Ipv4Addr::new(127, 0, 0, 2);
+    assert_eq!(ask_from(other, api.public, "GET", "/turn", &[&token], "").await.status, 200);
+}
+
+#[tokio::test]
+async fn guesses_of_api_keys_are_limited_on_the_operators_side_too() {
+    let api = Api::start();
+    let settings = super::super::MintSettings { per_source: Some(1), ..mint_settings() };
+    api.services.minting.store(Arc::new(Minting::new(&settings)));
+    guess_too_often(api.admin, "/v1/users", "tsk_nothing").await;
+    let key = api.key(&[Scope::Read]);
+    assert_eq!(api.operator(&key, "GET", "/v1/users", "").await.status, 200);
+    let other = Ipv4Addr::new(127, 0, 0, 2);
+    let guess = ask_from(other, api.admin, "GET", "/v1/users", &[&bearer("tsk_nothing")], "").await;
+    assert_eq!(guess.status, 401);
 }
 
 /// Whether the fifth request or one of the next is refused for its number, in the right words.

@@ -17,7 +17,7 @@ use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket};
 
 /// Signs the tokens of users.
 pub(super) const JWT_SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -345,7 +345,21 @@ pub(super) fn token(user: &str) -> String {
 
 /// One request with these further lines in its head, and the whole answer.
 pub(super) async fn ask(server: SocketAddr, method: &str, path: &str, lines: &[&str], body: &str) -> Answer {
-    let mut stream = TcpStream::connect(server).await.expect("listens");
+    ask_from(Ipv4Addr::LOCALHOST, server, method, path, lines, body).await
+}
+
+/// The same, from this address.
+pub(super) async fn ask_from(
+    source: Ipv4Addr,
+    server: SocketAddr,
+    method: &str,
+    path: &str,
+    lines: &[&str],
+    body: &str,
+) -> Answer {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind((source, 0).into()).expect("all of 127.0.0.0/8 is ours");
+    let mut stream = socket.connect(server).await.expect("listens");
     let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
     let head = format!(
         "{method} {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\nContent-Length: {}\r\n{lines}\r\n",
