@@ -67,6 +67,11 @@ impl RelayControl {
         Self { registry, clock, admittance, gathering, untold: Mutex::default(), ends }
     }
 
+    /// The clock of the drivers.
+    pub(super) fn clock(&self) -> Clock {
+        self.clock
+    }
+
     /// All that was relayed since the last call, by subject, label, call and door. Nothing is lost when the caller does
     /// not wait for the answer: then the next one has it. To be called at a steady pace: drivers that were too busy to
     /// hear of a revocation or of users are told again here.

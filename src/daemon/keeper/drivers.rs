@@ -3,7 +3,8 @@
 use super::{Delta, Drivers};
 use crate::base::UnixTime;
 use crate::daemon::control::RelayControl;
-use crate::http::api::{Coming, Control, Desk, EventKind, session_json};
+use crate::http::api::{Coming, Desk, EventKind, session_json};
+use crate::net::Clock;
 use crate::relay::Following;
 use crate::turn::{Account, SessionEvent};
 use serde_json::json;
@@ -36,20 +37,16 @@ impl From<Account> for Delta {
     }
 }
 
-/// Tells of sessions until the drivers are gone.
-pub(super) async fn tell_of_sessions(
-    desk: Arc<Desk>,
-    control: Arc<RelayControl>,
-    mut sessions: mpsc::Receiver<Following>,
-) {
+/// Tells of sessions until the drivers are gone; it holds nothing that holds them. `clock`: theirs.
+pub(super) async fn tell_of_sessions(desk: Arc<Desk>, clock: Clock, mut sessions: mpsc::Receiver<Following>) {
     while let Some((driver, event)) = sessions.recv().await {
         match event {
             SessionEvent::Started(session) => {
-                let told = || json!({ "session": session_json(driver, &session, control.now()) });
+                let told = || json!({ "session": session_json(driver, &session, clock.now()) });
                 desk.events.tell(EventKind::SessionStarted, told);
             }
             SessionEvent::Ended(ended) => desk.events.tell(EventKind::SessionEnded, || {
-                let session = session_json(driver, &ended.session, control.now());
+                let session = session_json(driver, &ended.session, clock.now());
                 json!({ "session": session, "reason": ended.reason.name() })
             }),
         }

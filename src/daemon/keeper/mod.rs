@@ -88,7 +88,7 @@ impl Books {
         let (desk, store) = (&services.desk, &services.store);
         let (registry, control) = relays;
         if let Some(sessions) = registry.follow(SESSIONS_MAX) {
-            tokio::spawn(drivers::tell_of_sessions(desk.clone(), control.clone(), sessions));
+            tokio::spawn(drivers::tell_of_sessions(desk.clone(), control.clock(), sessions));
         }
         let minting = services.minting.clone();
         let drivers: Arc<dyn Drivers> = Watched::start(control.clone(), services);
