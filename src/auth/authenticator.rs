@@ -125,6 +125,11 @@ impl Authenticator {
         self.offer
     }
 
+    /// Whether there is a static user with this credential.
+    pub fn knows(&self, user: CredentialId) -> bool {
+        self.users.binary_search_by_key(&user, |known| known.id).is_ok()
+    }
+
     /// Verifies the integrity of a request, which the caller found to be there, by its `scheme`.
     ///
     /// `now`: wall clock; matters for time-limited names alone. Requests on an allocation that

@@ -1,7 +1,7 @@
 //! Credentials that are void although their time is not over.
 
 use crate::base::UnixTime;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,6 +16,9 @@ pub enum Target {
     Label(Box<str>),
     /// All that were made for this call, whenever: it has ended. Not a ban, so it has an end.
     Call(Box<str>),
+    /// What lives by a static user of this name who was taken away; nothing that was minted, and nobody who is a user of this
+    /// name again.
+    User(Box<str>),
 }
 
 /// One order to refuse credentials.
@@ -52,6 +55,7 @@ pub struct Revocations {
     subjects: HashMap<Box<str>, Void>,
     labels: HashMap<Box<str>, Void>,
     calls: HashMap<Box<str>, Void>,
+    users: HashSet<Box<str>>,
 }
 
 /// The mint times that credentials say, so that no order of before voids them. Names know whole seconds only, and what is
@@ -86,6 +90,10 @@ impl Revocations {
                 Target::Subject(name) => (&mut all.subjects, name),
                 Target::Label(name) => (&mut all.labels, name),
                 Target::Call(name) => (&mut all.calls, name),
+                Target::User(name) => {
+                    all.users.insert(name.clone());
+                    continue;
+                }
             };
             let whenever = order.until.is_none() || matches!(order.target, Target::Call(_));
             let new = Void { minted_to: order.at, until: order.until, all: whenever };
@@ -96,7 +104,18 @@ impl Revocations {
 
     /// Whether nothing is void.
     pub fn is_empty(&self) -> bool {
-        [&self.ids, &self.subjects, &self.labels, &self.calls].iter().all(|table| table.is_empty())
+        !self.take_users_away()
+            && [&self.ids, &self.subjects, &self.labels, &self.calls].iter().all(|table| table.is_empty())
+    }
+
+    /// Whether static users were taken away.
+    pub fn take_users_away(&self) -> bool {
+        !self.users.is_empty()
+    }
+
+    /// Whether a static user of this name was taken away. There may be one again.
+    pub fn takes_away(&self, user: &str) -> bool {
+        self.users.contains(user)
     }
 
     /// Whether this credential is void.

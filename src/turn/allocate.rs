@@ -117,7 +117,7 @@ impl Server {
             Ok(opened) => {
                 let allocation = self.install(now, id, &opened);
                 let answer = allocation.answer;
-                let void = self.revoking.void(now, &allocation.identity);
+                let void = self.revoking.void(now, &allocation.identity, &self.authenticator);
                 self.allocations[id.index as usize] = Slot::Live(Box::new(allocation));
                 // Revoked while it waited for its ports.
                 if let Some(reason) = void {

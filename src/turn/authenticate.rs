@@ -139,7 +139,9 @@ impl Server {
         } else {
             match self.authenticator.authenticate(now.unix, login, scheme, &request.message) {
                 // Asked behind the integrity alone: strangers learn nothing of who was revoked.
-                Ok(identity) if self.revoking.void(now, &identity).is_some() => AuthFailed::Revoked,
+                Ok(identity) if self.revoking.void(now, &identity, &self.authenticator).is_some() => {
+                    AuthFailed::Revoked
+                }
                 Ok(identity) => return Ok(identity),
                 Err(AuthFailure::BadIntegrity) => AuthFailed::BadIntegrity,
                 Err(AuthFailure::UnknownUser) => AuthFailed::UnknownUser,

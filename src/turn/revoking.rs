@@ -4,7 +4,7 @@
 use super::allocation::Slot;
 use super::server::Server;
 use super::session::EndReason;
-use crate::auth::{Claimed, Identity, Revocations};
+use crate::auth::{Authenticator, Claimed, Identity, Revocations};
 use crate::base::{Now, Timestamp, UnixTime};
 use crate::metrics::ended_calls_full;
 use std::collections::{BTreeSet, HashMap};
@@ -112,15 +112,23 @@ impl Revoking {
         }
     }
 
+    pub(super) fn orders(&self) -> &Arc<Revocations> {
+        &self.orders
+    }
+
     /// Why this credential is good for nothing new, if it is not.
-    pub(super) fn void(&self, now: Now, identity: &Identity) -> Option<EndReason> {
+    pub(super) fn void(&self, now: Now, identity: &Identity, users: &Authenticator) -> Option<EndReason> {
         let call = identity.call_id.as_deref();
         let over = call.is_some_and(|call| self.ended_calls.has_ended(now.unix, self.hash(call)));
-        if over { Some(EndReason::CallEnded) } else { self.revoked(now, identity) }
+        if over { Some(EndReason::CallEnded) } else { self.revoked(now, identity, users) }
     }
 
     /// Why orders say that it is void. The end of a call alone leaves live allocations their grace.
-    fn revoked(&self, now: Now, identity: &Identity) -> Option<EndReason> {
+    fn revoked(&self, now: Now, identity: &Identity, users: &Authenticator) -> Option<EndReason> {
+        let is_static = identity.expires.is_none();
+        if is_static && self.orders.takes_away(&identity.subject) && !users.knows(identity.credential) {
+            return Some(EndReason::Revoked);
+        }
         let claimed = identity.claimed();
         if self.orders.is_empty() || !self.orders.deny(now.unix, &claimed) {
             return None;
@@ -194,7 +202,7 @@ impl Server {
     /// Why the allocation at this place may not live on.
     pub(super) fn revoked_at(&self, now: Now, index: usize) -> Option<EndReason> {
         let Slot::Live(allocation) = self.allocations.get(index)? else { return None };
-        let reason = self.revoking.revoked(now, &allocation.identity)?;
+        let reason = self.revoking.revoked(now, &allocation.identity, &self.authenticator)?;
         (reason != EndReason::CallEnded || allocation.ends_at.is_none()).then_some(reason)
     }
 

@@ -195,9 +195,13 @@ impl Server {
         self.draining = draining;
     }
 
-    /// Judges new requests with another authenticator; what lives keeps its keys.
+    /// Judges new requests with another authenticator; what lives keeps its keys. An order about users who were taken away
+    /// counts for those that it does not know, so all is looked at again where there is one.
     pub fn set_authenticator(&mut self, authenticator: Arc<Authenticator>) {
         self.authenticator = authenticator;
+        if self.revoking.orders().take_users_away() {
+            self.set_revocations(Arc::clone(self.revoking.orders()));
+        }
     }
 
     /// Takes over changed settings. Allocations live on; permissions, channels and connections that the

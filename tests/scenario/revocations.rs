@@ -3,9 +3,10 @@
 use crate::world::*;
 use std::sync::Arc;
 use std::time::Duration;
-use turnstone::auth::{MintRequest, Revocation, Revocations, Secret, Target, Variant, mint};
+use turnstone::auth::{Authenticator, MintRequest, Revocation, Revocations, Secret, Target, Variant, mint};
 use turnstone::metrics::{AuthFailed, auth_failures};
 use turnstone::turn::{EndReason, Server};
+use turnstone::wire::stun::{AttributeType, Class, Method};
 
 /// A client with a credential of its own.
 pub(crate) fn client_of(n: u16, request: &MintRequest<'_>) -> Client {
@@ -43,6 +44,17 @@ fn finish(world: &mut World) -> usize {
             return ended;
         }
     }
+}
+
+/// Sends an Allocate that gets no answer before there are ports for it.
+fn begin_to_allocate(world: &mut World, client: &mut Client) {
+    let udp = [(AttributeType::REQUESTED_TRANSPORT, UDP)];
+    let id = world.transaction();
+    let challenge = client.bare(id, Class::Request, Method::ALLOCATE, &udp);
+    client.nonce = Answer::only(&world.datagram(client.address, &challenge)).nonce.unwrap();
+    let id = world.transaction();
+    let request = client.request(id, Method::ALLOCATE, &udp);
+    assert_eq!(world.datagram(client.address, &request), []);
 }
 
 fn refused(world: &mut World) -> u64 {
@@ -99,6 +111,32 @@ fn a_static_user_is_revoked_by_name() {
 }
 
 #[test]
+fn a_user_who_was_taken_away_loses_what_lives_and_what_is_about_to() {
+    let mut world = World::seeded(1);
+    let mut alice = Client::new(1, "alice");
+    alice.allocate(&mut world);
+    Client::new(2, "bob").allocate(&mut world);
+    // The same name at an app that mints.
+    let mut minted = client_of(3, &minted("alice", 3600));
+    minted.allocate(&mut world);
+    world.hold_opens = true;
+    let mut late = Client::new(4, "alice");
+    begin_to_allocate(&mut world, &mut late);
+
+    let gone = [Target::User("alice".into())];
+    assert_eq!(revoke(&mut world, &gone), 0, "there is a user of this name");
+    world.auth.users.remove("alice");
+    let without = Arc::new(Authenticator::new(&world.auth));
+    world.server.set_authenticator(without);
+    assert_eq!(finish(&mut world), 1);
+    world.open_pending();
+    world.settle();
+    assert_eq!(world.open_ports().len(), 2, "bob's, and what was minted");
+    assert_eq!(minted.refresh(&mut world, 600).code, 0);
+    world.assert_ports_add_up();
+}
+
+#[test]
 fn a_wrong_password_of_a_revoked_user_stays_a_wrong_password() {
     let mut world = World::seeded(1);
     revoke(&mut world, &[Target::Subject("alice".into())]);
@@ -126,18 +164,7 @@ fn a_request_that_waited_for_its_ports_is_revoked_with_the_others() {
     let mut world = World::seeded(1);
     world.hold_opens = true;
     let mut dora = client_of(1, &minted("dora", 3600));
-    let id = world.transaction();
-    let challenge = dora.bare(
-        id,
-        turnstone::wire::stun::Class::Request,
-        turnstone::wire::stun::Method::ALLOCATE,
-        &[(turnstone::wire::stun::AttributeType::REQUESTED_TRANSPORT, UDP)],
-    );
-    dora.nonce = Answer::only(&world.datagram(dora.address, &challenge)).nonce.unwrap();
-    let id = world.transaction();
-    let udp = [(turnstone::wire::stun::AttributeType::REQUESTED_TRANSPORT, UDP)];
-    let request = dora.request(id, turnstone::wire::stun::Method::ALLOCATE, &udp);
-    assert_eq!(world.datagram(dora.address, &request), []);
+    begin_to_allocate(&mut world, &mut dora);
     assert_eq!(revoke(&mut world, &[Target::Subject("dora".into())]), 0, "it does not live yet");
     world.open_pending();
     world.settle();

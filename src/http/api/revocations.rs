@@ -7,7 +7,7 @@ use super::clock::{now, rfc3339};
 use super::leftover::take_leftover;
 use super::whole::whole;
 use super::{Caller, Coming, EventKind, Path, Services, Shared, answer, body};
-use crate::auth::{MintTimes, NAME_BYTES_MAX, Revocation, Revocations, Scope};
+use crate::auth::{MintTimes, NAME_BYTES_MAX, Revocation, Revocations, Scope, Target};
 use crate::base::UnixTime;
 use crate::http::problem::Problem;
 use crate::storage::records::RevocationRecord;
@@ -20,14 +20,17 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 /// Orders at once.
 pub(super) const ORDERS_MAX: usize = 100_000;
+
+/// Users who were taken away and are remembered.
+const GONE_USERS_MAX: usize = 1000;
 
 /// How long signaling may have no room for news.
 const SIGNALING_TIMEOUT: Duration = Duration::from_secs(1);
@@ -39,6 +42,8 @@ pub struct Orders {
     by_id: Mutex<BTreeMap<String, RevocationRecord>>,
     /// Credentials of calls that ended before the start. Drivers hear of those that end later by themselves.
     ended_calls: Vec<Revocation>,
+    /// Static users who were taken away since the start, the latest last.
+    gone_users: std::sync::Mutex<VecDeque<Revocation>>,
     in_force: ArcSwap<MintTimes>,
 }
 
@@ -48,12 +53,24 @@ impl Orders {
         let by_id: BTreeMap<_, _> = records.into_iter().map(|record| (record.id.clone(), record)).collect();
         let in_force = Arc::new(prepared(by_id.values(), &ended_calls));
         let in_force = ArcSwap::from_pointee(MintTimes::default().under(in_force));
-        Self { by_id: Mutex::new(by_id), ended_calls, in_force }
+        Self { by_id: Mutex::new(by_id), ended_calls, gone_users: std::sync::Mutex::default(), in_force }
     }
 
     /// The mint time of a credential that is made now, so that no order of before voids it; `None` while there is a ban.
     pub(super) fn mint_time(&self, now: UnixTime, subject: &str, label: Option<&str>) -> Option<UnixTime> {
         self.in_force.load().next(now, subject, label)
+    }
+
+    /// A static user is there no more. An order counts until the drivers have heard of it and of what was about to begin, so
+    /// that those of long ago give way.
+    fn note_gone(&self, user: &str) {
+        let gone = Revocation { target: Target::User(user.into()), at: UnixTime(0), until: None };
+        let mut users = self.gone_users.lock().unwrap_or_else(PoisonError::into_inner);
+        users.retain(|before| *before != gone);
+        users.push_back(gone);
+        if users.len() > GONE_USERS_MAX {
+            users.pop_front();
+        }
     }
 
     /// What credentials are judged by: for newcomers on every door, from the first one on.
@@ -106,17 +123,38 @@ impl Services {
             batch = batch.delete(RevocationRecord::key_of(&id));
         }
         let batch = change(by_id, batch);
-        let calls = self.revocations.ended_calls.iter();
-        let calls = calls.filter(|order| order.until.is_none_or(|until| now < until));
-        let in_force = Arc::new(prepared(by_id.values(), calls));
-        let times = self.revocations.in_force.load().under(Arc::clone(&in_force));
-        self.revocations.in_force.store(Arc::new(times));
-        let told = self.control.revoke(in_force);
+        let told = self.enforce(now, by_id);
         let written = self.store.begin_commit(batch);
         Box::pin(async move {
             let (ended, is_heard, written) = tokio::join!(told, self.tell_signaling(), written);
             Changed { ended: ended.filter(|_| is_heard), written }
         })
+    }
+
+    /// The orders there are hold from the call on. What it returns is how many sessions ended, once the drivers know.
+    fn enforce(
+        &self,
+        now: UnixTime,
+        by_id: &BTreeMap<String, RevocationRecord>,
+    ) -> Coming<'_, Option<usize>> {
+        let calls = self.revocations.ended_calls.iter();
+        let calls = calls.filter(|order| order.until.is_none_or(|until| now < until));
+        let users = self.revocations.gone_users.lock().unwrap_or_else(PoisonError::into_inner);
+        let in_force = Arc::new(prepared(by_id.values(), calls.chain(users.iter())));
+        drop(users);
+        let times = self.revocations.in_force.load().under(Arc::clone(&in_force));
+        self.revocations.in_force.store(Arc::new(times));
+        self.control.revoke(in_force)
+    }
+
+    /// Ends what lives by a static user who was taken away, and what is about to begin by them; nothing that was minted for a
+    /// subject of the same name, by whomever. `false`: a driver had no time, and will do it.
+    pub(super) async fn end_sessions_of(&self, user: &str) -> bool {
+        let by_id = self.revocations.by_id.lock().await;
+        self.revocations.note_gone(user);
+        let telling = self.enforce(now(), &by_id);
+        drop(by_id);
+        telling.await.is_some()
     }
 
     /// Tells signaling of the orders by which it mints credentials for calls; to be called before the first client comes,

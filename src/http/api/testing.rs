@@ -13,6 +13,7 @@ use crate::storage::{Batch, Moment, Store, StoreSettings};
 use crate::turn::{AllocationId, EndReason, PeerProtocol, Session};
 use arc_swap::ArcSwap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -39,6 +40,8 @@ pub(super) struct Noted {
     /// What is live, at one driver.
     pub(super) sessions: Mutex<Vec<Session>>,
     pub(super) ended: Mutex<Vec<(AllocationId, EndReason)>>,
+    /// A driver has no time to hear of revocations.
+    pub(super) is_busy: AtomicBool,
 }
 
 impl Control for Noted {
@@ -69,7 +72,8 @@ impl Control for Noted {
 
     fn revoke(&self, revocations: Arc<Revocations>) -> Coming<'_, Option<usize>> {
         self.revocations.lock().expect("no test panics in it").push(revocations);
-        Box::pin(async { Some(0) })
+        let told = (!self.is_busy.load(Ordering::Relaxed)).then_some(0);
+        Box::pin(async move { told })
     }
 
     fn set_users(&self, users: Vec<StoredUser>) -> Coming<'_, bool> {

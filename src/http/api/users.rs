@@ -9,7 +9,6 @@ use crate::base::UnixTime;
 use crate::http::problem::Problem;
 use crate::storage::Batch;
 use crate::storage::records::UserRecord;
-use crate::turn::EndReason;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
@@ -105,8 +104,8 @@ async fn take_away(services: Shared, name: String) -> Result<Response, Problem> 
     let telling = services.tell_users(&users);
     let writing = services.store.begin_commit(Batch::new().delete(UserRecord::key_of(&name)));
     drop(users);
-    let told = telling.await;
-    services.end_sessions_of(&name).await;
+    let (told, ended) = tokio::join!(telling, services.end_sessions_of(&name));
+    let told = if ended { told } else { Err(Problem::worker_busy()) };
     writing.await.map_err(|error| Problem::from(error).applied(told.is_ok()))?;
     told?;
     Ok(StatusCode::NO_CONTENT.into_response())
@@ -156,17 +155,6 @@ impl Services {
             }
         })
     }
-
-    /// Ends what a static user has, and nothing that was minted for a subject of the same name, by whomever.
-    async fn end_sessions_of(&self, user: &str) {
-        let is_theirs = |session: &crate::turn::Session| {
-            *session.subject == *user && session.credential_expires.is_none()
-        };
-        let seen = self.control.sessions(&is_theirs).await;
-        for (driver, session) in seen.sessions {
-            let _gone_or_busy = self.control.end(driver, session.allocation, EndReason::Revoked).await;
-        }
-    }
 }
 
 async fn wanted(body: Body) -> Result<(String, Secret), Problem> {
@@ -195,9 +183,11 @@ fn told(record: &UserRecord) -> Value {
 #[cfg(test)]
 mod tests {
     use super::super::Kept;
-    use super::super::testing::{Api, eventually, session, token};
+    use super::super::testing::{Api, eventually, token};
     use super::*;
-    use crate::turn::Session;
+    use crate::auth::Claimed;
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering;
 
     #[tokio::test]
     async fn a_user_is_added_kept_as_keys_and_taken_away() {
@@ -235,25 +225,31 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn with_a_user_its_sessions_end_and_none_of_a_subject_of_the_same_name() {
+    async fn with_a_user_all_that_lives_by_it_is_void_and_nothing_minted_for_a_subject_of_the_same_name() {
+        let api = Api::start();
+        let orders = || {
+            Arc::clone(api.control.revocations.lock().expect("no test panics in it").last().expect("told"))
+        };
+        assert_eq!(api.local("POST", "/v1/users", r#"{"name":"alice","password":"p"}"#).await.status, 201);
+        assert_eq!(api.local("DELETE", "/v1/users/alice", "").await.status, 204);
+        let told = orders();
+        assert!(told.takes_away("alice") && !told.takes_away("bob"));
+        let minted = Claimed { id: None, subject: "alice", label: None, call_id: None, minted_at: None };
+        assert!(!told.deny(now(), &minted));
+        // Other orders leave it in force.
+        assert_eq!(api.local("POST", "/v1/credentials/revoke", r#"{"subject":"eve"}"#).await.status, 200);
+        let told = orders();
+        assert!(told.takes_away("alice") && told.deny(now(), &Claimed { subject: "eve", ..minted }));
+    }
+
+    #[tokio::test]
+    async fn a_driver_that_is_too_busy_to_end_sessions_is_told_of() {
         let api = Api::start();
         assert_eq!(api.local("POST", "/v1/users", r#"{"name":"alice","password":"p"}"#).await.status, 201);
-        let minted = |index, id: Option<&str>, expires| Session {
-            credential_id: id.map(Into::into),
-            credential_expires: expires,
-            ..session(index, "alice")
-        };
-        let later = Some(UnixTime(now().0 + 60));
-        *api.control.sessions.lock().expect("no test panics in it") = vec![
-            minted(0, None, None),
-            minted(1, Some("crd_1"), later),
-            // The token of the app's own minter has no id.
-            minted(2, None, later),
-            session(3, "bob"),
-        ];
-        assert_eq!(api.local("DELETE", "/v1/users/alice", "").await.status, 204);
-        let ended = api.control.ended.lock().expect("no test panics in it").clone();
-        assert_eq!(ended, [(session(0, "alice").allocation, EndReason::Revoked)]);
+        api.control.is_busy.store(true, Ordering::Relaxed);
+        let busy = api.local("DELETE", "/v1/users/alice", "").await;
+        assert_eq!((busy.status, busy.json()["code"].clone()), (503, json!("worker_busy")), "{}", busy.body);
+        assert!(Kept::read(&api.services.store).expect("a store").users.is_empty(), "it is durable");
     }
 
     #[tokio::test]
