@@ -5,6 +5,7 @@ use super::ice_servers::{IceServer, NAME_BYTES_MAX, secret};
 use super::minting::{Minted, Wish, mint};
 use super::{Caller, Fields, Path, Shared, Source, body};
 use crate::http::problem::Problem;
+use crate::http::server::HEADER_BYTES_MAX;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::{Method, StatusCode};
@@ -44,7 +45,7 @@ async fn turn(
         return Err(Problem::field("service", "`service` must be turn"));
     }
     // The key of the draft; who calls has been found out by it.
-    fields.any_text("key", 1..=256)?;
+    fields.any_text("key", 1..=HEADER_BYTES_MAX)?;
     let ttl_s = services.minting.load().ttl(&mut fields, "ttl")?;
     let wish = Wish { ttl_s, user: fields.text("username", 1..=NAME_BYTES_MAX)?, ..Wish::default() };
     fields.done()?;

@@ -1,6 +1,6 @@
 //! What is minted, for whom, and what bad wishes get.
 
-use super::super::testing::{Api, SECRET, ask, ask_from, bearer, mint_settings, token};
+use super::super::testing::{Api, SECRET, ask, ask_from, bearer, mint_settings, token, token_of};
 use super::super::{Minting, clock};
 use crate::auth::{MintedName, Scope, Secret, Settings, explain};
 use crate::base::UnixTime;
@@ -281,6 +281,11 @@ async fn the_turn_rest_draft_is_spoken_by_get_and_post() {
         assert_eq!(MintedName::parse(username).expect("ours").subject(), "@bob:example.org");
         assert_eq!(made["uris"].as_array().map(Vec::len), Some(3));
     }
+    // As identity providers make them.
+    let long = token_of("carol", Some(&"n".repeat(256)));
+    assert!(long.len() > 400);
+    let made = ask(api.public, "GET", &format!("/turn?service=turn&key={long}"), &[], "").await;
+    assert_eq!(made.status, 200, "{}", made.body);
     for bad in ["/turn?service=stun", "/turn?ttl=0", "/turn?x=1", "/turn?username=%ff"] {
         assert_eq!(api.app(&key, "GET", bad, "").await.status, 400, "{bad}");
     }

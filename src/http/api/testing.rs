@@ -334,8 +334,13 @@ pub(super) fn bearer(key: &str) -> String {
 
 /// A token of this user, good for a minute.
 pub(super) fn token(user: &str) -> String {
+    token_of(user, None)
+}
+
+/// The same, which also says what to call the user.
+pub(super) fn token_of(user: &str, name: Option<&str>) -> String {
     let issued_unix_s = clock::now().0;
-    let (device, name, rooms) = (None, None, &[][..]);
+    let (device, rooms) = (None, &[][..]);
     let request = TokenRequest {
         subject: user,
         device,
