@@ -26,9 +26,6 @@ use ulid::Ulid;
 /// Calls of one answer.
 const LIMIT_MAX: u64 = 500;
 
-/// Live calls of one answer; more than a hub has.
-const LIVE_MAX: usize = 100_000;
-
 /// Calls that are looked at for one answer, when few of them are wanted.
 const LOOKED_AT_MAX: usize = 10_000;
 
@@ -83,25 +80,37 @@ async fn list(
 ) -> Result<Response, Problem> {
     caller.must(Scope::Read)?;
     let asked = Asked::read(query.unwrap_or_default().as_bytes())?;
-    let mut calls = Vec::new();
+    let (mut calls, mut more) = (Vec::new(), false);
     if asked.wants(Which::Live) && asked.cursor.is_none() {
-        calls = live(&services, &asked).await?;
+        (calls, more) = live(&services, &asked).await?;
     }
     let next = match asked.wants(Which::Ended) {
         true => ended(&services, &asked, &mut calls).await?,
         false => None,
     };
-    Ok(answer::json(StatusCode::OK, &json!({ "calls": calls, "next": next })))
+    Ok(answer::json(StatusCode::OK, &json!({ "calls": calls, "more": more, "next": next })))
 }
 
-async fn live(services: &Shared, asked: &Asked) -> Result<Vec<Value>, Problem> {
-    let calls = services.store.page::<LiveCall>(Page::of(Key::of(Table::LiveCalls), LIVE_MAX)).await?;
+/// Live calls up to the limit of the page, and whether there are more.
+async fn live(services: &Shared, asked: &Asked) -> Result<(Vec<Value>, bool), Problem> {
     let Range { from, to } = asked.range;
     let is_wanted = |call: &&LiveCall| {
         (from.0..to.0).contains(&call.started_s)
             && asked.user.as_ref().is_none_or(|user| users(call).any(|of_call| of_call == user))
     };
-    Ok(calls.iter().rev().filter(is_wanted).map(|call| live_json(services, call)).collect())
+    let (mut told, mut page) = (Vec::new(), Page::of(Key::of(Table::LiveCalls), AT_ONCE));
+    page.backwards = true;
+    loop {
+        let calls = services.store.page::<LiveCall>(page.clone()).await?;
+        for call in calls.iter().filter(is_wanted) {
+            if told.len() == asked.limit {
+                return Ok((told, true));
+            }
+            told.push(live_json(services, call));
+        }
+        let Some(last) = calls.last() else { return Ok((told, false)) };
+        page.to = Some(live_call_key(&last.id));
+    }
 }
 
 /// Adds ended calls up to the limit of the page. Returns where the next one begins.

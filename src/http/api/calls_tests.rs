@@ -98,24 +98,49 @@ async fn a_call_tells_its_parties_its_bytes_and_what_devices_said() {
     }
 }
 
-#[tokio::test]
-async fn a_live_call_is_told_with_what_it_relays() {
-    let api = Api::start();
+/// A call between these, which began so many seconds after the first second of it all.
+fn live_call(second: u64, caller: &str, callee: &str) -> LiveCall {
     let party = |user: &str| LiveParty { user: user.into(), device: "phone".into() };
-    let call = LiveCall {
-        id: Ulid::from_parts(1_700_000_000_000, 7).to_string().into(),
+    let started_s = 1_700_000_000 + second;
+    LiveCall {
+        id: Ulid::from_parts(started_s * 1000, 7).to_string().into(),
         media: Media::Video,
         rev: 1,
-        started_s: 1_700_000_000,
+        started_s,
         stand: Stand::Answered {
-            caller: party("alice"),
-            callee: party("bob"),
-            accepted_s: 1_700_000_001,
+            caller: party(caller),
+            callee: party(callee),
+            accepted_s: started_s + 1,
             step: LiveStep::Active,
             reports: false,
             described: [true, true],
         },
-    };
+    }
+}
+
+#[tokio::test]
+async fn live_calls_are_told_up_to_the_limit_and_that_there_are_more_is_said() {
+    let api = Api::start();
+    // More than are read in one go.
+    let calls: Vec<_> = (0..450).map(|second| live_call(second, &format!("user {second}"), "bob")).collect();
+    api.services.store.commit(calls.iter().fold(Batch::new(), Batch::put)).await.expect("written");
+    let latest = |count| calls.iter().rev().map(|call| call.id.to_string()).take(count).collect::<Vec<_>>();
+    for (query, found, more) in [
+        ("state=live", latest(100), true),
+        ("limit=449&user=bob", latest(449), true),
+        ("limit=450", latest(450), false),
+        ("limit=1&user=user%200", vec![calls[0].id.to_string()], false),
+        ("state=ended", Vec::new(), false),
+    ] {
+        let told = api.local("GET", &format!("/v1/calls?{query}"), "").await.json();
+        assert_eq!((ids(&told), &told["more"]), (found, &json!(more)), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_live_call_is_told_with_what_it_relays() {
+    let api = Api::start();
+    let call = live_call(0, "alice", "bob");
     api.services.store.commit(Batch::new().put(&call)).await.expect("written");
     api.services.desk.calls().add(Timestamp::ZERO, &Arc::from(&*call.id), &Arc::from("bob"), &bytes(9));
     let told = api.local("GET", "/v1/calls?user=bob", "").await.json();
