@@ -23,6 +23,8 @@ mod people;
 mod raw;
 mod record;
 mod recovery;
+mod sdk;
+mod sdk_calls;
 mod socket;
 mod stage;
 mod traps;

@@ -110,7 +110,7 @@ pub(crate) struct Client<'n> {
 }
 
 impl<'n> Client<'n> {
-    /// `wire`: "socket.io" or "plain".
+    /// `wire`: "socket.io", "plain" or "sdk".
     pub(crate) fn open(
         node: &'n Node,
         name: &str,
@@ -146,9 +146,15 @@ impl<'n> Client<'n> {
 
     /// An event that asks for an answer, which is awaited later. Returns its number.
     pub(crate) fn begin(&self, event: &str, data: Value) -> u64 {
+        self.begin_to("emit", event, json!({ "event": event, "data": data }))
+    }
+
+    /// Something else that has an answer: `what` names it in the story.
+    fn begin_to(&self, verb: &str, what: &str, mut more: Value) -> u64 {
         self.acks.set(self.acks.get() + 1);
-        self.asked.borrow_mut().insert(self.acks.get(), event.to_owned());
-        self.tell("emit", json!({ "event": event, "data": data, "ack": self.acks.get() }));
+        self.asked.borrow_mut().insert(self.acks.get(), what.to_owned());
+        more["ack"] = self.acks.get().into();
+        self.tell(verb, more);
         self.acks.get()
     }
 
@@ -156,7 +162,24 @@ impl<'n> Client<'n> {
     #[track_caller]
     pub(crate) fn ask(&self, event: &str, data: Value) -> Value {
         let ack = self.begin(event, data);
+        self.await_answer(ack)
+    }
+
+    /// What our own client does when its app says so, and how it went: `{"ok", "data" | "code"}`.
+    #[track_caller]
+    pub(crate) fn order(&self, verb: &str, more: Value) -> Value {
+        let ack = self.begin_to(verb, verb, more);
+        self.await_answer(ack)
+    }
+
+    /// The answer to what was begun before.
+    #[track_caller]
+    pub(crate) fn await_answer(&self, ack: u64) -> Value {
         let mut passed = self.passed.borrow_mut();
+        let known = passed.iter().find(|report| report["what"] == "ack" && report["ack"] == ack);
+        if let Some(report) = known {
+            return report["body"].clone();
+        }
         loop {
             let report = self.node.next_of(&self.name);
             let is_it = report["what"] == "ack" && report["ack"] == ack;

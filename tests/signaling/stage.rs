@@ -60,6 +60,20 @@ impl Stage {
         client
     }
 
+    /// Our own client, in, with a device of the same name.
+    #[track_caller]
+    pub(crate) fn sdk(&self, user: &str) -> Client<'_> {
+        let client =
+            self.opening_sdk(user, &self.url(), json!({ "token": token(user) }), json!({ "device": user }));
+        client.await_seen("connected");
+        client
+    }
+
+    pub(crate) fn opening_sdk(&self, name: &str, url: &str, auth: Value, mut options: Value) -> Client<'_> {
+        options["from"] = self.url().into();
+        Client::open(&self.node, name, "sdk", url, auth, options)
+    }
+
     pub(crate) fn opening_plain(&self, name: &str, at: SocketAddr, hello: Value) -> Client<'_> {
         Client::open(&self.node, name, "plain", &format!("ws://{at}/ws"), hello, json!({}))
     }

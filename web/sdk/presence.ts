@@ -37,8 +37,9 @@ export class PresenceStore extends Emitter<PresenceEvents> {
   async watch(users: string[]): Promise<void> {
     for (const user of users) this.#watched.add(user);
     await this.#session.request("presence:subscribe", { users });
-    const { users: found } = await this.#session.request("presence:get", { users });
-    for (const [user, presence] of Object.entries(found)) this.#learn(user, presence);
+    await this.#session.ask("presence:get", { users }, ({ users: found }) => {
+      for (const [user, presence] of Object.entries(found)) this.#learn(user, presence);
+    });
   }
 
   /** Hears of nobody that it was asked for; those in rooms of ours go on. */

@@ -96,10 +96,12 @@ export class Room extends Emitter<RoomEvents> {
 
   /** Joins it, or joins it again in a new session. */
   async enter(): Promise<void> {
-    const { members } = await this.#session.request("room:join", { room: this.name, ...this.#options });
-    this.#members.clear();
-    for (const member of members) this.#members.set(keyOf(member), member);
-    this.emit("participants", this.participants);
+    // Before who comes or leaves behind the answer is heard of.
+    await this.#session.ask("room:join", { room: this.name, ...this.#options }, ({ members }) => {
+      this.#members.clear();
+      for (const member of members) this.#members.set(keyOf(member), member);
+      this.emit("participants", this.participants);
+    });
   }
 
   #joined({ user, device, role, info }: RoomChange): void {

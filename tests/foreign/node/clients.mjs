@@ -7,9 +7,12 @@
 //   {"as":"alice","do":"reconnect","offset":..}  the plain client, with its resume; `offset` instead of the last seen
 //   {"as":"alice","do":"close"}                  the client leaves
 //   {"as":"alice","do":"break"}                  the client closes its transport, as if the line was lost
+//
+// Wire "sdk" is our own client, with verbs of its own: sdk.mjs.
 import { createInterface } from "node:readline";
 import { io } from "socket.io-client";
 import WebSocket from "ws";
+import { Sdk } from "./sdk.mjs";
 
 const clients = new Map();
 
@@ -125,11 +128,24 @@ class Plain {
   }
 }
 
+function opened(name, order) {
+  switch (order.wire) {
+    case "plain":
+      return new Plain(name, order);
+    case "sdk":
+      return new Sdk(name, order, report);
+    default:
+      return new SocketIo(name, order);
+  }
+}
+
 const lines = createInterface({ input: process.stdin });
 lines.on("line", (line) => {
   const { as: name, do: verb, ...rest } = JSON.parse(line, fromLine);
   if (verb === "open") {
-    clients.set(name, rest.wire === "plain" ? new Plain(name, rest) : new SocketIo(name, rest));
+    clients.set(name, opened(name, rest));
+  } else if (clients.get(name) instanceof Sdk) {
+    clients.get(name).do(verb, rest);
   } else if (verb === "auth") {
     clients.get(name).auth = rest.auth;
   } else {
