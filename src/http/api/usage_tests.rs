@@ -66,6 +66,56 @@ async fn a_range_is_added_up_over_more_pages_than_are_read_at_once() {
 }
 
 #[tokio::test]
+async fn each_step_of_a_range_has_a_row_for_each_door_and_they_add_up() {
+    let api = Api::start();
+    let now = now();
+    let doors = ["udp 192.0.2.1:3478", "tls 192.0.2.1:443"];
+    let book = |at: u64, door: usize| {
+        let account = Account { door: doors[door].into(), ..account(&format!("user {at}"), None) };
+        api.services.desk.books().book(UnixTime(at), &account, &bytes(1 + door as u64));
+    };
+    let times: Vec<_> = (0..30 * 1440).step_by(37).map(|minutes| now.0 - 60 * minutes).collect();
+    // As many as may wait to be written.
+    for some in times.chunks(200) {
+        some.iter().for_each(|at| (0..2).for_each(|door| book(*at, door)));
+        api.services.desk.books().set_aside();
+        write(&api).await;
+    }
+    for (since, period, seconds) in [
+        ("1h", "minute", 3600),
+        ("24h", "minute", 86_400),
+        ("24h", "hour", 86_400),
+        ("30d", "hour", 30 * 86_400),
+        ("30d", "day", 30 * 86_400),
+    ] {
+        let told =
+            api.local("GET", &format!("/v1/usage?by=door&since={since}&period={period}"), "").await.json();
+        let rows = told["usage"].as_array().expect("rows");
+        let step = Period::ALL.into_iter().find(|step| step.name() == period).expect("one of them").seconds();
+        assert!(
+            !rows.is_empty() && rows.len() as u64 <= 2 * (seconds / step + 1),
+            "{period}: {}",
+            rows.len()
+        );
+        let count = |row: &Value| row["bytes_from_client"].as_u64().expect("bytes");
+        for pair in rows.chunks(2) {
+            assert_eq!(pair[0]["start"], pair[1]["start"], "the larger one first");
+            assert_eq!([&pair[0]["door"], &pair[1]["door"]], [doors[1], doors[0]]);
+            assert_eq!(count(&pair[0]), 2 * count(&pair[1]));
+        }
+        let starts = rows.iter().map(|row| row["start"].as_str().expect("a time"));
+        assert!(starts.is_sorted(), "in the order of time");
+        let [from, to] = ["from", "to"].map(|end| {
+            let time = humantime::parse_rfc3339(told[end].as_str().expect("a time")).expect("a time");
+            time.duration_since(std::time::SystemTime::UNIX_EPOCH).expect("since 1970").as_secs()
+        });
+        let booked = times.iter().filter(|at| (from..to).contains(at)).count() as u64 * 3;
+        let sum: u64 = rows.iter().map(count).sum();
+        assert_eq!((sum, count(&told["total"])), (booked, booked), "{since} by {period}");
+    }
+}
+
+#[tokio::test]
 async fn times_that_may_miss_something_are_partial() {
     let api = Api::start();
     let minute = Period::Minute.start(UnixTime(now().0 - 600));
