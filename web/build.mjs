@@ -21,6 +21,9 @@ const shared = {
   minify: true,
   legalComments: "none",
   charset: "utf8",
+  // Pages load the client from where every app does.
+  alias: { turnstone: "/sdk/turnstone.js" },
+  external: ["/sdk/turnstone.js"],
   logLevel: "warning",
 };
 
@@ -44,9 +47,23 @@ async function page(name) {
   if (!entry) return;
   mkdirSync(join(out, name), { recursive: true });
   const jsx = { jsx: "automatic", jsxImportSource: "preact" };
-  await build({ ...shared, ...jsx, entryPoints: [entry], outfile: join(out, name, `${name}.js`) });
-  await build({ ...shared, entryPoints: [`${name}/${name}.css`], outfile: join(out, name, `${name}.css`) });
+  const script = { ...shared, ...jsx, entryPoints: [entry], outfile: join(out, name, `${name}.js`), metafile: true };
+  const sheet = { ...shared, entryPoints: [`${name}/${name}.css`], outfile: join(out, name, `${name}.css`), metafile: true };
+  const inputs = [await build(script), await build(sheet)].flatMap(({ metafile }) => Object.keys(metafile.inputs));
+  const notices = thirdParty(inputs);
+  if (notices) writeFileSync(join(out, name, "THIRD-PARTY.txt"), notices);
   cpSync(join(here, name, "index.html"), join(out, name, "index.html"));
+}
+
+/** The licence of each package that has a file among these: their authors ask that it goes along with every copy. */
+function thirdParty(inputs) {
+  const names = inputs.map((path) => /^node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1]).filter(Boolean);
+  const notices = [...new Set(names)].sort().map((name) => {
+    const folder = join(here, "node_modules", name);
+    const { version, license } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+    return `${name} ${version} (${license})\n\n${readFileSync(join(folder, "LICENSE"), "utf8").trim()}\n`;
+  });
+  return notices.join(`\n${"-".repeat(72)}\n\n`);
 }
 
 /**
