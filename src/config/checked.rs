@@ -261,7 +261,7 @@ section! {
         public: HttpDoor = HttpDoor(Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))));
         /// Health, metrics and dashboard.
         admin: HttpDoor = HttpDoor(Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9640))));
-        /// Serve `/test`.
+        /// Serve the test page at `/test`.
         test_page: bool = false;
         /// Proxies whose `Forwarded` and `X-Forwarded-For` are believed.
         trusted_proxies: Vec<IpNet> = Vec::new();

@@ -3,7 +3,7 @@
 use super::certificates::TlsPlan;
 use crate::auth;
 use crate::base::Transport;
-use crate::http::api::MintSettings;
+use crate::http::api::{MintSettings, TokenSigner};
 use crate::http::signaling::DriverSettings;
 use crate::http::{PublicSettings, TokenSettings};
 use crate::net::Buffers;
@@ -63,6 +63,8 @@ pub struct Plan {
     pub auth: auth::Settings,
     /// Tokens of signaling clients, when somebody signs them.
     pub tokens: Option<TokenSettings>,
+    /// How we sign such tokens ourselves, where the key is a shared secret.
+    pub token_signer: Option<TokenSigner>,
     /// Peers.
     pub peers: PeerRules,
     /// Every address of this host, and the public ones in front of it.
@@ -149,6 +151,7 @@ impl Plan {
             per_source: self.mints.per_source,
             realm: self.auth.realm.clone(),
             config_users: self.auth.users.keys().cloned().collect(),
+            token_signer: self.token_signer.clone(),
         }
     }
 

@@ -52,6 +52,7 @@ pub fn resolve(config: &Config, host: &Host) -> Result<Plan, Unfit> {
         turn: Settings { discovery, ..turn_settings(config, workers) },
         auth: config.auth_settings(),
         tokens: config.auth.jwt.settings(),
+        token_signer: config.auth.jwt.signer(),
         peers: PeerRules {
             recommended: config.relay.peers.denies_recommended(),
             deny: config.relay.peers.denied_networks().collect(),

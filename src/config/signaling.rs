@@ -160,6 +160,7 @@ pub(super) fn resolve(config: &Config) -> PublicSettings {
     };
     PublicSettings {
         address: config.http.public.0,
+        test_page: config.http.test_page,
         trusted_proxies: config.http.trusted_proxies.clone(),
         signaling: signaling.enabled.then(|| SignalingRules {
             socketio_paths: signaling.socketio_paths.clone(),

@@ -6,6 +6,7 @@ use super::report::Report;
 use super::signaling::WebOrigin;
 use super::text::{Refusal, TextSetting};
 use crate::auth::token::{BadPem, KeySet, TokenRules};
+use crate::http::api::TokenSigner;
 use crate::http::{BadUrl, KeySetUrl, KeySource, TokenSettings};
 use std::path::{Path, PathBuf};
 
@@ -197,6 +198,12 @@ impl Jwt {
         let fixed = secret().or_else(file).map(KeySource::Fixed);
         let keys = fixed.or_else(|| self.jwks_url.clone().map(KeySource::Url))?;
         Some(TokenSettings { keys, rules: self.rules(), query: self.query, cookie: self.cookie.0.clone() })
+    }
+
+    /// What signs tokens that this judge takes; `None` when only somebody else can.
+    pub(super) fn signer(&self) -> Option<TokenSigner> {
+        let secret = self.secret.clone()?;
+        Some(TokenSigner { secret, rules: self.rules() })
     }
 }
 

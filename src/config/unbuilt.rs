@@ -17,10 +17,6 @@ static ROWS: &[Row] = &[
         what: "certificates by ACME (`tls.mode`)",
         asked_at: |config| when(config.tls.mode == TlsMode::Acme, "tls.mode"),
     },
-    Row {
-        what: "the test page (`http.test_page`)",
-        asked_at: |config| when(config.http.test_page, "http.test_page"),
-    },
     Row { what: "hooks (`[hooks]`)", asked_at: |_| when(true, "hooks") },
     Row { what: "clusters (`[cluster]`)", asked_at: |_| when(true, "cluster") },
 ];

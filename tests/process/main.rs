@@ -45,6 +45,7 @@ mod signaling;
 mod start;
 mod stop;
 mod tcp_relay;
+mod test_page;
 mod tls;
 mod token;
 mod top;

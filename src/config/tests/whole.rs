@@ -3,11 +3,9 @@
 use super::*;
 
 #[test]
-fn the_loopback_example_passes_and_names_each_part_that_is_not_built() {
+fn the_loopback_example_passes() {
     let loaded = accept(LOOPBACK);
-    let keys: Vec<_> = loaded.warnings.iter().filter_map(|warning| warning.key.as_deref()).collect();
-    let wanted = ["http.test_page"];
-    assert_eq!(keys, wanted);
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
     let config = loaded.config;
     assert_eq!(config.relay.ports.count(), 20_000);
     assert_eq!(config.relay.workers.on(64), 1);

@@ -3,7 +3,7 @@
 use super::clock::now;
 use super::limiter::Limiter;
 use super::mint_counts::{MintRefusal, MintedBy};
-use super::{Caller, Fields, Services, Source};
+use super::{Caller, Fields, Services, Source, TokenSigner};
 use crate::auth::{MintRequest, Minter, NAME_BYTES_MAX, Scope, Secret, Variant};
 use crate::base::{Transport, UnixTime, subscriber};
 use crate::http::problem::Problem;
@@ -34,6 +34,8 @@ pub struct MintSettings {
     pub realm: String,
     /// Names of the users that the config knows.
     pub config_users: BTreeSet<String>,
+    /// How tokens for signaling are signed, where we can.
+    pub token_signer: Option<TokenSigner>,
 }
 
 /// What credentials are minted by. A reload brings another one.
@@ -50,6 +52,7 @@ pub struct Minting {
     guesses: Limiter,
     realm: String,
     config_users: BTreeSet<String>,
+    token_signer: Option<TokenSigner>,
 }
 
 /// The longest life of any credential where the config says `max_ttl`.
@@ -106,6 +109,7 @@ impl Minting {
             guesses: Limiter::new(settings.per_source),
             realm: settings.realm.clone(),
             config_users: settings.config_users.clone(),
+            token_signer: settings.token_signer.clone(),
         }
     }
 
@@ -132,6 +136,19 @@ impl Minting {
 
     pub(super) fn is_config_user(&self, name: &str) -> bool {
         self.config_users.contains(name)
+    }
+
+    /// How tokens for signaling are signed; `None` where somebody else does it.
+    pub(super) fn token_signer(&self) -> Option<&TokenSigner> {
+        self.token_signer.as_ref()
+    }
+
+    /// Takes one from the budget of an API key; who may open the admin socket has none.
+    pub(super) fn take_by(&self, caller: &Caller) -> Result<(), Problem> {
+        match caller {
+            Caller::Key(key) | Caller::Browser { key, .. } => self.per_key.take(&*key.id, "API key"),
+            Caller::Local | Caller::Token(_) => Ok(()),
+        }
     }
 
     /// Counts a bad key or token of a source; refuses once it is one too many.
@@ -222,9 +239,9 @@ fn may(minting: &Minting, caller: &Caller, source: Option<Source>, mut wish: Wis
             }
             wish.user = Some(claims.subject.to_string());
         }
-        Caller::Key(key) | Caller::Browser { key, .. } => {
+        Caller::Key(_) | Caller::Browser { .. } => {
             caller.must(Scope::Mint)?;
-            minting.per_key.take(&*key.id, "API key")?;
+            minting.take_by(caller)?;
         }
         Caller::Local => {}
     }

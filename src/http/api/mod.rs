@@ -24,6 +24,7 @@ mod login;
 mod mint_counts;
 mod minting;
 mod openapi;
+mod participants;
 mod path;
 mod presence;
 mod publish;
@@ -51,6 +52,7 @@ pub use kept::Kept;
 pub use login::Logins;
 pub use mint_counts::MintCounts;
 pub use minting::{MintSettings, Minting, longest_life};
+pub use participants::TokenSigner;
 pub(crate) use path::Path;
 pub use revocations::Orders;
 pub use seconds::{DoorName, Seconds, published};
@@ -75,6 +77,7 @@ pub(crate) type Shared = Arc<Services>;
 /// Routes for apps: `http.public` and `tls` doors.
 pub(crate) fn public_routes(services: &Shared) -> Router {
     let routes = Router::new().merge(ice_servers::routes()).merge(facades::routes()).merge(back_end());
+    let routes = routes.merge(participants::routes());
     let routes = routes.layer(from_fn_with_state(services.clone(), caller::identify));
     routes.merge(openapi::routes()).with_state(services.clone())
 }

@@ -309,6 +309,7 @@ pub(super) fn mint_settings() -> MintSettings {
         per_source: None,
         realm: "turn".into(),
         config_users: ["bob".to_owned()].into(),
+        token_signer: Some(TokenSigner { secret: Secret::new(JWT_SECRET), rules: TokenRules::default() }),
     }
 }
 

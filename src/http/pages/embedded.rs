@@ -85,6 +85,7 @@ fn content_type(path: &str) -> HeaderValue {
         "css" => "text/css; charset=utf-8",
         "js" => "text/javascript; charset=utf-8",
         "ts" => "application/typescript; charset=utf-8",
+        "txt" => "text/plain; charset=utf-8",
         _ => "application/octet-stream",
     })
 }

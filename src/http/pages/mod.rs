@@ -24,6 +24,22 @@ pub(super) fn sdk<S: Clone + Send + Sync + 'static>() -> Router<S> {
         .route("/sdk/turnstone.d.ts", page("sdk/turnstone.d.ts", FOR_EVERYBODY))
 }
 
+/// The test page. It loads nothing from elsewhere, runs and styles nothing that is not a file of ours, and is in
+/// nobody's frame; cameras and pictures that it draws itself are its media.
+pub(super) fn test<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    const DOCUMENT: Headers = &[(
+        "content-security-policy",
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+         media-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+         require-trusted-types-for 'script'; trusted-types 'none'",
+    )];
+    Router::new()
+        .route("/test", page("test/index.html", DOCUMENT))
+        .route("/test/test.js", page("test/test.js", &[]))
+        .route("/test/test.css", page("test/test.css", &[]))
+        .route("/test/THIRD-PARTY.txt", page("test/THIRD-PARTY.txt", &[]))
+}
+
 /// Serves a file of `web/dist` to GET and HEAD, with `headers` beside its type, its tag and what all files share.
 ///
 /// A document brings its own `Content-Security-Policy` in `headers`; what brings none may load nothing.

@@ -42,7 +42,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use hyper::body::Incoming;
 use hyper::service::Service;
@@ -81,6 +81,8 @@ const CONNECTION_AGE: Duration = Duration::from_secs(300);
 pub struct PublicSettings {
     /// Where plain HTTP listens (`http.public`).
     pub address: Option<SocketAddr>,
+    /// Whether there is a test page (`http.test_page`).
+    pub test_page: bool,
     /// Who may speak for others (`http.trusted_proxies`).
     pub trusted_proxies: Vec<IpNet>,
     /// The way into signaling; `None` while that is switched off.
@@ -108,7 +110,7 @@ impl PublicSettings {
             let socketio_paths = bound.socketio_paths.clone();
             self.signaling.map_or(bound, |rules| SignalingRules { socketio_paths, ..rules })
         });
-        Self { address: bound.address, trusted_proxies: self.trusted_proxies, signaling }
+        Self { address: bound.address, signaling, ..self }
     }
 
     /// Pages that may ask, for signaling and for the API.
@@ -356,13 +358,27 @@ fn router(shared: Shared, mounts: Option<Vec<String>>, api: Router) -> Router {
     let api = api.method_not_allowed_fallback(wrong_method);
     router
         .merge(pages::sdk())
+        .merge(pages::test())
         .with_state(shared.clone())
-        .merge(api.layer(from_fn_with_state(shared, apps::admit)))
-        .fallback(async || {
-            Problem::not_found("try /healthz, /readyz, /ws, /openapi.json or /sdk/turnstone.js")
-        })
+        .merge(api.layer(from_fn_with_state(shared.clone(), apps::admit)))
+        .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(shared, only_if_wanted))
         .layer(from_fn(shield))
+}
+
+async fn nothing_here() -> Problem {
+    Problem::not_found("try /healthz, /readyz, /ws, /openapi.json or /sdk/turnstone.js")
+}
+
+/// The test page is there only where the config says so, with all that it asks for.
+async fn only_if_wanted(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let is_of_test_page = path == "/test" || path.starts_with("/test/");
+    match is_of_test_page && !shared.settings.load().test_page {
+        true => nothing_here().await.into_response(),
+        false => next.run(request).await,
+    }
 }
 
 async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
