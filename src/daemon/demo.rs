@@ -4,7 +4,7 @@ use super::life::Daemon;
 use super::log::{self, LogSettings};
 use super::{StartError, entropy, run, runtime};
 use crate::auth::token::{TokenRequest, TokenRules, issue};
-use crate::auth::{MintRequest, Variant, mint};
+use crate::auth::{MintRequest, Scope, Variant, api_key_text, mint};
 use crate::base::{Exit, Family, Random, Transport, UnixTime};
 use crate::config::{self, Config};
 use crate::net::interfaces;
@@ -23,6 +23,8 @@ use tempfile::TempDir;
 const TURN_PORT: u16 = 3478;
 const ADMIN_PORT: u16 = 9640;
 const PUBLIC_PORT: u16 = 8080;
+/// TURN over TLS, by IANA's word.
+const TLS_PORT: u16 = 5349;
 const CREDENTIAL_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 const TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
 
@@ -51,12 +53,15 @@ fn start() -> Result<Exit, StartError> {
     let plan = run::resolve(&loaded.config)?;
     let auth = plan.auth.clone();
     let admin = plan.admin;
-    let daemon = Daemon::start(plan, random)?;
+    let key = api_key_text(random.bytes());
+    let mut daemon = Daemon::start(plan, random)?;
+    daemon.let_in(&key, "the test page", Scope::Mint);
     let doors = daemon.relays().addresses().to_vec();
     let secret = auth.secrets.first().ok_or_else(|| StartError::new("demo", "no secret", "a defect"))?;
     let request = MintRequest::new(unix_now(), CREDENTIAL_LIFETIME, "demo");
     let credential = mint(secret, Variant::Sha1, &request)
         .map_err(|error| StartError::new("demo", error.to_string(), "a defect"))?;
+    let pages = test_pages(&loaded.config, &key);
     let first_call = first_call(&loaded.config)
         .ok_or_else(|| StartError::new("demo", "no token for signaling", "a defect"))?;
 
@@ -82,6 +87,9 @@ fn start() -> Result<Exit, StartError> {
         }
         print_welcome(&doors, &credential.username, password, admin);
         println!("\n{first_call}");
+        for page in &pages {
+            println!("test page: {page}");
+        }
         println!("look at it: turnstone --config {} status", path.display());
         println!("Ctrl-C ends it.");
         // Ctrl-C and SIGTERM end a demo alike.
@@ -139,21 +147,31 @@ fn first_call(config: &Config) -> Option<String> {
     ))
 }
 
+/// Where a browser finds the test page. On this machine that is `localhost`, where pages may use a camera without TLS;
+/// for others it is under TLS, with a certificate that their browsers ask about once.
+fn test_pages(config: &Config, key: &str) -> Vec<String> {
+    let is_tls = |listen: &&config::Listen| listen.transports.contains(&config::Transport::Tls);
+    let here = config.http.public.0.map(|door| format!("http://localhost:{}", door.port()));
+    let others = config.listen.iter().filter(is_tls).map(|listen| format!("https://{}", listen.address));
+    here.into_iter().chain(others).map(|origin| format!("{origin}/test#key={key}")).collect()
+}
+
 /// A folder that nobody else may look into.
 fn state_folder() -> io::Result<TempDir> {
     let mut builder = tempfile::Builder::new();
     builder.prefix("turnstone-demo-").permissions(Permissions::from_mode(0o700)).tempdir()
 }
 
-/// Loopback and the primary address, the usual ports where they are free.
+/// Loopback and the primary address, the usual ports where they are free; TLS where other machines reach it.
 fn config_text(random: &mut Random) -> String {
     let [secret, jwt] = std::array::from_fn(|_| URL_SAFE_NO_PAD.encode(random.bytes::<32>()));
     let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let primary = interfaces::primary(Family::V4).filter(|ip| *ip != loopback);
     let addresses: Vec<IpAddr> = std::iter::once(loopback).chain(primary).collect();
     let port = free_port(&addresses);
-    let admin = free_tcp_port(ADMIN_PORT);
-    let public = free_tcp_port(PUBLIC_PORT);
+    let (admin, public) = (free_tcp_port(loopback, ADMIN_PORT), free_tcp_port(loopback, PUBLIC_PORT));
+    let outer = primary.unwrap_or(loopback);
+    let secure = SocketAddr::new(outer, free_tcp_port(outer, TLS_PORT));
     let quoted = |ip: &IpAddr| format!("\"{ip}\"");
     let listen: String = addresses
         .iter()
@@ -166,8 +184,9 @@ fn config_text(random: &mut Random) -> String {
         .collect();
     let relay = addresses.iter().map(quoted).collect::<Vec<_>>().join(", ");
     format!(
-        "{listen}[relay]\naddresses = [{relay}]\n[auth]\nsecrets = [\"{secret}\"]\n[auth.jwt]\nsecret = \"{jwt}\"\n\
-         [http]\nadmin = \"127.0.0.1:{admin}\"\npublic = \"127.0.0.1:{public}\"\n[storage]\npath = \"state\"\n\
+        "{listen}[[listen]]\naddress = \"{secure}\"\ntransports = [\"tls\"]\n[tls]\nmode = \"self-signed\"\n\
+         [relay]\naddresses = [{relay}]\n[auth]\nsecrets = [\"{secret}\"]\n[auth.jwt]\nsecret = \"{jwt}\"\n\
+         [http]\nadmin = \"127.0.0.1:{admin}\"\npublic = \"127.0.0.1:{public}\"\ntest_page = true\n[storage]\npath = \"state\"\n\
          [admin]\nsocket = \"admin.sock\"\n[limits]\nallocations_per_user = 256\nallocations_total = 256\n"
     )
 }
@@ -186,9 +205,9 @@ fn free_port(addresses: &[IpAddr]) -> u16 {
         .unwrap_or(TURN_PORT)
 }
 
-/// `usual`, or one that is free on loopback now.
-fn free_tcp_port(usual: u16) -> u16 {
-    let bind = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+/// `usual`, or one that is free at `ip` now.
+fn free_tcp_port(ip: IpAddr, usual: u16) -> u16 {
+    let bind = |port: u16| TcpListener::bind((ip, port));
     let listener = bind(usual).or_else(|_| bind(0)).and_then(|listener| listener.local_addr());
     listener.map_or(usual, |address| address.port())
 }

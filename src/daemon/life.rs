@@ -5,12 +5,13 @@ use super::certificates::{self, CertificateWatch};
 use super::control::RelayControl;
 use super::descriptors;
 use super::error::StartError;
-use super::keeper::Books;
+use super::keeper::{self, Books};
 use super::relays::Relays;
 use super::services::{self, Parts};
 use super::signaling::SignalingSide;
 use super::state::{MISSED_BEATS_MAX, State};
 use super::steering::{self, Helm, Order};
+use crate::auth::{ApiKey, ApiKeyHash, Scope};
 use crate::base::Random;
 use crate::config::Plan;
 use crate::http::api::{Desk, EventKind, Fault, Kept, Minting, Reloaded, Services, TokenJudge};
@@ -144,6 +145,13 @@ impl Daemon {
     /// The relay side.
     pub fn relays(&self) -> &Relays {
         &self.relays
+    }
+
+    /// Lets in who has this API key, until the daemon ends.
+    pub(super) fn let_in(&mut self, key: &str, name: &str, scope: Scope) {
+        let id = format!("key_{:016x}", self.random.next_u64()).into();
+        let facts = ApiKey { id, name: name.into(), scopes: vec![scope], created_at: keeper::now() };
+        self.kept.keys = self.kept.keys.with(ApiKeyHash::of(key), facts);
     }
 
     /// Serves until a signal ends it: SIGTERM drains first and a second one does not wait, SIGINT does

@@ -1,9 +1,12 @@
 //! `turnstone demo`, as a user without privileges runs it.
 
 use crate::daemon::{Folder, Lines, PATIENCE, eventually, http_get, send_signal, wait};
+use crate::minting::ask;
 use crate::polling::Polling;
 use crate::skip::skip;
 use crate::start::{NO_OTHER_USER, without_root};
+use crate::tls_client::Link;
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -36,7 +39,8 @@ fn demo_relays_prints_ice_servers_that_work_and_ends_on_ctrl_c() {
     let turn = servers.as_array().unwrap().iter().find(|server| !server["username"].is_null()).unwrap();
     let (name, password) = (turn["username"].as_str().unwrap(), turn["credential"].as_str().unwrap());
     for url in turn["urls"].as_array().unwrap() {
-        let address = url.as_str().unwrap().strip_prefix("turn:").unwrap();
+        // The client knows no TLS.
+        let Some(address) = url.as_str().unwrap().strip_prefix("turn:") else { continue };
         allocate(address.split('?').next().unwrap(), name, password);
     }
     let token = |user: &str| {
@@ -50,6 +54,7 @@ fn demo_relays_prints_ice_servers_that_work_and_ends_on_ctrl_c() {
     assert!(bob.connect("/", &token("bob"))["pid"].is_string());
     bob.await_event("connection:established");
     call_by_the_printed_program(NAME, &text);
+    call_by_the_test_page(public, &text);
     let metrics = text.lines().find_map(|line| line.strip_prefix("metrics: http://")).unwrap();
     let (host, path) = metrics.split_once('/').unwrap();
     assert_eq!(http_get(host.parse().unwrap(), &format!("/{path}")).unwrap().0, 200);
@@ -59,6 +64,24 @@ fn demo_relays_prints_ice_servers_that_work_and_ends_on_ctrl_c() {
     assert_eq!(status.code(), Some(0), "{:#?}", stderr.so_far());
     let config = text.split("turnstone --config ").nth(1).unwrap().split(' ').next().unwrap();
     assert!(!Path::new(config).parent().unwrap().exists(), "its folder is gone: {config}");
+}
+
+/// Opens both printed URLs, and asks with the printed key for what the page asks for.
+fn call_by_the_test_page(public: SocketAddr, text: &str) {
+    let pages: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("test page: ")).collect();
+    let [here, others] = pages[..] else { panic!("{pages:?}") };
+    assert!(here.starts_with(&format!("http://localhost:{}/test#key=tsk_", public.port())), "{here}");
+    let (page, key) = others.strip_prefix("https://").unwrap().split_once("/test#key=").unwrap();
+    let version = &rustls::version::TLS13;
+    let mut link =
+        Link::secure(TcpStream::connect(page).unwrap(), version, "localhost", &[b"http/1.1"]).unwrap();
+    let (status, head, _) = ask(&mut link, "GET", "/test", &[], "");
+    assert_eq!(status, 200, "{head}");
+    assert!(head.contains("content-security-policy: default-src 'none'; script-src 'self'"), "{head}");
+    let key = format!("Authorization: Bearer {key}");
+    let participants = |stream| ask(stream, "POST", "/test/participants", &[&key], "");
+    let (status, _, made) = participants(TcpStream::connect(public).unwrap());
+    assert_eq!((status, made["participants"].as_array().map(Vec::len)), (201, Some(2)), "{made}");
 }
 
 /// Pastes the printed program and runs it as both users, as the text says.
