@@ -1,0 +1,15 @@
+//! Pages and calls in Chromium, against the real daemon on loopback.
+//!
+//! A test starts the daemon and a script of this folder, which drives the browser by playwright-core. Pictures of the
+//! pages are in target/test-logs.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../support/daemon.rs"]
+mod daemon;
+#[path = "../support/skip.rs"]
+mod skip;
+
+mod calls;
+mod house;
+mod script;
+mod test_page;
