@@ -1,8 +1,9 @@
-//! The admin routes: `/healthz`, `/readyz`, `/metrics`.
+//! The admin routes: `/healthz`, `/readyz`, `/metrics`, and the dashboard at `/`.
 
 use super::api::{self, Services};
 use super::exposition::{CONTENT_TYPE, Exposition};
 use super::host::{HostAllowList, HostRefused};
+use super::pages;
 use super::problem::Problem;
 use super::requests::Route;
 use super::server::{Bounds, serve};
@@ -56,7 +57,7 @@ pub(super) async fn serve_bounded(
 }
 
 /// What a lost request is told.
-const PLACES: &str = "try /healthz, /readyz, /metrics or /v1/sessions";
+const PLACES: &str = "try / (the dashboard), /healthz, /readyz, /metrics or /v1/sessions";
 
 struct Admin {
     hosts: HostAllowList,
@@ -70,6 +71,7 @@ fn router(admin: Arc<Admin>, api: Router) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .with_state(admin.clone())
+        .merge(pages::dashboard())
         .merge(api)
         .fallback(async || Problem::not_found(PLACES))
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
@@ -214,7 +216,15 @@ mod tests {
     #[tokio::test]
     async fn unknown_paths_get_404_and_other_methods_405_as_problem_json() {
         let server = running();
-        for path in ["/", "/metrics/", "/debug/pprof", "/healthz/x", "/%2e%2e/etc/passwd"] {
+        for path in [
+            "/index.html",
+            "/assets/",
+            "/sdk/turnstone.js",
+            "/metrics/",
+            "/debug/pprof",
+            "/healthz/x",
+            "/%2e%2e/etc/passwd",
+        ] {
             let answer = server.request("GET", path).await;
             assert_eq!((answer.status, answer.json()["code"].clone()), (404, json!("not_found")), "{path}");
             assert!(answer.head.contains("content-type: application/problem+json"), "{}", answer.head);

@@ -40,6 +40,21 @@ pub(super) fn test<S: Clone + Send + Sync + 'static>() -> Router<S> {
         .route("/test/THIRD-PARTY.txt", page("test/THIRD-PARTY.txt", &[]))
 }
 
+/// The page of who runs the daemon. It asks nobody but the daemon, and nothing in it can become a script.
+pub(super) fn dashboard<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    const DOCUMENT: Headers = &[(
+        "content-security-policy",
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+         require-trusted-types-for 'script'; trusted-types 'none'",
+    )];
+    Router::new()
+        .route("/", page("dashboard/index.html", DOCUMENT))
+        .route("/assets/dashboard.js", page("dashboard/dashboard.js", &[]))
+        .route("/assets/dashboard.css", page("dashboard/dashboard.css", &[]))
+        .route("/assets/THIRD-PARTY.txt", page("dashboard/THIRD-PARTY.txt", &[]))
+}
+
 /// Serves a file of `web/dist` to GET and HEAD, with `headers` beside its type, its tag and what all files share.
 ///
 /// A document brings its own `Content-Security-Policy` in `headers`; what brings none may load nothing.

@@ -6,12 +6,21 @@ use hyper_util::service::TowerToHyperService;
 
 /// Status, headers and body of one request.
 async fn ask(method: &str, path: &str, tags: Option<&str>) -> (StatusCode, HeaderMap, String) {
+    ask_of(sdk(), method, path, tags).await
+}
+
+async fn ask_of(
+    routes: Router,
+    method: &str,
+    path: &str,
+    tags: Option<&str>,
+) -> (StatusCode, HeaderMap, String) {
     let mut request = Request::builder().method(method).uri(path);
     if let Some(tags) = tags {
         request = request.header(header::IF_NONE_MATCH, tags);
     }
     let request = request.body(Body::empty()).expect("a request");
-    let response = TowerToHyperService::new(sdk::<()>()).call(request).await.expect("infallible");
+    let response = TowerToHyperService::new(routes).call(request).await.expect("infallible");
     let (parts, body) = response.into_parts();
     let body = to_bytes(body, 1 << 20).await.expect("a body").to_vec();
     (parts.status, parts.headers, String::from_utf8(body).expect("text"))
@@ -68,4 +77,41 @@ async fn head_tells_what_get_would() {
     assert_eq!((status, body.as_str()), (StatusCode::OK, ""));
     assert_eq!(headers["etag"], of_get["etag"]);
     assert_eq!(headers["content-length"], whole.len().to_string());
+}
+
+#[tokio::test]
+async fn the_dashboard_brings_its_policy_and_asks_for_files_of_ours_alone() {
+    let (status, headers, page) = ask_of(dashboard(), "GET", "/", None).await;
+    assert_eq!(
+        (status, headers["content-type"].as_bytes()),
+        (StatusCode::OK, &b"text/html; charset=utf-8"[..])
+    );
+    let policy = headers["content-security-policy"].to_str().expect("text");
+    for rule in [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "connect-src 'self'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+    ] {
+        assert!(policy.split("; ").any(|found| found == rule), "{rule} in {policy}");
+    }
+    assert!(!policy.contains("unsafe"), "{policy}");
+    let links = page.split(['"']).filter(|word| word.starts_with('/') || word.contains("://"));
+    for link in links {
+        let (status, headers, _) = ask_of(dashboard(), "GET", link, None).await;
+        assert_eq!(
+            (status, headers["cache-control"].as_bytes()),
+            (StatusCode::OK, &b"no-cache"[..]),
+            "{link}"
+        );
+    }
+    for (file, words) in
+        [("/assets/dashboard.js", "/v1/figures"), ("/assets/THIRD-PARTY.txt", "Leon Sorokin")]
+    {
+        let (status, headers, body) = ask_of(dashboard(), "GET", file, None).await;
+        assert!(status == StatusCode::OK && body.contains(words), "{file}");
+        assert!(!headers.contains_key("access-control-allow-origin"), "{file} is for our page alone");
+    }
 }
