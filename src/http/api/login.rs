@@ -176,12 +176,12 @@ fn with_cookie(mut response: Response, value: &str, age_s: u64, is_secure: bool)
 }
 
 fn wrong_key() -> Problem {
-    let hint = "make one: `turnstone api-key new --scope admin`; those there are: `turnstone api-key list`";
+    let hint = "make one: `turnstone api-key new --name dashboard --scope admin`; those there are: `turnstone api-key list`";
     Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "this API key is not good here", hint).at("key")
 }
 
 fn lacks_admin() -> Problem {
-    let hint = "make one with it: `turnstone api-key new --scope admin`";
+    let hint = "make one with it: `turnstone api-key new --name dashboard --scope admin`";
     Problem::forbidden("this API key lacks the scope `admin`, which the dashboard needs", hint).at("key")
 }
 
