@@ -51,6 +51,13 @@ fn text(status: &Value) -> String {
         line(&mut out, name, &format!("{rate}, {all} since the start"));
     }
     line(&mut out, "dropped", &format!("{} packets", field(traffic, "dropped_packets")));
+    for drop in list(&status["drops"]) {
+        line(&mut out, "", &format!("{} {}", field(drop, "total"), field(drop, "title")));
+    }
+    for failure in list(&status["failures"]) {
+        let [total, lately, title] = ["total", "last_minute", "title"].map(|what| field(failure, what));
+        line(&mut out, "refused", &format!("{total} ({lately} in the last minute) {title}"));
+    }
     for door in list(&status["doors"]) {
         line(&mut out, "door", &format!("{} {}", field(door, "transport"), field(door, "address")));
     }
@@ -146,6 +153,8 @@ mod tests {
                 "rate_from_client_bps": 4_200_000, "rate_from_peer_bps": 8, "bytes_from_client": 1_230_000_000_u64,
                 "bytes_from_peer": 999, "dropped_packets": 5
             },
+            "drops": [{ "reason": "too_big", "title": "Too long for a datagram", "total": 5 }],
+            "failures": [{ "title": "Wrong password", "last_minute": 2, "total": 75, "what_to_do": "see" }],
             "doors": [{ "transport": "udp", "address": "192.0.2.1:3478" }],
             "http": { "public": null, "admin": "127.0.0.1:9640" },
             "signaling": { "enabled": true, "sessions": 3, "connections": 2, "rooms": 1, "calls": 0 },
@@ -163,6 +172,8 @@ relay         12 sessions; ports: 12 used, 100 free, 3 resting
 from clients  4.20 Mbit/s, 1.23 GB since the start
 from peers    8 bit/s, 999 B since the start
 dropped       5 packets
+              5 Too long for a datagram
+refused       75 (2 in the last minute) Wrong password
 door          udp 192.0.2.1:3478
 door          http.admin 127.0.0.1:9640
 signaling     3 sessions, 2 connections, 1 rooms, 0 calls

@@ -3,7 +3,7 @@
 
 use crate::metrics::{
     AllocationFailure, AuthFailed, CounterId, Dropped, Label, TokenFailure, allocation_failures,
-    auth_failures, signaling_auth_failures,
+    auth_failures, dropped, signaling_auth_failures, socket_receive_drops,
 };
 
 /// Why a client was refused.
@@ -194,8 +194,16 @@ const fn of_token(reason: TokenFailure) -> Words {
     }
 }
 
+/// Why datagrams are dropped: where it is counted, the label of that, and the same for people.
+pub(super) fn drops() -> impl Iterator<Item = (CounterId, &'static str, &'static str)> {
+    let dropped = Dropped::ALL
+        .iter()
+        .map(|reason| (dropped(*reason), Dropped::VALUES[reason.index()], of_drop(*reason)));
+    dropped.chain([(socket_receive_drops(), UNREAD.0, UNREAD.1)])
+}
+
 /// What it means that a datagram was dropped.
-pub(super) const fn of_drop(reason: Dropped) -> &'static str {
+const fn of_drop(reason: Dropped) -> &'static str {
     match reason {
         Dropped::NoPermission => "From a peer that the client gave no permission",
         Dropped::NoChannel => "For a channel that is not bound",
@@ -219,7 +227,7 @@ pub(super) const fn of_drop(reason: Dropped) -> &'static str {
 }
 
 /// What it means that the kernel dropped datagrams before they were read: [`crate::metrics::socket_receive_drops`].
-pub(super) const UNREAD: (&str, &str) = ("receive_buffer_full", "They came faster than they were read");
+const UNREAD: (&str, &str) = ("receive_buffer_full", "They came faster than they were read");
 
 #[cfg(test)]
 mod tests {

@@ -80,7 +80,7 @@ pub(super) async fn capacity(services: &Shared) -> Value {
 }
 
 /// What never happened is left out.
-fn failures(services: &Services) -> Value {
+pub(super) fn failures(services: &Services) -> Value {
     let sum = published(&*services.sources);
     let seconds = services.desk.seconds();
     let counted =

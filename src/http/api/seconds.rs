@@ -6,7 +6,7 @@
 use super::failures::{self, Failure};
 use crate::base::{Now, Timestamp, Traffic, Transport};
 use crate::http::Sources;
-use crate::metrics::{CounterId, Dropped, History, Label, Snapshot, dropped, socket_receive_drops};
+use crate::metrics::{CounterId, History, Label, Snapshot};
 use std::net::SocketAddr;
 use std::ops::Range;
 
@@ -113,9 +113,7 @@ impl Seconds {
 
     /// What was dropped in these seconds, by reason.
     pub(super) fn drops(&self, seconds: &Range<u64>) -> impl Iterator<Item = Drops> {
-        let named =
-            Dropped::ALL.iter().map(|reason| (Dropped::VALUES[reason.index()], failures::of_drop(*reason)));
-        named.chain([failures::UNREAD]).enumerate().map(move |(at, (reason, title))| Drops {
+        failures::drops().enumerate().map(move |(at, (_, reason, title))| Drops {
             reason,
             title,
             per_s: self.column(PACKETS + at, seconds).collect(),
@@ -165,15 +163,16 @@ pub fn published(sources: &dyn Sources) -> Snapshot {
 
 /// Columns that threads count, in order: drops, then failures.
 fn counted() -> impl Iterator<Item = CounterId> {
-    let drops = Dropped::ALL.iter().map(|reason| dropped(*reason));
-    drops.chain([socket_receive_drops()]).chain(Failure::all().map(Failure::counter))
+    failures::drops().map(|(counter, ..)| counter).chain(Failure::all().map(Failure::counter))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::base::UnixTime;
-    use crate::metrics::{AuthFailed, CounterSet, Published, auth_failures};
+    use crate::metrics::{
+        AuthFailed, CounterSet, Dropped, Published, auth_failures, dropped, socket_receive_drops,
+    };
 
     fn at(millis: u64) -> Timestamp {
         Timestamp::from_nanos(millis * 1_000_000)

@@ -2,7 +2,7 @@
 //! alone `/v1/reload`, `/v1/drain` and `/v1/undrain`.
 
 use super::clock::{now, rfc3339};
-use super::{Caller, Coming, Shared, answer, figures, published};
+use super::{Caller, Coming, Shared, answer, failures, figures, published};
 use crate::auth::Scope;
 use crate::base::{Transport, UnixTime};
 use crate::http::admin::reasons;
@@ -109,6 +109,8 @@ async fn status(State(services): State<Shared>, caller: Caller) -> Result<Respon
             "ports": { "used": ports.used, "free": ports.free, "quarantined": ports.quarantined },
             "connections": connections(&sum),
             "traffic": traffic(&sum, steering.rate()),
+            "drops": drops(&sum),
+            "failures": figures::failures(&services),
             "workers": workers(&shards, &readiness.stalled_workers),
             "signaling": signaling(&**sources, &sum),
             "storage": storage(sources.storage().as_ref()),
@@ -144,6 +146,13 @@ fn traffic(sum: &Snapshot, (from_client, from_peer): (u64, u64)) -> Value {
         "rate_from_peer_bps": from_peer.saturating_mul(8),
         "dropped_packets": dropped,
     })
+}
+
+/// Datagrams by the reason why they were dropped; what never happened is left out.
+fn drops(sum: &Snapshot) -> Vec<Value> {
+    let counted = failures::drops().map(|(counter, reason, title)| (sum.value(counter), reason, title));
+    let told = counted.filter(|(total, ..)| *total > 0);
+    told.map(|(total, reason, title)| json!({ "reason": reason, "title": title, "total": total })).collect()
 }
 
 fn connections(sum: &Snapshot) -> u64 {
