@@ -156,6 +156,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 fn minting(max_ttl: Duration) -> Arc<ArcSwap<Minting>> {
     let settings = MintSettings {
         secret: None,
+        token_signer: None,
         doors: Vec::new(),
         ttl: Duration::from_secs(60),
         max_ttl,
