@@ -75,7 +75,7 @@ impl Endless {
         (Self(endless), GoesOn { _held: held })
     }
 
-    async fn is_over(mut self) {
+    async fn ended(mut self) {
         while self.0.changed().await.is_ok() {}
     }
 }
@@ -223,7 +223,7 @@ where
         let endless = last_answer.borrow().clone();
         let last_request = async {
             if let Some(endless) = endless {
-                endless.is_over().await;
+                endless.ended().await;
             }
             sleep(bounds.last_request).await;
         };

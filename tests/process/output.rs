@@ -65,7 +65,7 @@ fn a_reader_that_has_seen_enough_ends_a_verb_in_peace() {
     let mut events = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut out = BufReader::new(events.stdout.take().unwrap());
     // The stream may not have begun by the first.
-    let (first, line) = std::sync::mpsc::channel();
+    let (first, line) = std::sync::mpsc::sync_channel(1);
     let reader = std::thread::spawn(move || {
         let mut line = String::new();
         let read = out.read_line(&mut line);

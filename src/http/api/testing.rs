@@ -3,14 +3,14 @@
 use super::*;
 use crate::auth::token::{KeySet, TokenRequest, TokenRules, issue};
 use crate::auth::{ApiKey, ApiKeyHash, Revocations, Scope, Secret, StoredUser};
-use crate::base::{Now, Random, Timestamp, Traffic, Transport};
+use crate::base::{Now, Random, Timestamp, Transport};
 use crate::http::server::{Bounds, serve};
 use crate::http::testing::{Answer, FakeSources};
 use crate::http::{KeySets, KeySource, Pace, TokenSettings, WebClient};
 use crate::signaling::Advertised;
 use crate::storage::records::UserRecord;
 use crate::storage::{Batch, Moment, Store, StoreSettings};
-use crate::turn::{AllocationId, EndReason, PeerProtocol, Session};
+use crate::turn::{AllocationId, EndReason, Session};
 use arc_swap::ArcSwap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -224,29 +224,6 @@ impl Api {
     /// An app with this key, or a user with a token, asks for something.
     pub(super) async fn app(&self, key: &str, method: &str, path: &str, body: &str) -> Answer {
         ask(self.public, method, path, &[&bearer(key)], body).await
-    }
-}
-
-/// A live session of a static user.
-pub(super) fn session(index: u32, subject: &str) -> Session {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 4000));
-    Session {
-        allocation: AllocationId { index, generation: 1 },
-        subject: subject.into(),
-        label: None,
-        call_id: None,
-        credential_id: None,
-        client: address,
-        door: address,
-        transport: Transport::Udp,
-        protocol: PeerProtocol::Udp,
-        relayed: vec![address],
-        peers: Vec::new(),
-        created_at: Timestamp::ZERO,
-        expires_at: Timestamp::ZERO,
-        credential_expires: None,
-        traffic: Traffic::default(),
-        rate: Traffic::default(),
     }
 }
 
