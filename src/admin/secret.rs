@@ -1,6 +1,7 @@
 //! `turnstone secret`: the shared secrets that minters and the daemon know.
 
 use super::client::{Client, Failure};
+use super::rights;
 use super::text::{Column, Table, say};
 use super::{fail, load, print_json};
 use crate::auth::{Secret, Settings};
@@ -120,8 +121,19 @@ fn rotate(path: &Path, config: &Config, as_json: bool) -> Result<Exit, Failure> 
     if exit == Exit::Ok { said.map(|()| exit) } else { Ok(exit) }
 }
 
-/// Puts a new secret in front, in one step. Returns how many there are now.
+/// Puts a new secret in front, in one step. Returns how many there are now. Whoever owns the folder of the file, or of the
+/// link to it, decides what is rewritten, so root does it with no more rights than they have.
 fn rewrite(file: &Path) -> io::Result<usize> {
+    let real = file.canonicalize()?;
+    let folder = |file: &Path| match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let (of_name, of_file) = (folder(file), folder(&real));
+    rights::as_owner_of(&[&of_name, &of_file], || replace(file))
+}
+
+fn replace(file: &Path) -> io::Result<usize> {
     // What a link points to is replaced, not the link.
     let file = file.canonicalize()?;
     let meta = fs::metadata(&file)?;

@@ -108,3 +108,45 @@ fn a_link_in_the_place_of_the_lock_leads_nowhere() {
         assert!(fs::symlink_metadata(&target).is_err(), "{more:?}");
     }
 }
+
+/// A daemon whose secrets are in a file of this folder, which belongs to its user.
+fn with_secrets(folder: &Folder, name: &str) -> Daemon {
+    let file = folder.path().join(name);
+    lchown(folder.path(), Some(OWNER), Some(OWNER)).unwrap();
+    Daemon::start(&Config { auth: format!("secrets_file = {file:?}\n"), ..Config::default() })
+}
+
+#[test]
+fn root_rotates_secrets_in_a_folder_of_the_daemons_user_as_that_user() {
+    if !is_root() {
+        return skip("rights::root_rotates_secrets_in_a_folder_of_the_daemons_user_as_that_user", NO_ROOT);
+    }
+    let folder = Folder::new();
+    let file = folder.write("secret", "an-old-secret-of-at-least-32-characters\n");
+    fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    lchown(&file, Some(OWNER), Some(OWNER)).unwrap();
+    let daemon = with_secrets(&folder, "secret");
+    let ended = ask(&daemon, &["secret", "rotate"]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{ended:#?}");
+    let meta = fs::symlink_metadata(&file).unwrap();
+    assert_eq!((meta.uid(), meta.gid(), meta.mode() & 0o777), (OWNER, OWNER, 0o600));
+    assert_eq!(fs::read_to_string(&file).unwrap().lines().count(), 2);
+}
+
+#[test]
+fn a_link_of_the_daemons_user_leads_root_to_no_other_file() {
+    if !is_root() {
+        return skip("rights::a_link_of_the_daemons_user_leads_root_to_no_other_file", NO_ROOT);
+    }
+    let (folder, private) = (Folder::new(), Folder::new());
+    let file = private.write("precious", "a-line-of-root-with-at-least-32-characters\n");
+    fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    let before = fs::read_to_string(&file).unwrap();
+    symlink(&file, folder.path().join("secret")).unwrap();
+    let daemon = with_secrets(&folder, "secret");
+    let ended = ask(&daemon, &["secret", "rotate"]);
+    assert_eq!((ended.code, ended.stderr.lines().count()), (1, 1), "{ended:#?}");
+    assert!(ended.stderr.contains("nothing was changed"), "{}", ended.stderr);
+    assert_eq!(fs::read_to_string(&file).unwrap(), before);
+    assert_eq!(fs::read_dir(private.path()).unwrap().count(), 1);
+}
