@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout_at};
 
 /// How long all drivers together may take for an answer.
@@ -200,7 +201,16 @@ impl RelayControl {
         self.untold().users.retain(|driver| !self.post_users(*driver));
     }
 
+    /// Frees what no driver has any more.
+    fn free_replaced(&self) {
+        let given_up = lock(&self.admittance).given_up();
+        if !given_up.is_empty() {
+            spawn_blocking(move || drop(given_up));
+        }
+    }
+
     fn tell_again(&self) {
+        self.free_replaced();
         let nobody_waits = || oneshot::channel().0;
         self.tell_users();
         let mut untold = self.untold();
@@ -257,14 +267,20 @@ impl Control for RelayControl {
             let deadline = Instant::now() + ANSWER_TIMEOUT;
             let drivers = 0..self.registry.drivers();
             let told = drivers.map(|driver| Box::pin(self.revoke_on(driver, deadline)) as Coming<'_, _>);
-            all(told.collect()).await.into_iter().sum()
+            let ended = all(told.collect()).await.into_iter().sum();
+            self.free_replaced();
+            ended
         })
     }
 
     fn set_users(&self, users: Vec<StoredUser>) -> Coming<'_, bool> {
         lock(&self.admittance).set_users(users);
         self.untold().users = (0..self.registry.drivers()).collect();
-        Box::pin(self.users_on_all())
+        Box::pin(async move {
+            let all_told = self.users_on_all().await;
+            self.free_replaced();
+            all_told
+        })
     }
 }
 

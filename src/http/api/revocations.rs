@@ -6,7 +6,7 @@
 use super::clock::{now, rfc3339};
 use super::leftover::take_leftover;
 use super::whole::whole;
-use super::{Caller, Coming, EventKind, Path, Services, Shared, answer, body};
+use super::{Caller, EventKind, Path, Services, Shared, answer, body};
 use crate::auth::{MintTimes, NAME_BYTES_MAX, Revocation, Revocations, Scope, Target};
 use crate::base::UnixTime;
 use crate::http::problem::Problem;
@@ -23,7 +23,8 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 /// Orders at once.
@@ -35,13 +36,20 @@ const GONE_USERS_MAX: usize = 1000;
 /// How long signaling may have no room for news.
 const SIGNALING_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Orders by their ids.
+type ById = BTreeMap<String, RevocationRecord>;
+
+/// What holds beside the orders that have ids: of calls that ended, and of users who are gone.
+type Unlisted = (Arc<[Revocation]>, VecDeque<Revocation>);
+
 /// All orders, with their ids.
 #[derive(Debug)]
 pub struct Orders {
-    /// By id. Nobody waits while it is held: an order holds at once, however slow the disk or a driver is.
-    by_id: Mutex<BTreeMap<String, RevocationRecord>>,
+    /// Held while a change is prepared, and never while somebody waits for the disk or a driver: an order holds at once,
+    /// however slow they are.
+    by_id: Arc<Mutex<ById>>,
     /// Credentials of calls that ended before the start. Drivers hear of those that end later by themselves.
-    ended_calls: Vec<Revocation>,
+    ended_calls: Arc<[Revocation]>,
     /// Static users who were taken away since the start, the latest last.
     gone_users: std::sync::Mutex<VecDeque<Revocation>>,
     in_force: ArcSwap<MintTimes>,
@@ -50,10 +58,15 @@ pub struct Orders {
 impl Orders {
     /// These, also those that have passed: they refuse nothing, and go with the next change. `ended_calls` are not listed.
     pub fn new(records: Vec<RevocationRecord>, ended_calls: Vec<Revocation>) -> Self {
-        let by_id: BTreeMap<_, _> = records.into_iter().map(|record| (record.id.clone(), record)).collect();
+        let by_id: ById = records.into_iter().map(|record| (record.id.clone(), record)).collect();
         let in_force = Arc::new(prepared(by_id.values(), &ended_calls));
         let in_force = ArcSwap::from_pointee(MintTimes::default().under(in_force));
-        Self { by_id: Mutex::new(by_id), ended_calls, gone_users: std::sync::Mutex::default(), in_force }
+        Self {
+            by_id: Arc::new(Mutex::new(by_id)),
+            ended_calls: ended_calls.into(),
+            gone_users: std::sync::Mutex::default(),
+            in_force,
+        }
     }
 
     /// The mint time of a credential that is made now, so that no order of before voids it; `None` while there is a ban.
@@ -71,6 +84,11 @@ impl Orders {
         if users.len() > GONE_USERS_MAX {
             users.pop_front();
         }
+    }
+
+    fn unlisted(&self) -> Unlisted {
+        let gone_users = self.gone_users.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        (Arc::clone(&self.ended_calls), gone_users)
     }
 
     /// What credentials are judged by: for newcomers on every door, from the first one on.
@@ -99,62 +117,44 @@ impl Services {
     /// Takes away orders that have passed. To be called now and then.
     pub async fn forget_passed_revocations(&self) {
         let now = now();
-        let mut by_id = self.revocations.by_id.lock().await;
+        let by_id = self.orders().await;
         if by_id.values().any(|record| record.has_passed(now)) {
-            let changing = self.change(&mut by_id, |_, batch| batch);
-            drop(by_id);
-            let Changed { .. } = changing.await;
+            let Changed { .. } = self.change(by_id, |_, batch| batch).await;
         }
+    }
+
+    async fn orders(&self) -> OwnedMutexGuard<ById> {
+        Arc::clone(&self.revocations.by_id).lock_owned().await
     }
 
     /// Changes the orders, in memory at once; what has passed goes with it. The drivers are told, and the disk is written,
-    /// of each set after the one before; both are to be waited for when `by_id` is free again.
-    fn change<'a>(
-        &'a self,
-        by_id: &mut BTreeMap<String, RevocationRecord>,
-        change: impl FnOnce(&mut BTreeMap<String, RevocationRecord>, Batch) -> Batch,
-    ) -> Coming<'a, Changed> {
-        let now = now();
-        let passed: Vec<String> =
-            by_id.values().filter(|record| record.has_passed(now)).map(|record| record.id.clone()).collect();
-        let mut batch = Batch::new();
-        for id in passed {
-            by_id.remove(&id);
-            batch = batch.delete(RevocationRecord::key_of(&id));
-        }
-        let batch = change(by_id, batch);
-        let told = self.enforce(now, by_id);
-        let written = self.store.begin_commit(batch);
-        Box::pin(async move {
-            let (ended, is_heard, written) = tokio::join!(told, self.tell_signaling(), written);
-            Changed { ended: ended.filter(|_| is_heard), written }
-        })
-    }
-
-    /// The orders there are hold from the call on. What it returns is how many sessions ended, once the drivers know.
-    fn enforce(
+    /// of each set after the one before; both are waited for when `by_id` is free again.
+    async fn change(
         &self,
-        now: UnixTime,
-        by_id: &BTreeMap<String, RevocationRecord>,
-    ) -> Coming<'_, Option<usize>> {
-        let calls = self.revocations.ended_calls.iter();
-        let calls = calls.filter(|order| order.until.is_none_or(|until| now < until));
-        let users = self.revocations.gone_users.lock().unwrap_or_else(PoisonError::into_inner);
-        let in_force = Arc::new(prepared(by_id.values(), calls.chain(users.iter())));
-        drop(users);
+        by_id: OwnedMutexGuard<ById>,
+        change: impl FnOnce(&mut ById, Batch) -> Batch + Send + 'static,
+    ) -> Changed {
+        let unlisted = self.revocations.unlisted();
+        // Some 50 ms for a hundred thousand orders.
+        let preparing = spawn_blocking(move || changed(by_id, &unlisted, change));
+        let Ok((by_id, in_force, batch)) = preparing.await else {
+            return Changed { ended: None, written: Err(StoreError::Closed("the daemon ends".into())) };
+        };
         let times = self.revocations.in_force.load().under(Arc::clone(&in_force));
         self.revocations.in_force.store(Arc::new(times));
-        self.control.revoke(in_force)
+        let told = self.control.revoke(in_force);
+        let written = self.store.begin_commit(batch);
+        drop(by_id);
+        let (ended, is_heard, written) = tokio::join!(told, self.tell_signaling(), written);
+        Changed { ended: ended.filter(|_| is_heard), written }
     }
 
     /// Ends what lives by a static user who was taken away, and what is about to begin by them; nothing that was minted for a
     /// subject of the same name, by whomever. `false`: a driver had no time, and will do it.
     pub(super) async fn end_sessions_of(&self, user: &str) -> bool {
-        let by_id = self.revocations.by_id.lock().await;
+        let by_id = self.orders().await;
         self.revocations.note_gone(user);
-        let telling = self.enforce(now(), &by_id);
-        drop(by_id);
-        telling.await.is_some()
+        self.change(by_id, |_, batch| batch).await.ended.is_some()
     }
 
     /// Tells signaling of the orders by which it mints credentials for calls; to be called before the first client comes,
@@ -164,6 +164,27 @@ impl Services {
         let times = MintTimes::clone(&self.revocations.in_force.load());
         timeout(SIGNALING_TIMEOUT, door.mint_by(times)).await.is_ok()
     }
+}
+
+/// The orders after a change, what credentials are judged by then, and what is to be written.
+fn changed(
+    mut by_id: OwnedMutexGuard<ById>,
+    (ended_calls, gone_users): &Unlisted,
+    change: impl FnOnce(&mut ById, Batch) -> Batch,
+) -> (OwnedMutexGuard<ById>, Arc<Revocations>, Batch) {
+    let now = now();
+    let passed: Vec<String> =
+        by_id.values().filter(|record| record.has_passed(now)).map(|record| record.id.clone()).collect();
+    let mut batch = Batch::new();
+    for id in passed {
+        by_id.remove(&id);
+        batch = batch.delete(RevocationRecord::key_of(&id));
+    }
+    let batch = change(&mut by_id, batch);
+    let unlisted = ended_calls.iter().chain(gone_users);
+    let unlisted = unlisted.filter(|order| order.until.is_none_or(|until| now < until));
+    let in_force = Arc::new(prepared(by_id.values(), unlisted));
+    (by_id, in_force, batch)
 }
 
 pub(super) fn routes() -> Router<Shared> {
@@ -188,24 +209,24 @@ async fn revoke(State(services): State<Shared>, caller: Caller, body: Body) -> R
 }
 
 async fn add(services: Shared, record: RevocationRecord) -> Result<Response, Problem> {
-    let mut by_id = services.revocations.by_id.lock().await;
+    let by_id = services.orders().await;
     if by_id.len() >= ORDERS_MAX && spent(&by_id).is_none() {
         let message = format!("there are {ORDERS_MAX} revocations, which is the most");
         return Err(Problem::conflict("full", message, "lift bans that are not needed any more"));
     }
-    let put = |by_id: &mut BTreeMap<_, _>, mut batch: Batch| {
+    let kept = record.clone();
+    let put = move |by_id: &mut ById, mut batch: Batch| {
         if by_id.len() >= ORDERS_MAX
             && let Some(id) = spent(by_id)
         {
             by_id.remove(&id);
             batch = batch.delete(RevocationRecord::key_of(&id));
         }
-        by_id.insert(record.id.clone(), record.clone());
-        batch.put(&record)
+        let batch = batch.put(&kept);
+        by_id.insert(kept.id.clone(), kept);
+        batch
     };
-    let changing = services.change(&mut by_id, put);
-    drop(by_id);
-    let changed = changing.await;
+    let changed = services.change(by_id, put).await;
     services.desk.events.tell(EventKind::CredentialRevoked, || json!({ "revocation": told(&record) }));
     let ended = settled(changed)?;
     let mut answer = told(&record);
@@ -220,7 +241,7 @@ async fn lift(State(services): State<Shared>, caller: Caller, Path(id): Path) ->
 
 /// Sessions that it ended already are not brought back. If the disk fails, it can be asked for again.
 async fn take_away(services: Shared, id: String) -> Result<Response, Problem> {
-    let mut by_id = services.revocations.by_id.lock().await;
+    let by_id = services.orders().await;
     if !by_id.contains_key(&id) {
         drop(by_id);
         let place = RevocationRecord::key_of(&id);
@@ -229,19 +250,17 @@ async fn take_away(services: Shared, id: String) -> Result<Response, Problem> {
             false => Err(Problem::not_found("GET /v1/revocations lists those in force")),
         };
     }
-    let take = |by_id: &mut BTreeMap<String, _>, batch: Batch| {
+    let take = move |by_id: &mut ById, batch: Batch| {
         by_id.remove(&id);
         batch.delete(RevocationRecord::key_of(&id))
     };
-    let changing = services.change(&mut by_id, take);
-    drop(by_id);
-    settled(changing.await)?;
+    settled(services.change(by_id, take).await)?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// The order that gives way to a new one when all places are taken: of those whose time is over, the one that is over the
 /// longest. What it refuses still is what outlived it, minted when `auth.max_ttl` was longer.
-fn spent(by_id: &BTreeMap<String, RevocationRecord>) -> Option<String> {
+fn spent(by_id: &ById) -> Option<String> {
     let now = now().0;
     let over =
         by_id.values().filter_map(|record| record.until.filter(|until| *until <= now).zip(Some(record)));

@@ -160,7 +160,7 @@ async fn an_order_that_has_passed_goes_away_by_itself() {
     api.services.store.commit(batch).await.expect("a store");
     let kept = Kept::read(&api.services.store).expect("a store").revocations;
     assert_eq!(kept.len(), 2);
-    *api.services.revocations.by_id.lock().await = Orders::new(kept, Vec::new()).by_id.into_inner();
+    *api.services.orders().await = kept.into_iter().map(|record| (record.id.clone(), record)).collect();
     let listed = api.local("GET", "/v1/revocations", "").await.json();
     assert_eq!(listed["revocations"].as_array().map(Vec::len), Some(1), "{listed}");
     api.services.forget_passed_revocations().await;
@@ -206,6 +206,28 @@ async fn when_all_places_are_taken_an_order_whose_time_is_over_gives_way_and_a_b
     assert_eq!((full.status, full.json()["code"].clone()), (409, json!("full")));
     let by_id = api.services.revocations.by_id.lock().await;
     assert!(by_id.len() == ORDERS_MAX && !by_id.contains_key("rev_0") && by_id.contains_key("rev_1"));
+}
+
+/// On one thread: whoever sees the orders held came between.
+#[tokio::test]
+async fn others_get_their_turn_while_many_orders_are_prepared() {
+    let api = Api::start();
+    let ban = |n: usize| RevocationRecord {
+        id: format!("rev_{n}"),
+        kind: "subject".into(),
+        name: format!("user {n}"),
+        at: now().0,
+        until: None,
+    };
+    *api.services.orders().await = (0..ORDERS_MAX / 10).map(ban).map(|r| (r.id.clone(), r)).collect();
+    let seen = async {
+        while api.services.revocations.by_id.try_lock().is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let seen = timeout(Duration::from_secs(30), seen);
+    let (seen, _revoked) = tokio::join!(seen, api.revoked(r#"{"subject":"alice"}"#));
+    seen.expect("somebody came between");
 }
 
 #[tokio::test]
