@@ -163,7 +163,8 @@ impl Daemon {
         let mut signals = Signals::new()?;
         let (news, calls) = mpsc::channel(NEWS_MAX);
         let store = self.store.clone();
-        self.signaling = SignalingSide::start(&self.plan, self.random.fork(), store, news)?;
+        self.signaling =
+            SignalingSide::start(&self.plan, self.random.fork(), store, self.kept.ran_until, news)?;
         if let Some(signaling) = &self.signaling {
             self.state.signaling(signaling.published());
         }

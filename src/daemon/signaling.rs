@@ -1,6 +1,6 @@
 //! The signaling side: its thread, and the keys that judge its clients.
 
-use crate::base::Random;
+use crate::base::{Random, UnixTime};
 use crate::config::Plan;
 use crate::http::signaling::{CallNews, Door, Gate, Keeping, LocalHub, Setup, Signaling};
 use crate::http::{KeySets, Pace, WebClient};
@@ -26,7 +26,8 @@ pub(super) struct SignalingSide {
 }
 
 impl SignalingSide {
-    /// Starts what the plan asks for; calls are told to `news`, also those that nobody can come back to since it is off. Needs the control runtime around it.
+    /// Starts what the plan asks for; calls are told to `news`, also those that nobody can come back to since it is off.
+    /// `ran_until`: when the daemon ran before, at least. Needs the control runtime around it.
     ///
     /// # Errors
     /// Out of file descriptors, memory or threads; or the TLS library offers nothing.
@@ -34,10 +35,11 @@ impl SignalingSide {
         plan: &Plan,
         mut random: Random,
         store: Store,
+        ran_until: Option<UnixTime>,
         news: mpsc::Sender<CallNews>,
     ) -> io::Result<Option<Self>> {
         if plan.public.signaling.is_none() {
-            tokio::spawn(end_kept_calls(store, news));
+            tokio::spawn(end_kept_calls(store, ran_until, news));
             return Ok(None);
         }
         let tokens = match &plan.tokens {
@@ -55,7 +57,8 @@ impl SignalingSide {
             }
         };
         let clock = Clock::start();
-        let hub = Hub::new(plan.hub_settings(), random.fork(), clock.now());
+        let mut hub = Hub::new(plan.hub_settings(), random.fork(), clock.now());
+        ran_until.into_iter().for_each(|time| hub.ran_until(time));
         let settings = plan.driver.clone();
         let thread = Signaling::start(Setup {
             settings,
@@ -104,13 +107,13 @@ impl SignalingSide {
 
 /// Ends the calls that lived when the daemon stopped, as lost, where there is no signaling any more. What cannot be done
 /// now is done at the next start.
-async fn end_kept_calls(store: Store, news: mpsc::Sender<CallNews>) {
+async fn end_kept_calls(store: Store, ran_until: Option<UnixTime>, news: mpsc::Sender<CallNews>) {
     let now = Clock::start().now().unix;
     let page = || Page::of(Key::of(Table::LiveCalls), CALLS_PER_STEP);
     while let Ok(calls) = store.page::<LiveCall>(page()).await
         && !calls.is_empty()
     {
-        let records: Vec<_> = calls.iter().map(|call| call.lost(now)).collect();
+        let records: Vec<_> = calls.iter().map(|call| call.lost(now, ran_until)).collect();
         let ended = records.iter().fold(Batch::new(), |batch, record| {
             let row = CallRow { is_partial: true, ..CallRow::new(record, &CallUse::default()) };
             batch.and(row.ending())
@@ -150,10 +153,10 @@ mod tests {
         let calls = (0..count).fold(Batch::new(), |batch, number| batch.put(&kept(number)));
         store.commit(calls).await.expect("kept");
         let (news, mut heard) = mpsc::channel(2 * count);
-        end_kept_calls(store.clone(), news).await;
+        end_kept_calls(store.clone(), Some(UnixTime(160)), news).await;
         let mut ended = 0;
         while let Some(CallNews::Ended(record)) = heard.recv().await {
-            assert_eq!(record.reason, EndReason::Lost);
+            assert_eq!((record.reason, record.duration_ms), (EndReason::Lost, 60_000));
             ended += 1;
         }
         let left: Vec<LiveCall> = store.page(Page::of(Key::of(Table::LiveCalls), 1)).await.expect("a page");

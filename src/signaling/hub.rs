@@ -16,7 +16,7 @@ use super::shelves::Shelves;
 use super::town::Town;
 use super::{Class, Push, SessionId, Settings};
 use crate::auth::MintTimes;
-use crate::base::{Now, Random, Timestamp, TokenBucket, Wheel};
+use crate::base::{Now, Random, Timestamp, TokenBucket, UnixTime, Wheel};
 use crate::metrics::CounterSet;
 use ahash::RandomState;
 use base64::Engine as _;
@@ -201,6 +201,11 @@ impl Hub {
     pub fn keep(&mut self) {
         self.keeps = true;
         self.calls.keep_live_calls();
+    }
+
+    /// The daemon ran until then before, at least; to be said before [`Hub::restore`].
+    pub fn ran_until(&mut self, time: UnixTime) {
+        self.calls.ran_until(time);
     }
 
     /// Takes over what was kept when the daemon ended; before the first client comes.

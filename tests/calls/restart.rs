@@ -50,6 +50,25 @@ fn both_sides_come_back_to_their_call_and_go_on() {
 }
 
 #[test]
+fn a_lost_call_lasted_until_the_daemon_ended_and_one_that_somebody_came_back_to_beyond() {
+    for is_back in [false, true] {
+        let (mut stage, _) = active();
+        stage.pass(Duration::from_secs(120));
+        let ran_until = stage.clock().unix;
+        stage.restart_known(Duration::from_secs(3600), Some(ran_until));
+        if is_back {
+            stage.device("a1", DeviceChange::Online);
+        }
+        stage.secs(61);
+        assert_eq!(stage.reasons(), [EndReason::Lost]);
+        let record = &stage.records[0];
+        assert_eq!(record.ended.0 - ran_until.0, 3660, "its credentials are void from then on");
+        assert_eq!(record.duration_ms / 1000, if is_back { 3780 } else { 120 });
+        stage.close();
+    }
+}
+
+#[test]
 fn a_call_that_nobody_comes_back_to_is_lost_after_its_grace() {
     let (mut stage, _) = active();
     stage.restart(SHORTLY);

@@ -103,9 +103,15 @@ impl Stage {
 
     /// The daemon is killed and starts again after a while; every client has yet to come back.
     pub(crate) fn restart(&mut self, away: Duration) {
+        self.restart_known(away, None);
+    }
+
+    /// The same, and it is known how long it ran.
+    pub(crate) fn restart_known(&mut self, away: Duration, ran_until: Option<UnixTime>) {
         self.now = self.now.after(away);
         let mut calls = Calls::new(self.calls_settings.clone(), Random::seeded(self.requests), self.now);
         calls.keep_live_calls();
+        ran_until.into_iter().for_each(|time| calls.ran_until(time));
         calls.restore(self.clock(), self.kept.values().cloned());
         self.calls = calls;
         self.house.present.clear();

@@ -5,7 +5,7 @@ use super::revocations::{self, ORDERS_MAX};
 use super::users::USERS_MAX;
 use crate::auth::{ApiKeys, Revocation, Revocations, StoredUser, Target};
 use crate::base::UnixTime;
-use crate::storage::records::{ApiKeyRecord, CallRow, RevocationRecord, UserRecord};
+use crate::storage::records::{ApiKeyRecord, CallRow, RevocationRecord, RunRow, UserRecord};
 use crate::storage::{Key, Page, Record, Store, StoreError};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -33,6 +33,8 @@ pub struct Kept {
     pub users: Vec<UserRecord>,
     /// Calls that have ended, for [`super::Orders`]: their credentials are void.
     pub ended_calls: Vec<Revocation>,
+    /// The daemon ran until then, at least, when it ran last: as far as its books tell.
+    pub ran_until: Option<UnixTime>,
 }
 
 impl Kept {
@@ -44,7 +46,9 @@ impl Kept {
         let keys = all::<ApiKeyRecord>(store, KEYS_MAX)?;
         let keys = keys.iter().filter_map(ApiKeyRecord::entry).collect();
         let (revocations, users) = (all(store, ORDERS_MAX)?, all(store, USERS_MAX)?);
-        Ok(Self { keys, revocations, users, ended_calls: Vec::new() })
+        let run = page::<RunRow>(store, Page::of(RunRow::place(), 1))?;
+        let ran_until = run.first().map(|run| run.settled_until);
+        Ok(Self { keys, revocations, users, ended_calls: Vec::new(), ran_until })
     }
 
     /// Reads which calls have ended whose credentials may still have time: `ttl_max` is the longest that one lives,
@@ -135,6 +139,16 @@ mod tests {
             stats: Vec::new(),
         };
         CallRow::new(&record, &CallUse::default())
+    }
+
+    #[tokio::test]
+    async fn how_long_the_daemon_ran_before_is_known_by_its_books() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(&StoreSettings { path: folder.path().into(), probe: None }).expect("opens");
+        assert_eq!(Kept::read(&store).expect("read").ran_until, None);
+        let run = RunRow { settled_until: NOW, ended: false };
+        store.commit(Batch::new().put(&run)).await.expect("written");
+        assert_eq!(Kept::read(&store).expect("read").ran_until, Some(NOW));
     }
 
     #[test]

@@ -181,6 +181,7 @@ impl Calls {
             media,
             started: now,
             earlier_ms: 0,
+            unclaimed_ms: None,
             rev: 0,
             renew_at: now.at.after(self.settings.credential_ttl() / 2),
             max_until: None,

@@ -35,6 +35,7 @@ impl Calls {
         if own.come_back() {
             self.out.emit_all(others, "call:peer-state", peer_state(id, &party.user, true));
         }
+        self.table.claim(key);
     }
 
     /// A bound device may be away for a grace: media flows without signaling.

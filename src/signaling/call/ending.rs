@@ -225,8 +225,12 @@ pub(super) fn farewell(
 }
 
 impl Call {
-    /// Milliseconds since it was accepted or opened, those before this start of the daemon included.
+    /// Milliseconds since it was accepted or opened, those before this start of the daemon included. Media may have flowed
+    /// while there was none, but only who comes back shows that it did.
     pub(super) fn lasted_ms(&self, now: Timestamp) -> u64 {
+        if let Some(known) = self.unclaimed_ms {
+            return known;
+        }
         let since = match &self.form {
             Form::Pair(pair) => pair.state.talk().map(|talk| talk.accepted.at),
             Form::Group(_) => Some(self.started.at),

@@ -102,12 +102,18 @@ impl Calls {
         self.keeps = true;
     }
 
+    /// The daemon ran until then before, at least: how long calls lasted that nobody comes back to is counted so far. To
+    /// be said before [`Calls::restore`].
+    pub fn ran_until(&mut self, time: UnixTime) {
+        self.ran_until = Some(time);
+    }
+
     /// Takes over the calls that were live when the daemon ended. One that makes no sense, or has no place, has ended as
     /// lost; [`super::Output::Live`] or [`super::Output::Ended`] comes of every other, sooner or later.
     pub fn restore(&mut self, now: Now, calls: impl IntoIterator<Item = LiveCall>) {
         for call in calls {
             if !self.is_live(&call.id) && self.restore_one(now, &call).is_none() {
-                self.out.ended(call.lost(now.unix));
+                self.out.ended(call.lost(now.unix, self.ran_until));
             }
         }
     }
@@ -153,6 +159,7 @@ impl Calls {
             media: call.media,
             started: Now { at: now.at, unix: UnixTime(call.started_s) },
             earlier_ms: if is_accepted { endpoint::millis(earlier) } else { 0 },
+            unclaimed_ms: is_accepted.then(|| known_ms(UnixTime(since_s), now.unix, self.ran_until)),
             rev: call.rev,
             renew_at: now.at.after(self.settings.credential_ttl() / 2),
             max_until: longest.map(|longest| now.at.after(longest.saturating_sub(earlier))),
@@ -241,8 +248,8 @@ impl Calls {
 }
 
 impl LiveCall {
-    /// What to keep of it when nobody can come back to it.
-    pub fn lost(&self, now: UnixTime) -> CallRecord {
+    /// What to keep of it when nobody can come back to it. `ran_until`: when the daemon ran before, at least.
+    pub fn lost(&self, now: UnixTime, ran_until: Option<UnixTime>) -> CallRecord {
         let (caller, callee, answered_s) = match &self.stand {
             Stand::Ringing { caller, callee, .. } => {
                 (caller, Callee::User { user: Arc::from(&**callee), device: None }, None)
@@ -256,7 +263,6 @@ impl LiveCall {
             }
         };
         let answered = answered_s.map(UnixTime);
-        let lasted_s = answered.map_or(0, |answered| now.secs_since(answered));
         CallRecord {
             id: self.id.clone(),
             caller: caller.party(),
@@ -267,7 +273,7 @@ impl LiveCall {
             started: UnixTime(self.started_s),
             answered,
             ended: now,
-            duration_ms: lasted_s.saturating_mul(1000),
+            duration_ms: answered.map_or(0, |answered| known_ms(answered, now, ran_until)),
             stats: Vec::new(),
         }
     }
@@ -325,6 +331,12 @@ fn stand_of(pair: &Pair) -> Option<Stand> {
         reports: talk.reports,
         described: [&pair.caller, &talk.callee].map(|side| side.outlet.is_described()),
     })
+}
+
+/// Milliseconds that a call of before this start is known to have lasted: it was answered at `since`, and the daemon ran
+/// until then. Where that is not known, as long as it can have lasted.
+fn known_ms(since: UnixTime, now: UnixTime, ran_until: Option<UnixTime>) -> u64 {
+    ran_until.map_or(now, |until| until.min(now)).secs_since(since).saturating_mul(1000)
 }
 
 fn returning_side(now: Now, away_until: Timestamp, party: Party, is_described: bool) -> Side {

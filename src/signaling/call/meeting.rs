@@ -39,6 +39,7 @@ impl Calls {
             media,
             started: now,
             earlier_ms: 0,
+            unclaimed_ms: None,
             rev: 0,
             renew_at: now.at.after(self.settings.credential_ttl() / 2),
             max_until: self.settings.max_duration.map(|longest| now.at.after(longest)),
@@ -96,6 +97,7 @@ impl Calls {
         let others = group.others(from);
         group.add(from.clone());
         self.table.add_user(&from.user, key);
+        self.table.claim(key);
         self.out.emit_all(others, "call:member", member_event(id, from, "joined"));
         self.rearm(now.at, key);
         // Who opens it is its first member, and no change.

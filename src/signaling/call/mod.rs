@@ -39,7 +39,7 @@ pub(super) const DIGEST_BYTES_MAX: u64 = command::DATA_BYTES_MAX as u64;
 
 use super::json::Object;
 use super::{Party, Refusal};
-use crate::base::{Now, Random, Timestamp, Wheel};
+use crate::base::{Now, Random, Timestamp, UnixTime, Wheel};
 use crate::metrics::SignalingError;
 use command::{Target, Verb};
 use output::Outbox;
@@ -125,6 +125,8 @@ pub struct Calls {
     out: Outbox,
     /// Somebody keeps live calls for the next start.
     keeps: bool,
+    /// The daemon ran until then before, at least.
+    ran_until: Option<UnixTime>,
 }
 
 impl Calls {
@@ -132,7 +134,7 @@ impl Calls {
     pub fn new(settings: CallSettings, mut random: Random, now: Timestamp) -> Self {
         let (table, past) = (Table::new(&mut random), Past::new(&mut random));
         let (clock, wheel, out) = (Clock::default(), Wheel::new(now), Outbox::default());
-        Self { settings, random, clock, table, past, wheel, out, keeps: false }
+        Self { settings, random, clock, table, past, wheel, out, keeps: false, ran_until: None }
     }
 
     /// New settings, for what begins from now on.

@@ -24,6 +24,9 @@ pub(super) struct Call {
     pub(super) started: Now,
     /// How long it was accepted, or open, before this start of the daemon.
     pub(super) earlier_ms: u64,
+    /// How much of that the daemon ran, as far as it is known: all that is sure of a call of before this start, until
+    /// somebody comes back to it.
+    pub(super) unclaimed_ms: Option<u64>,
     /// Goes up with every change of state.
     pub(super) rev: u64,
     /// When its credentials are to be renewed.
@@ -192,6 +195,13 @@ impl Table {
 
     pub(super) fn get_mut(&mut self, key: CallKey) -> Option<&mut Call> {
         self.calls.get_mut(key)
+    }
+
+    /// Somebody is back in it, or new.
+    pub(super) fn claim(&mut self, key: CallKey) {
+        if let Some(call) = self.calls.get_mut(key) {
+            call.unclaimed_ms = None;
+        }
     }
 
     pub(super) fn pair_mut(&mut self, key: CallKey) -> Option<(Ulid, &mut Pair)> {
