@@ -158,10 +158,12 @@ impl Api {
     /// Has somebody ask for something while the store takes nothing more, and for the same again once it does.
     pub(super) async fn refused_once(&self, disk: &Disk, method: &str, path: &str) -> [Answer; 2] {
         disk.stop();
-        // One is written, and all places of those that wait are taken.
-        for _ in 0..2 * STORE_JOBS_MAX {
-            self.services.store.commit_then(Batch::new().delete(UserRecord::key_of("nobody")), |_| ());
-        }
+        let write =
+            || self.services.store.commit_then(Batch::new().delete(UserRecord::key_of("nobody")), |_| ());
+        write();
+        eventually(|| disk.is_waited_for()).await;
+        // From now on nothing leaves the places of those that wait.
+        (0..=STORE_JOBS_MAX).for_each(|_| write());
         let refused = self.local(method, path, "").await;
         disk.go_on();
         let has_room = async { while self.services.store.commit(Batch::new()).await.is_err() {} };
