@@ -85,9 +85,9 @@ function declarations() {
 function oneModule(read) {
   const index = read("index");
   const whole = new Set([...index.matchAll(/^export type \* from "\.\/(.+)";/gm)].map(([, name]) => name));
-  const listed = [...index.matchAll(/^export (?:type )?\{ (.+) \} from/gm)].flatMap(([, names]) => names.split(", "));
+  const listed = [...index.matchAll(/^export (?:type )?\{ ([^}]+) \} from/gm)].flatMap(([, names]) => names.split(", "));
   const stripped = (name, text) => {
-    const own = text.replace(/^(import|export) .*?from "\..*";\n/gms, "").replace(/^export \{\};\n/gm, "");
+    const own = text.replace(/^(import|export) [^;]*? from "\.[^"]*";\n/gm, "").replace(/^export \{\};\n/gm, "");
     const isShown = (declared) => whole.has(name) || listed.includes(declared);
     const declaration = /^export ((?:declare |abstract )*(?:class|function|const|type|interface) (\w+))/gm;
     return own.replace(declaration, (all, rest, declared) => (isShown(declared) ? all : rest));

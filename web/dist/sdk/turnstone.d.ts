@@ -434,7 +434,13 @@ export interface Pushes {
     };
     error: ErrorPush;
 }
-constructor(code: ErrorCode, message: string, 
+/** What went wrong, by its code; `message` is for people. */
+export declare class TurnstoneError extends Error {
+    readonly code: ErrorCode;
+    /** When it is worth another try. */
+    readonly retryAfterMs?: number | undefined;
+    readonly name = "TurnstoneError";
+    constructor(code: ErrorCode, message: string, 
     /** When it is worth another try. */
     retryAfterMs?: number | undefined);
 }
@@ -458,6 +464,27 @@ declare class Token {
     /** It was refused. */
     forget(): void;
 }
+export type SessionOptions = TokenSource & {
+    /** Where Turnstone is, as `https://turn.example.org`; without it, where the page came from. */
+    url?: string;
+    /** Names this device, and keeps its calls over a reload of the page; at random without it. */
+    device?: string;
+    /** How long an answer may take, over reconnects; 10 s. */
+    timeoutMs?: number;
+    /** Between two tries to connect: at random up to `baseMs` (250), doubled each time up to `maxMs` (8 s). */
+    backoff?: {
+        baseMs?: number;
+        maxMs?: number;
+    };
+    /** In place of the global one. */
+    WebSocket?: typeof WebSocket;
+    /** In place of the global one. */
+    fetch?: typeof fetch;
+    /** In place of the global one. */
+    RTCPeerConnection?: typeof RTCPeerConnection;
+};
+/** `idle` before `connect()`; `closed` behind `close()` or a refusal that no other try will change. */
+export type SessionState = "idle" | "connecting" | "connected" | "reconnecting" | "closed";
 export interface SessionEvents {
     /** Somebody calls. */
     incoming: Call;
@@ -507,7 +534,21 @@ export declare class Session extends Emitter<SessionEvents & Pushes> {
 }
 /** 128 random bits: also where a page is no secure context. */
 declare function randomName(): string;
-ended: CallEnd;
+/** `reconnecting`: media was there, and is not; `ended` is the last one. */
+export type CallState = "ringing" | "connecting" | "connected" | "reconnecting" | "ended";
+export interface CallEnd {
+    reason: EndReason;
+    /** The user who ended it; null for the server, or for a call that was only found to be over. */
+    endedBy: string | null;
+    durationMs: number;
+}
+export interface CallEvents {
+    state: CallState;
+    /** A track of the other side. */
+    track: RTCTrackEvent;
+    /** The other side's signaling went away, or came back; media may not care. */
+    peer: "reconnecting" | "back";
+    ended: CallEnd;
     /** Something that did not end the call, such as a description that could not be used. */
     trouble: unknown;
 }
