@@ -184,6 +184,26 @@ fn a_room_tells_who_is_there_what_is_said_and_who_types() {
 }
 
 #[test]
+fn a_page_stays_in_a_room_that_another_page_of_its_device_leaves() {
+    let Some(stage) = Stage::set("sdk::a_page_stays_in_a_room_that_another_page_of_its_device_leaves") else {
+        return;
+    };
+    let page = |name: &str| {
+        let auth = json!({ "token": token("alice") });
+        let client = stage.opening_sdk(name, &stage.url(), auth, json!({ "device": "laptop" }));
+        client.await_seen("connected");
+        ok(&client.order("join", json!({ "room": "lobby" })));
+        client
+    };
+    let (one, other, bob) = (page("one"), page("other"), stage.sdk("bob"));
+    ok(&bob.order("join", json!({ "room": "lobby" })));
+    ok(&other.order("leave", json!({ "room": "lobby" })));
+    ok(&bob.order("say", json!({ "room": "lobby", "body": "still there?" })));
+    assert_eq!(data(&one.await_seen("room.message"))["body"], "still there?");
+    assert!(!one.story().contains(&"room.closed".to_owned()));
+}
+
+#[test]
 fn presence_is_known_of_whom_it_watches() {
     let Some(stage) = Stage::set("sdk::presence_is_known_of_whom_it_watches") else { return };
     let alice = stage.sdk("alice");

@@ -24,6 +24,8 @@ export class FakePeerConnection {
   #stable = { local: null, remote: null };
   #isNeeded = false;
   #heard = new Set();
+  /** The other side's generation whose way is gone: no late candidate brings that back. */
+  #gone = null;
   /** Operations are chained (W3C WebRTC 1.0 section 4.4.1.2). */
   #chain = Promise.resolve();
 
@@ -140,14 +142,14 @@ export class FakePeerConnection {
   }
 
   #check() {
-    const isUp = this.signalingState === "stable" && this.#heard.has(fragmentOf(this.remoteDescription));
-    if (isUp) this.become("connected");
+    const theirs = fragmentOf(this.remoteDescription);
+    if (this.signalingState === "stable" && theirs !== this.#gone && this.#heard.has(theirs)) this.become("connected");
   }
 
   /** What a test says of the network, or what the two sides have reached. */
   become(connectionState) {
     if (this.connectionState === connectionState || this.signalingState === "closed") return;
-    if (connectionState !== "connected") this.#heard.clear();
+    if (connectionState !== "connected") this.#gone = fragmentOf(this.remoteDescription);
     this.connectionState = connectionState;
     task(() => this.onconnectionstatechange?.());
   }
