@@ -73,6 +73,8 @@ const GIVE_UP_MS = 60_000;
 const STATS_MS = 10_000;
 /** Candidates in one event, at most. */
 const BATCH_MAX = 32;
+/** How often something is said again that the server had no time for. */
+const TRIES = 5;
 /** Signals are worth being sent again for as long as the call waits for them. */
 const SIGNAL: RequestOptions = { timeoutMs: GIVE_UP_MS };
 
@@ -98,6 +100,8 @@ export class Call extends Emitter<CallEvents> {
   #negotiation: Negotiation | undefined;
   #media: MediaOptions = {};
   #wasConnected = false;
+  /** When it rang no more. */
+  #takenAt: number | undefined;
   #restartedAt = 0;
   /** A restart that waits for signaling. */
   #isDue = false;
@@ -224,8 +228,7 @@ export class Call extends Emitter<CallEvents> {
       case "webrtc:answer":
         return this.#negotiation?.describe(data.answer, data.neg);
       case "webrtc:ice-candidate":
-        for (const one of data.candidates ?? [data.candidate ?? null]) this.#negotiation?.candidate(one);
-        return;
+        return this.#negotiation?.candidate(data.candidate);
       case "call:accepted":
         if (this.#state === "ringing") this.#enter("connecting");
         return;
@@ -253,8 +256,8 @@ export class Call extends Emitter<CallEvents> {
     this.#lookForWay();
   }
 
-  /** @internal It is over, whoever said so. */
-  over(reason: EndReason, endedBy: string | null = null, durationMs = 0): void {
+  /** @internal It is over, whoever said so; without the server's word for how long it was, by our own clock. */
+  over(reason: EndReason, endedBy: string | null = null, durationMs = Date.now() - (this.#takenAt ?? Date.now())): void {
     if (this.#state === "ended") return;
     for (const timer of this.#timers.values()) clearTimeout(timer);
     this.#timers.clear();
@@ -266,6 +269,7 @@ export class Call extends Emitter<CallEvents> {
 
   #enter(state: CallState): void {
     if (state === this.#state || this.#state === "ended") return;
+    if (this.#state === "ringing") this.#takenAt = Date.now();
     this.#state = state;
     this.emit("state", state);
   }
@@ -348,13 +352,15 @@ export class Call extends Emitter<CallEvents> {
   }
 
   async #say<Name extends keyof Requests>(name: Name, data: Requests[Name][0]): Promise<void> {
-    try {
-      await this.#session.request(name, data, SIGNAL);
-    } catch (error) {
-      const { code, retryAfterMs } = error as TurnstoneError;
-      if (code !== "rate_limited" || retryAfterMs === undefined) throw error;
-      await new Promise((wake) => setTimeout(wake, retryAfterMs));
-      await this.#session.request(name, data, SIGNAL);
+    for (let tries = TRIES; ; tries -= 1) {
+      try {
+        await this.#session.request(name, data, SIGNAL);
+        return;
+      } catch (error) {
+        const { code, retryAfterMs } = error as TurnstoneError;
+        if (code !== "rate_limited" || retryAfterMs === undefined || tries === 0) throw error;
+        await new Promise((wake) => setTimeout(wake, retryAfterMs));
+      }
     }
   }
 

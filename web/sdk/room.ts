@@ -113,7 +113,11 @@ export class Room extends Emitter<RoomEvents> {
 
   #left(change: RoomChange): void {
     const { user, device } = change;
-    if (user === this.#session.user && device === this.#session.device) return this.#close();
+    if (user === this.#session.user && device === this.#session.device) {
+      // Without a reason it is another page of this device that has left.
+      if (change.reason) this.#close();
+      return;
+    }
     this.#members.delete(keyOf(change));
     this.emit("left", { user, device });
     this.emit("participants", this.participants);

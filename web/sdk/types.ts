@@ -269,7 +269,7 @@ export interface Pushes {
   "call:error": ErrorPush;
   "webrtc:offer": Signal & { offer: Description };
   "webrtc:answer": Signal & { answer: Description };
-  "webrtc:ice-candidate": Signal & { candidate?: Candidate | null; candidates?: (Candidate | null)[] };
+  "webrtc:ice-candidate": Signal & { candidate: Candidate | null };
   "room:joined": RoomChange;
   "room:left": RoomChange;
   "presence:update": Presence & { user: string };

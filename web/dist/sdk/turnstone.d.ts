@@ -381,8 +381,7 @@ export interface Pushes {
         answer: Description;
     };
     "webrtc:ice-candidate": Signal & {
-        candidate?: Candidate | null;
-        candidates?: (Candidate | null)[];
+        candidate: Candidate | null;
     };
     "room:joined": RoomChange;
     "room:left": RoomChange;
