@@ -97,11 +97,12 @@ export async function open(context, url) {
 async function fromFolder(page) {
   const folder = process.env.TURNSTONE_WEB_DIST;
   if (!folder) return;
-  await page.route(/\/(test|sdk)(\/[\w.]+)?$/, async (route) => {
+  const pages = { "/": "/dashboard/index.html", "/test": "/test/index.html" };
+  await page.route(/\/(test|sdk|assets|)(\/[\w.]+)?$/, async (route) => {
     const { pathname } = new URL(route.request().url());
     if (route.request().method() !== "GET") return route.fallback();
     const response = await route.fetch();
-    return route.fulfill({ response, path: `${folder}${pathname === "/test" ? "/test/index.html" : pathname}` });
+    return route.fulfill({ response, path: folder + (pages[pathname] ?? pathname.replace("/assets/", "/dashboard/")) });
   });
 }
 

@@ -4,12 +4,18 @@
 //! pages are in target/test-logs.
 #![allow(clippy::unwrap_used)]
 
+#[allow(dead_code, reason = "shared; this target needs some of it")]
+#[path = "../process/caller.rs"]
+mod caller;
 #[path = "../support/daemon.rs"]
 mod daemon;
 #[path = "../support/skip.rs"]
 mod skip;
+#[path = "../support/world.rs"]
+mod world;
 
 mod calls;
+mod dashboard;
 mod house;
 mod script;
 mod test_page;
