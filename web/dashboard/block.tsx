@@ -21,7 +21,8 @@ export function Block({ name, title, aside, command, trouble, children }: BlockP
         <h2 id={`${name}-title`}>{title}</h2>
         {aside}
       </header>
-      {trouble && <Trouble problem={trouble} />}
+      {/* That nobody answers is said once, above all. */}
+      {trouble && !trouble.isLost && <Trouble problem={trouble} />}
       {children}
       <Command line={command} />
     </section>

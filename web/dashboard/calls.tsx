@@ -16,8 +16,8 @@ export function CallsBlock({ shown }: { shown: Shown }) {
           <table>
             <thead>
               <tr>
-                <th scope="col">Start</th><th scope="col">From</th><th scope="col">To</th><th scope="col" class="figure">Lasted</th>
-                <th scope="col" class="figure extra">Relayed</th><th scope="col">State, or why it ended</th>
+                <th scope="col">Start</th><th scope="col">From</th><th scope="col">To</th><th scope="col" class="figure extra">Lasted</th>
+                <th scope="col" class="figure extra">Relayed</th><th scope="col">State or end</th>
               </tr>
             </thead>
             <tbody>{calls.map((call) => <Row key={call.id} call={call} now={shown.recent?.last ?? Date.now() / 1000} />)}</tbody>
@@ -40,7 +40,7 @@ function Row({ call, now }: { call: Call; now: number }) {
       <td><time dateTime={call.started_at}>{isToday ? clock(started) : moment(started)}</time></td>
       <td class="cut"><Name of={call.caller?.user} /></td>
       <td class="cut"><Name of={callee(call)} /></td>
-      <td class="figure">{lasted(call, now)}</td>
+      <td class="figure extra">{lasted(call, now)}</td>
       <td class="figure extra"><Figure value={bytes} text={bytes > 0 ? size(bytes) : "-"} /></td>
       <td class={isLive ? "good" : isBad(call) ? "bad" : ""} title={call.reason ?? ""}>{isLive ? STATES[call.state ?? "active"] : reason(call)}</td>
     </tr>

@@ -78,5 +78,5 @@ function shards({ workers: { count, stalled } }: Health): Sign {
 function drain({ draining, state }: Health): Sign {
   if (draining) return { title: "Drain", grade: "warn", text: "new sessions are refused", command: "turnstone undrain" };
   const text = state === "starting" ? "starting" : "new sessions are taken";
-  return { title: "Drain", grade: state === "starting" ? "warn" : "good", text, command: "turnstone drain" };
+  return { title: "Drain", grade: state === "starting" ? "warn" : "good", text, command: "turnstone status" };
 }

@@ -48,6 +48,7 @@ export class Watch {
   readonly #loggedOut: () => void;
   readonly #sources: Record<SourceName, Source>;
   #timer = 0;
+  #lastAnswer = new Date();
   #isStopped = false;
 
   constructor(changed: (shown: Shown) => void, loggedOut: () => void) {
@@ -152,6 +153,7 @@ export class Watch {
 
   #succeed(name: SourceName, source: Source, answer: never) {
     source.take(answer);
+    if (name === FIRST) this.#lastAnswer = new Date();
     const { [name]: _mended, ...troubles } = this.#shown.troubles;
     this.#merge({ troubles });
     if (name !== FIRST || !this.#shown.lostSince) return;
@@ -163,7 +165,7 @@ export class Watch {
   #fail(name: SourceName, error: Error) {
     if (!(error instanceof Problem)) throw error;
     if (error.isLoggedOut) this.#loggedOut();
-    else if (name === FIRST && error.isLost) this.#merge({ lostSince: this.#shown.lostSince ?? new Date() });
+    else if (name === FIRST && error.isLost) this.#merge({ lostSince: this.#lastAnswer });
     else this.#merge({ troubles: { ...this.#shown.troubles, [name]: error } });
   }
 }
