@@ -25,6 +25,9 @@ pub struct UsageArgs {
     /// A line for each of these instead of one over all.
     #[arg(long, value_enum, default_value_t = Each::Total)]
     period: Each,
+    /// So many lines at most, those with the most bytes; not beside a period.
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
     /// How to print it.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -59,6 +62,7 @@ enum Format {
 pub(super) fn usage(client: &Client, args: &UsageArgs) -> Result<Exit, Failure> {
     let (by, period) = (word(args.by), word(args.period));
     let is_csv = args.format == Format::Csv && !args.json;
+    let limit = args.limit.map(|limit| limit.to_string());
     let path = with_query(
         "/v1/usage",
         &[
@@ -67,6 +71,7 @@ pub(super) fn usage(client: &Client, args: &UsageArgs) -> Result<Exit, Failure> 
             ("since", args.since.as_deref()),
             ("from", args.from.as_deref()),
             ("to", args.to.as_deref()),
+            ("limit", limit.as_deref()),
             ("format", is_csv.then_some("csv")),
         ],
     );
@@ -107,6 +112,10 @@ fn page(answer: &Value, by: &str, with_start: bool) -> String {
             cells.insert(0, field(row, "start"));
         }
         table.row(cells);
+    }
+    let more = number(&answer["more"]);
+    if more > 0 {
+        table.row([vec![format!("({more} more)")], vec![String::new(); 4]].concat());
     }
     let mut total = cells(&answer["total"], "(all)".to_owned());
     if with_start {

@@ -48,6 +48,8 @@ struct Asked {
     period: Option<Period>,
     /// The shortest periods that are added up.
     finest: Period,
+    /// Lines of an answer over the whole range.
+    limit: usize,
     csv: bool,
 }
 
@@ -69,7 +71,10 @@ async fn usage(
     gaps.extend(lost.filter(|lost| !gaps.contains(lost)));
     let Range { from, to } = asked.range;
     gaps.retain(|gap| gap.touches(from, to));
-    let told = Told { total: report.total(), lines: report.lines(), gaps, asked };
+    let (total, mut lines) = (report.total(), report.lines());
+    let more = lines.len().saturating_sub(asked.limit);
+    lines.truncate(asked.limit);
+    let told = Told { total, lines, more, gaps, asked };
     Ok(if told.asked.csv { told.csv() } else { answer::json(StatusCode::OK, &told.json()) })
 }
 
@@ -81,7 +86,12 @@ impl Asked {
         let [minute, hour, day] = Period::ALL.map(|period| (period.name(), Some(period)));
         let period = word(&mut fields, "period", &[("total", None), minute, hour, day])?.flatten();
         let csv = word(&mut fields, "format", &[("json", false), ("csv", true)])?.unwrap_or(false);
+        let limit = fields.whole("limit", 1..=LINES_MAX as u64, " rows")?;
         fields.done()?;
+        if limit.is_some() && period.is_some() {
+            return Err(Problem::field("limit", "`limit` is for a whole range: leave `period` away"));
+        }
+        let limit = limit.map_or(LINES_MAX, |limit| limit as usize);
         let is_kept = |period: &Period| {
             let kept = match period {
                 Period::Minute => MINUTES_KEPT,
@@ -102,7 +112,7 @@ impl Asked {
         let finest =
             period.or_else(|| Period::ALL.into_iter().find(|period| is_kept(period))).unwrap_or(Period::Day);
         let range = Range { from: finest.start(range.from), to: finest.ceil(range.to) };
-        Ok(Self { range, by, period, finest, csv })
+        Ok(Self { range, by, period, finest, limit, csv })
     }
 
     /// `live`: what may not be on the disk yet.
@@ -183,6 +193,8 @@ pub(super) fn word<T: Copy>(
 struct Told {
     asked: Asked,
     lines: Vec<Line>,
+    /// Lines behind those.
+    more: usize,
     total: Traffic,
     gaps: Vec<Gap>,
 }
@@ -209,6 +221,7 @@ impl Told {
             "partial": !self.gaps.is_empty(),
             "gaps": self.gaps.iter().map(gap).collect::<Vec<_>>(),
             "total": figures(&self.total),
+            "more": self.more,
             "usage": self.lines.iter().map(|line| self.line(line)).collect::<Vec<_>>(),
         })
     }

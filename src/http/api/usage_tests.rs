@@ -66,6 +66,27 @@ async fn a_range_is_added_up_over_more_pages_than_are_read_at_once() {
 }
 
 #[tokio::test]
+async fn who_asks_for_few_rows_gets_the_largest_and_the_total_of_all() {
+    let api = Api::start();
+    for (name, count) in [("small", 1), ("large", 300), ("middle", 20)] {
+        api.services.desk.books().book(now(), &account(name, None), &bytes(count));
+    }
+    let told = api.local("GET", "/v1/usage?since=5m&limit=2", "").await.json();
+    let names: Vec<_> = (0..2).map(|at| told["usage"][at]["subject"].clone()).collect();
+    assert_eq!(
+        (names, told["usage"].as_array().map(Vec::len)),
+        (vec!["large".into(), "middle".into()], Some(2))
+    );
+    assert_eq!((&told["more"], &told["total"]["bytes_from_client"]), (&1.into(), &321.into()));
+    let all = api.local("GET", "/v1/usage?since=5m", "").await.json();
+    assert_eq!((&all["more"], all["usage"].as_array().map(Vec::len)), (&0.into(), Some(3)));
+    for query in ["limit=0", "limit=50001", "limit=2&period=minute"] {
+        let refused = api.local("GET", &format!("/v1/usage?{query}"), "").await;
+        assert_eq!((refused.status, refused.json()["field"].as_str()), (400, Some("limit")), "{query}");
+    }
+}
+
+#[tokio::test]
 async fn each_step_of_a_range_has_a_row_for_each_door_and_they_add_up() {
     let api = Api::start();
     let now = now();
