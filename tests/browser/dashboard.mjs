@@ -76,6 +76,9 @@ async function aSessionIsEnded(page) {
   await page.keyboard.press("Escape");
   await dialog.waitFor({ state: "detached" });
   assert((await ask("metrics")).sessions === 2, "it ended though nobody said so");
+  // Somebody logs in anew in another tab, and the cookie is that one's.
+  const again = await page.evaluate(async (key) => (await fetch("/v1/login", { method: "POST", body: JSON.stringify({ key }) })).status, facts.admin_key);
+  assert(again === 200, `logged in again: ${again}`);
   await row.getByRole("button", { name: "End the session of bob" }).click();
   await dialog.getByRole("button", { name: "End session" }).click();
   await row.waitFor({ state: "detached" });

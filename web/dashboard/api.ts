@@ -86,6 +86,8 @@ export interface Usage {
   from: string;
   to: string;
   partial: boolean;
+  /** Rows that were left out. */
+  more: number;
   total: Traffic;
   usage: UsageRow[];
 }
@@ -166,7 +168,17 @@ export async function logOut(): Promise<void> {
   csrf = "";
 }
 
-export const endSession = (id: string) => ask<void>("DELETE", `/v1/sessions/${encodeURIComponent(id)}`);
+/** A login in another tab has taken the place of this one's: then what belongs to it is asked for once. */
+export async function endSession(id: string): Promise<void> {
+  const end = () => ask<void>("DELETE", `/v1/sessions/${encodeURIComponent(id)}`);
+  try {
+    await end();
+  } catch (error) {
+    if (!(error instanceof Problem) || error.code !== "csrf") throw error;
+    await resume();
+    await end();
+  }
+}
 
 function remember(login: Login): Login {
   csrf = login.csrf;

@@ -60,7 +60,11 @@ function Dashboard({ look, onOut }: { look: number; onOut: (notice: string) => v
     watch.current = begun;
     return () => begun.stop();
   }, []);
-  const leave = () => logOut().then(() => onOut("You are logged out."), () => onOut("Nobody answered; close the browser to forget the login."));
+  const leave = () =>
+    logOut().then(
+      () => onOut("You are logged out."),
+      (error) => onOut(error instanceof Problem && error.isLoggedOut ? "You are logged out." : "The daemon was not told: this browser may still be logged in."),
+    );
   if (!shown) return <main class="login" aria-busy="true"><h1>Turnstone</h1></main>;
   const { figures, status } = shown;
   return (

@@ -4,9 +4,6 @@ import { Block, Figure, Scroll } from "./block";
 import { nameOf } from "./steps";
 import type { Shown } from "./watch";
 
-/** Bars that are shown. */
-const BARS = 20;
-
 export function SubjectsBlock({ shown }: { shown: Shown }) {
   const { range, bySubject } = shown;
   const rows = bySubject?.usage.map((row) => ({
@@ -22,7 +19,7 @@ export function SubjectsBlock({ shown }: { shown: Shown }) {
           <table class="bars">
             <caption class="unseen">Bytes relayed by subject, both ways together, in {range.words}</caption>
             <tbody>
-              {rows.slice(0, BARS).map(({ name, isRest, bytes }) => (
+              {rows.map(({ name, isRest, bytes }) => (
                 <tr key={`${isRest} ${name}`}>
                   <th scope="row">
                     <bdi title={name} class={isRest ? "muted" : ""}>{name}</bdi>
@@ -36,7 +33,7 @@ export function SubjectsBlock({ shown }: { shown: Shown }) {
         ) : (
           <p class="muted">{rows ? `Nothing was relayed in ${range.words}.` : "No answer yet."}</p>
         )}
-        {rows && rows.length > BARS && <p class="muted">and {count(rows.length - BARS)} more</p>}
+        {bySubject && bySubject.more > 0 && <p class="muted">and {count(bySubject.more)} more</p>}
       </Scroll>
     </Block>
   );

@@ -39,7 +39,7 @@ const SECOND = 1000;
 /** Whose silence is taken for that of the daemon. */
 const FIRST: SourceName = "figures";
 
-/** Sessions and ended calls that are asked for. */
+/** Sessions, ended calls and subjects that are asked for. */
 const ROWS = 20;
 
 export class Watch {
@@ -76,7 +76,7 @@ export class Watch {
         ({ name, since, period }) => (name === "live" ? null : `/v1/usage?by=door&period=${period}&since=${since}`),
         (byDoor) => ({ byDoor }),
       ),
-      bySubject: this.#ranged(({ since }) => `/v1/usage?by=subject&since=${since}`, (bySubject) => ({ bySubject })),
+      bySubject: this.#ranged(({ since }) => `/v1/usage?by=subject&since=${since}&limit=${ROWS}`, (bySubject) => ({ bySubject })),
     };
     document.addEventListener("visibilitychange", this.#tick);
     this.#tick();
