@@ -1,10 +1,11 @@
 //! The daemon that browsers come to: TURN over UDP, TCP and TLS on one port, with signaling and the test page.
 
-use crate::daemon::{Config, Daemon, PATIENCE, eventually, free_port, loopback};
+use crate::daemon::{Config, Daemon, eventually, free_port, loopback};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 /// Signs the tokens of its users.
 pub(crate) const JWT_SECRET: &str = "a-secret-of-at-least-32-characters-00002";
@@ -77,7 +78,7 @@ impl House {
     /// Waits until no relay session is left, for the six seconds that a call may take to be taken down.
     #[track_caller]
     pub(crate) fn await_no_sessions(&self) {
-        eventually(PATIENCE, "no sessions", || {
+        eventually(Duration::from_secs(6), "no sessions", || {
             let listed = self.operator("GET", "/v1/sessions", "");
             let sessions = listed["sessions"].as_array().unwrap_or_else(|| panic!("{listed}"));
             sessions.is_empty().then_some(())

@@ -88,7 +88,14 @@ export async function run(probe: Probe, signal: AbortSignal): Promise<Outcome> {
     const why = meaning(error.errorCode, probe.way);
     return { state: "failed", ms, found, why, detail: `${error.errorCode} ${error.errorText}`.trim() };
   }
-  if (isComplete && probe.wants === "srflx") return { state: "direct", ms, found };
+  if (isComplete && probe.wants === "srflx") {
+    if ("onicecandidateerror" in connection) return { state: "direct", ms, found };
+    const why = {
+      what: "No other address was found, and this browser does not say why.",
+      toDo: "Either there is no NAT between, or no answer came: whether the relay over UDP works tells the two apart.",
+    };
+    return { state: "failed", ms, found, why };
+  }
   const nothing = { what: "This device has no address of use.", toDo: "Is it on a network, and are extensions in the way?" };
   return { state: "failed", ms, found, why: probe.wants === "host" ? nothing : silence(probe.way) };
 }
