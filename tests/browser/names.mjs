@@ -1,7 +1,7 @@
 // Names that want to be more than text, on both sides of a call.
 
 import { assert, expectAccessible, expectNoFault, expectNoOverflow, facts, launch, open, screenshot, story } from "./lib.mjs";
-import { connected } from "./pair.mjs";
+import { connected, expectPictures } from "./pair.mjs";
 import { token } from "./tokens.mjs";
 
 const IMAGE = "<img src=x onerror=alert(1)><script>alert(2)</script>";
@@ -26,6 +26,7 @@ await story(async () => {
     await a.getByRole("button", { name: "Accept" }).click();
     for (const page of [a, b]) await connected(page);
     await expectPlain([a, b], "in a call");
+    for (const page of [a, b]) await expectPictures(page);
     await screenshot(a, `test-names-${[IMAGE, RIGHT_TO_LEFT, LONG].indexOf(mine)}`);
     await a.getByRole("button", { name: "Hang up" }).click();
     for (const page of [a, b]) {

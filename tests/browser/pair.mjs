@@ -63,8 +63,13 @@ export function framesDecoded(page) {
 export async function expectPictures(page) {
   const before = await framesDecoded(page);
   await eventually("more frames", async () => (await framesDecoded(page)) > before + 10);
-  const brightness = await eventually("pixels that are not black", () => page.evaluate(() => {
-    const video = document.querySelector("video[aria-label$='other side']");
+  for (const side of ["from the other side", "from here"]) {
+    const brightness = await eventually(`pixels ${side} that are not black`, () => page.evaluate(look, side));
+    log(`${side}: brightness ${Math.round(brightness)}`);
+  }
+
+  function look(side) {
+    const video = document.querySelector(`video[aria-label$='${side}']`);
     if (!video?.videoWidth) return 0;
     const canvas = Object.assign(document.createElement("canvas"), { width: 64, height: 36 });
     const context = canvas.getContext("2d");
@@ -72,9 +77,9 @@ export async function expectPictures(page) {
     const { data } = context.getImageData(0, 0, 64, 36);
     let sum = 0;
     for (let at = 0; at < data.length; at += 4) sum += data[at] + data[at + 1] + data[at + 2];
-    return sum / (data.length / 4) / 3 > 20 ? sum : 0;
-  }));
-  log(`frames ${before} and more, brightness ${brightness}`);
+    const mean = sum / (data.length / 4) / 3;
+    return mean > 20 ? mean : 0;
+  }
 }
 
 /** How long the other side takes to see the end of a call, in ms, from the click on. */

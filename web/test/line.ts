@@ -42,6 +42,8 @@ export class Line {
   trouble: string | undefined;
   isBusy = false;
   #timer: ReturnType<typeof setInterval> | undefined;
+  /** There was a digest before, so that the next has rates. */
+  #isPrimed = false;
 
   /** `changed` is called whenever there is something new to show. */
   constructor(
@@ -141,6 +143,7 @@ export class Line {
   #take(call: Call): void {
     this.call = call;
     this.samples = [];
+    this.#isPrimed = false;
     this.remote = new MediaStream();
     call.on("state", (state) => state !== "ended" && this.#note(`call: ${CALL[state]}`, state === "reconnecting"));
     call.on("peer", (state) => this.#note(`the other side's signaling is ${state === "back" ? "back" : "away"}`));
@@ -173,6 +176,9 @@ export class Line {
     try {
       const [digest, report] = [await call.stats(), await connection.getStats()];
       if (this.call !== call) return;
+      const hasRates = this.#isPrimed;
+      this.#isPrimed = digest.local !== null;
+      if (!hasRates) return;
       this.samples = [...this.samples, { ...digest, ...look(report) }].slice(-SAMPLES_MAX);
       this.changed();
     } catch {
