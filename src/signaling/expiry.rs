@@ -132,11 +132,14 @@ impl Hub {
         }
     }
 
-    /// The daemon stops: calls end, every client is told when to come back, and every transport is closed.
+    /// The daemon stops: every client is told when to come back, and every transport is closed. Calls end, unless they
+    /// are kept: their media goes on without us, and who comes back to the next daemon finds them.
     pub fn shutdown(&mut self, now: Now) {
         self.is_stopping = true;
-        self.calls.shutdown(now);
-        self.take_outputs();
+        if !self.keeps {
+            self.calls.shutdown(now);
+            self.take_outputs();
+        }
         let sessions: Vec<SessionId> = self.town.sessions.iter().map(|session| session.id).collect();
         for id in sessions {
             let retry_after_ms = u64::from(self.random.below(RETURN_MS_MAX));

@@ -91,7 +91,7 @@ fn a_call_outlives_a_lost_transport_and_a_failed_resume() {
 }
 
 #[test]
-fn a_stop_ends_every_call_before_the_transports_close() {
+fn a_stop_ends_every_call_that_is_not_kept_before_the_transports_close() {
     let mut place = Place::new();
     let (alice, bob) = (place.client("alice"), place.client("bob"));
     place.ask(&alice, "call:start", r#"{"to":"bob"}"#).unwrap();
@@ -101,6 +101,22 @@ fn a_stop_ends_every_call_before_the_transports_close() {
         assert!(place.closed.contains(&(client.session, Closing::Shutdown)));
     }
     assert_eq!(place.pushes(&bob, "call:end")[0]["reason"], "server_shutdown");
+}
+
+#[test]
+fn a_stop_ends_no_call_that_the_next_start_goes_on_with() {
+    let mut place = Place::keeping();
+    let (alice, bob) = (place.client("alice"), place.client("bob"));
+    place.ask(&alice, "call:start", r#"{"to":"bob"}"#).unwrap();
+    place.ask(&bob, "call:accepted", "{}").unwrap();
+    place.hub.shutdown(place.now);
+    place.settle();
+    for client in [&alice, &bob] {
+        assert!(place.closed.contains(&(client.session, Closing::Shutdown)));
+        assert_eq!(place.pushes(client, "server:shutdown").len(), 1);
+        assert!(place.pushes(client, "call:end").is_empty());
+    }
+    assert_eq!(place.count(calls_ended(EndReason::ServerShutdown)), 0);
 }
 
 #[test]

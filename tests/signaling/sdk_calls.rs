@@ -1,5 +1,6 @@
 //! Calls of our own client. Its connections are without media (tests/foreign/node/fake_rtc.mjs); all else is real.
 
+use crate::daemon::Daemon;
 use crate::node::{Client, Node};
 use crate::stage::{Stage, token};
 use serde_json::{Value, json};
@@ -230,23 +231,33 @@ fn apart<'n>(node: &'n Node, stage: &Stage, user: &str) -> Client<'n> {
 
 #[test]
 fn a_call_goes_on_by_itself_when_the_daemon_crashes_below_it() {
-    let name = "sdk_calls::a_call_goes_on_by_itself_when_the_daemon_crashes_below_it";
+    goes_on("sdk_calls::a_call_goes_on_by_itself_when_the_daemon_crashes_below_it", Daemon::crash_and_start);
+}
+
+#[test]
+fn a_call_goes_on_by_itself_when_the_daemon_is_stopped_and_started_below_it() {
+    let name = "sdk_calls::a_call_goes_on_by_itself_when_the_daemon_is_stopped_and_started_below_it";
+    goes_on(name, Daemon::stop_and_start);
+}
+
+fn goes_on(name: &'static str, end_and_start: impl Fn(&mut Daemon)) {
     let Some(mut stage) = Stage::set(name) else { return };
     let node = Node::start(name).expect("it did before");
     let (alice, bob) = (apart(&node, &stage, "alice"), apart(&node, &stage, "bob"));
     let id = connected(&alice, &bob);
     let before = agreed(&alice, &bob, &id);
-    let usernames = [&alice, &bob].map(|client| look(client, &id)["username"].clone());
+    let configurations = [&alice, &bob].map(|client| look(client, &id)["configurations"].clone());
     // What is stored is stored in order: with this, the call is.
     alice.get("message:send", json!({ "to": "bob", "body": 1, "store": true }));
-    stage.daemon.crash_and_start();
+    end_and_start(&mut stage.daemon);
     for client in [&alice, &bob] {
         let snapshot = client.await_seen("snapshot")["args"][0].clone();
         assert_eq!(snapshot["calls"][0]["call_id"], id, "{snapshot}");
     }
     settled(&alice, &bob, &id, &before);
-    for (client, before) in [&alice, &bob].into_iter().zip(&usernames) {
-        assert_ne!(look(client, &id)["username"], *before, "the credentials are fresh");
+    for (client, before) in [&alice, &bob].into_iter().zip(&configurations) {
+        // Their text may be the same, within a second.
+        assert_ne!(look(client, &id)["configurations"], *before, "the credentials are fresh");
     }
     let live = alice.get("call:sync", json!({}));
     assert_eq!((&live["calls"][0]["call_id"], &live["calls"][0]["state"]), (&id, &json!("active")));

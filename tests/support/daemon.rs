@@ -189,6 +189,14 @@ impl Daemon {
         self.start_again();
     }
 
+    /// Stops it as an update of its package would, and starts it again with the same config and the same state.
+    #[track_caller]
+    pub fn stop_and_start(&mut self) {
+        self.signal(libc::SIGTERM);
+        assert_eq!(self.exit_code(PATIENCE), 0);
+        self.start_again();
+    }
+
     #[track_caller]
     fn await_readyz(&mut self, ready: u16) {
         let started = Instant::now();
