@@ -93,6 +93,8 @@ export class Call extends Emitter<CallEvents> {
   readonly #session: Session;
   readonly #isPolite: boolean;
   readonly #digester = new Digester();
+  /** Of what the server is told, which is about other times than what the app asks for. */
+  readonly #reports = new Digester();
   readonly #timers = new Map<Timer, ReturnType<typeof setTimeout>>();
   #state: CallState = "ringing";
   #end: CallEnd | undefined;
@@ -177,8 +179,7 @@ export class Call extends Emitter<CallEvents> {
 
   /** How it does, since it was asked last. */
   async stats(): Promise<Digest> {
-    if (!this.#pc) throw new TurnstoneError("wrong_state", "there is no media yet");
-    return this.#digester.digest(await this.#pc.getStats());
+    return this.#digest(this.#digester);
   }
 
   /** Looks for a new way between both sides; happens by itself whenever it is needed. */
@@ -385,8 +386,13 @@ export class Call extends Emitter<CallEvents> {
       this.#report();
       if (this.#state !== "connected") return;
       const tell = (digest: Digest) => this.#session.request("call:stats", { call_id: this.id, digest }, { once: true });
-      this.stats().then(tell).catch(() => {});
+      this.#digest(this.#reports).then(tell).catch(() => {});
     });
+  }
+
+  async #digest(digester: Digester): Promise<Digest> {
+    if (!this.#pc) throw new TurnstoneError("wrong_state", "there is no media yet");
+    return digester.digest(await this.#pc.getStats());
   }
 
   #after(timer: Timer, ms: number, then: () => void): void {
