@@ -53,9 +53,10 @@ fn start() -> Result<Exit, StartError> {
     let plan = run::resolve(&loaded.config)?;
     let auth = plan.auth.clone();
     let admin = plan.admin;
-    let key = api_key_text(random.bytes());
+    let [key, operator] = std::array::from_fn(|_| api_key_text(random.bytes()));
     let mut daemon = Daemon::start(plan, random)?;
     daemon.let_in(&key, "the test page", Scope::Mint);
+    daemon.let_in(&operator, "the dashboard", Scope::Admin);
     let doors = daemon.relays().addresses().to_vec();
     let secret = auth.secrets.first().ok_or_else(|| StartError::new("demo", "no secret", "a defect"))?;
     let request = MintRequest::new(unix_now(), CREDENTIAL_LIFETIME, "demo");
@@ -85,7 +86,7 @@ fn start() -> Result<Exit, StartError> {
                 relayed.slowest.as_secs_f64() * 1000.0
             );
         }
-        print_welcome(&doors, &credential.username, password, admin);
+        print_welcome(&doors, &credential.username, password, admin.map(|door| (door, &*operator)));
         println!("\n{first_call}");
         for page in &pages {
             println!("test page: {page}");
@@ -104,14 +105,15 @@ fn print_welcome(
     doors: &[(Transport, SocketAddr)],
     username: &str,
     password: &str,
-    admin: Option<SocketAddr>,
+    admin: Option<(SocketAddr, &str)>,
 ) {
     let doors: Vec<_> = doors.iter().map(|(how, address)| Advertised::literal(*how, *address)).collect();
     let block = ice_servers(&doors, username, password);
     println!("\niceServers (valid for {} h):", CREDENTIAL_LIFETIME.as_secs() / 3600);
     println!("{block:#}");
-    if let Some(admin) = admin {
+    if let Some((admin, key)) = admin {
         println!("\nmetrics: http://{admin}/metrics");
+        println!("dashboard: http://{admin}/ for the API key {key}");
     }
 }
 

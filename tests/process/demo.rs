@@ -59,11 +59,23 @@ fn demo_relays_prints_ice_servers_that_work_and_ends_on_ctrl_c() {
     let (host, path) = metrics.split_once('/').unwrap();
     assert_eq!(http_get(host.parse().unwrap(), &format!("/{path}")).unwrap().0, 200);
 
+    log_in_to_the_dashboard(&text);
+
     send_signal(&demo.0, libc::SIGINT);
     let status = wait(&mut demo.0, Duration::from_secs(5)).expect("Ctrl-C ends it");
     assert_eq!(status.code(), Some(0), "{:#?}", stderr.so_far());
     let config = text.split("turnstone --config ").nth(1).unwrap().split(' ').next().unwrap();
     assert!(!Path::new(config).parent().unwrap().exists(), "its folder is gone: {config}");
+}
+
+fn log_in_to_the_dashboard(text: &str) {
+    let dashboard = text.lines().find_map(|line| line.strip_prefix("dashboard: http://")).unwrap();
+    let (host, key) = dashboard.split_once("/ for the API key ").unwrap();
+    let admin: SocketAddr = host.parse().unwrap();
+    assert!(http_get(admin, "/").unwrap().1.contains("<script"));
+    let body = serde_json::json!({ "key": key }).to_string();
+    let (status, _, told) = ask(TcpStream::connect(admin).unwrap(), "POST", "/v1/login", &[], &body);
+    assert_eq!((status, told["csrf"].is_string()), (200, true), "{told}");
 }
 
 /// Opens both printed URLs, and asks with the printed key for what the page asks for.
