@@ -121,16 +121,10 @@ fn rotate(path: &Path, config: &Config, as_json: bool) -> Result<Exit, Failure> 
     if exit == Exit::Ok { said.map(|()| exit) } else { Ok(exit) }
 }
 
-/// Puts a new secret in front, in one step. Returns how many there are now. Whoever owns the folder of the file, or of the
-/// link to it, decides what is rewritten, so root does it with no more rights than they have.
+/// Puts a new secret in front, in one step. Returns how many there are now. Whoever owns a folder on the way to the file
+/// decides what is rewritten, so root does it with no more rights than they have.
 fn rewrite(file: &Path) -> io::Result<usize> {
-    let real = file.canonicalize()?;
-    let folder = |file: &Path| match file.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
-        _ => PathBuf::from("."),
-    };
-    let (of_name, of_file) = (folder(file), folder(&real));
-    rights::as_owner_of(&[&of_name, &of_file], || replace(file))
+    rights::as_owner_of(file, || replace(file))
 }
 
 fn replace(file: &Path) -> io::Result<usize> {

@@ -134,6 +134,36 @@ fn root_rotates_secrets_in_a_folder_of_the_daemons_user_as_that_user() {
 }
 
 #[test]
+fn a_folder_of_the_daemons_user_further_up_leads_root_to_no_other_file() {
+    if !is_root() {
+        return skip("rights::a_folder_of_the_daemons_user_further_up_leads_root_to_no_other_file", NO_ROOT);
+    }
+    let (folder, private) = (Folder::new(), Folder::new());
+    let file = private.write("secret", "a-line-of-root-with-at-least-32-characters\n");
+    fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    let before = fs::read_to_string(&file).unwrap();
+    symlink(private.path(), folder.path().join("keys")).unwrap();
+    let daemon = with_secrets(&folder, "keys/secret");
+    let ended = ask(&daemon, &["secret", "rotate"]);
+    assert_eq!((ended.code, ended.stderr.lines().count()), (1, 1), "{ended:#?}");
+    assert!(ended.stderr.contains("nothing was changed"), "{}", ended.stderr);
+    assert_eq!(fs::read_to_string(&file).unwrap(), before);
+
+    // The same with the folder of the state.
+    let stopped = Stopped::new();
+    let (own, elsewhere) = (Folder::new(), Folder::new());
+    lchown(own.path(), Some(OWNER), Some(OWNER)).unwrap();
+    let state = own.path().join("state");
+    symlink(elsewhere.path(), &state).unwrap();
+    let config = own.write("turnstone.toml", &format!("[auth.users]\nbob = \"builder\"\n[storage]\npath = {state:?}\n"));
+    let mut command = Command::new(BINARY);
+    command.arg("restore").arg(stopped.folder.path().join("backup")).arg("--config").arg(config);
+    let ended = run_to_end(&mut command, PATIENCE);
+    assert_eq!(ended.code, 1, "{ended:#?}");
+    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn a_link_of_the_daemons_user_leads_root_to_no_other_file() {
     if !is_root() {
         return skip("rights::a_link_of_the_daemons_user_leads_root_to_no_other_file", NO_ROOT);
