@@ -39,6 +39,11 @@ impl Problem {
         Self(Box::new(Facts { status, code, message, hint, field, retry_after_s, applied, errors }))
     }
 
+    /// The status of the answer.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.0.status
+    }
+
     /// A field of the body or of the query that cannot be used. `message` says the allowed range.
     pub(crate) fn field(field: impl Into<Text>, message: impl Into<Text>) -> Self {
         let hint = "see /openapi.json for every field and its range";

@@ -116,10 +116,12 @@ pub(super) async fn identify(State(services): State<Shared>, mut request: Reques
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
-        Err(problem) => {
+        // Who presents nothing guesses nothing and costs nothing, and a judge without time has not judged.
+        Err(problem) if presented.is_some() && problem.status() == StatusCode::UNAUTHORIZED => {
             let one_too_many = services.minting.load().guessed(source).err();
             one_too_many.unwrap_or(problem).into_response()
         }
+        Err(problem) => problem.into_response(),
     }
 }
 

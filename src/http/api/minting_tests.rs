@@ -213,6 +213,17 @@ async fn who_presents_too_many_bad_tokens_has_none_verified_for_a_while_and_anot
 }
 
 #[tokio::test]
+async fn who_presents_nothing_takes_nothing_from_who_is_behind_the_same_address() {
+    let api = Api::start();
+    let settings = super::super::MintSettings { per_source: Some(1), ..mint_settings() };
+    api.services.minting.store(Arc::new(Minting::new(&settings)));
+    for _ in 0..20 {
+        assert_eq!(ask(api.public, "GET", "/turn", &[], "").await.status, 401);
+    }
+    assert_eq!(ask(api.public, "GET", "/turn", &[&bearer(&token("alice"))], "").await.status, 200);
+}
+
+#[tokio::test]
 async fn guesses_of_api_keys_are_limited_on_the_operators_side_too() {
     let api = Api::start();
     let settings = super::super::MintSettings { per_source: Some(1), ..mint_settings() };
