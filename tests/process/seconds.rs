@@ -142,7 +142,7 @@ fn who_logs_in_sees_the_figures_by_their_cookie_until_the_key_goes() {
     let made = ask_json(&daemon, &["api-key", "new", "--name", "me", "--scope", "admin"]);
     let (host, body) = (daemon.admin, json!({ "key": made["key"] }).to_string());
     let head = format!(
-        "POST /v1/login HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        "POST /v1/login HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
     let mut stream = TcpStream::connect(host).unwrap();

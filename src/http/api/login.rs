@@ -20,14 +20,11 @@ use axum::{Extension, Router};
 use serde_json::json;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The name of the cookie.
+/// How the name of the cookie begins.
 const COOKIE: &str = "turnstone_session";
 
 /// Where a request that changes something repeats what the page was told.
 const CSRF: &str = "x-csrf-token";
-
-/// Cookies of this name that are looked at: a browser may have more than one, for other paths.
-const COOKIES_MAX: usize = 4;
 
 /// Bytes of a key as it is typed.
 const KEY_BYTES_MAX: usize = 256;
@@ -65,13 +62,13 @@ async fn log_in(
     if !key.may(Scope::Admin) {
         return Err(lacks_admin());
     }
-    Ok(begin(&services, key, is_secure(&headers)))
+    Ok(begin(&services, key, &headers))
 }
 
-fn begin(services: &Services, key: Arc<ApiKey>, is_secure: bool) -> Response {
+fn begin(services: &Services, key: Arc<ApiKey>, headers: &HeaderMap) -> Response {
     let (cookie, csrf) = (services.ids.bytes(), services.ids.bytes());
     let (cookie, session) = services.logins.sessions().begin(services.control.now(), key, cookie, csrf);
-    with_cookie(told(&session), &cookie, BROWSER_SESSION_AGE.as_secs(), is_secure)
+    with_cookie(told(&session), &cookie, BROWSER_SESSION_AGE.as_secs(), headers)
 }
 
 async fn show(State(services): State<Shared>, headers: HeaderMap) -> Result<Response, Problem> {
@@ -82,7 +79,7 @@ async fn show(State(services): State<Shared>, headers: HeaderMap) -> Result<Resp
 async fn log_out(State(services): State<Shared>, headers: HeaderMap) -> Result<Response, Problem> {
     let session = live(&services, &Method::DELETE, &headers).unwrap_or_else(|| Err(logged_out()))?;
     services.logins.sessions().end(session.id);
-    Ok(with_cookie(StatusCode::NO_CONTENT.into_response(), "", 0, is_secure(&headers)))
+    Ok(with_cookie(StatusCode::NO_CONTENT.into_response(), "", 0, &headers))
 }
 
 impl Services {
@@ -113,7 +110,7 @@ fn live(
     method: &Method,
     headers: &HeaderMap,
 ) -> Option<Result<BrowserSession, Problem>> {
-    let mut cookies = cookies(headers).take(COOKIES_MAX).peekable();
+    let mut cookies = cookies(headers).peekable();
     cookies.peek()?;
     let (now, keys) = (services.control.now(), services.keys.load());
     let mut sessions = services.logins.sessions();
@@ -136,11 +133,20 @@ fn may(session: BrowserSession, method: &Method, headers: &HeaderMap) -> Result<
     }
 }
 
-/// RFC 6265 section 5.4.
+/// The name of the cookie at this address: browsers tell hosts apart and not ports, and several daemons are looked at by
+/// `localhost`.
+fn cookie_name(headers: &HeaderMap) -> String {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let port = host.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+    port.map_or_else(|| COOKIE.into(), |port| format!("{COOKIE}_{port}"))
+}
+
+/// RFC 6265 section 5.4. A browser may have more than one of our name, for other paths.
 fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let ours = cookie_name(headers);
     let lines = headers.get_all(header::COOKIE).into_iter().filter_map(|line| line.to_str().ok());
     let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.filter(|(name, _)| *name == COOKIE).map(|(_, value)| value)
+    pairs.filter(move |(name, _)| *name == ours).map(|(_, value)| value)
 }
 
 fn own_page(headers: &HeaderMap) -> Result<(), Problem> {
@@ -167,9 +173,9 @@ fn told(session: &BrowserSession) -> Response {
 }
 
 /// `value`: base64url, or nothing.
-fn with_cookie(mut response: Response, value: &str, age_s: u64, is_secure: bool) -> Response {
-    let secure = if is_secure { "; Secure" } else { "" };
-    let cookie = format!("{COOKIE}={value}; HttpOnly; SameSite=Strict; Path=/; Max-Age={age_s}{secure}");
+fn with_cookie(mut response: Response, value: &str, age_s: u64, headers: &HeaderMap) -> Response {
+    let (name, secure) = (cookie_name(headers), if is_secure(headers) { "; Secure" } else { "" });
+    let cookie = format!("{name}={value}; HttpOnly; SameSite=Strict; Path=/; Max-Age={age_s}{secure}");
     let cookie = HeaderValue::try_from(cookie).expect("base64url and words of ours");
     response.headers_mut().insert(header::SET_COOKIE, cookie);
     response
