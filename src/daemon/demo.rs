@@ -12,8 +12,9 @@ use crate::probe::check_relay;
 use crate::signaling::{Advertised, ice_servers};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use std::fmt;
 use std::fs::Permissions;
-use std::io;
+use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, SystemTime};
@@ -80,25 +81,30 @@ fn start() -> Result<Exit, StartError> {
                     )
                 })?;
             let [a, b] = relayed.addresses;
-            println!(
+            tell(format_args!(
                 "relay works at {server}: {a} <-> {b}, {} round trips, slowest {:.2} ms",
                 relayed.round_trips,
                 relayed.slowest.as_secs_f64() * 1000.0
-            );
+            ));
         }
         print_welcome(&doors, &credential.username, password, admin.map(|door| (door, &*operator)));
-        println!("\n{first_call}");
+        tell(format_args!("\n{first_call}"));
         for page in &pages {
-            println!("test page: {page}");
+            tell(format_args!("test page: {page}"));
         }
-        println!("look at it: turnstone --config {} status", path.display());
-        println!("Ctrl-C ends it.");
+        tell(format_args!("look at it: turnstone --config {} status", path.display()));
+        tell(format_args!("Ctrl-C ends it."));
         // Ctrl-C and SIGTERM end a demo alike.
         let ending = daemon.serve(&mut || run::reread(&path)).await;
         ending.map_err(|error| StartError::system("cannot watch signals", &error))
     })?;
-    println!("turnstone demo has ended");
+    tell(format_args!("turnstone demo has ended"));
     Ok(Exit::Ok)
+}
+
+/// One line, or some. Whoever reads may be gone, which is no reason to end otherwise than by Ctrl-C.
+fn tell(line: fmt::Arguments<'_>) {
+    let _nobody_reads = writeln!(io::stdout(), "{line}");
 }
 
 fn print_welcome(
@@ -109,11 +115,11 @@ fn print_welcome(
 ) {
     let doors: Vec<_> = doors.iter().map(|(how, address)| Advertised::literal(*how, *address)).collect();
     let block = ice_servers(&doors, username, password);
-    println!("\niceServers (valid for {} h):", CREDENTIAL_LIFETIME.as_secs() / 3600);
-    println!("{block:#}");
+    tell(format_args!("\niceServers (valid for {} h):", CREDENTIAL_LIFETIME.as_secs() / 3600));
+    tell(format_args!("{block:#}"));
     if let Some((admin, key)) = admin {
-        println!("\nmetrics: http://{admin}/metrics");
-        println!("dashboard: http://{admin}/ for the API key {key}");
+        tell(format_args!("\nmetrics: http://{admin}/metrics"));
+        tell(format_args!("dashboard: http://{admin}/ for the API key {key}"));
     }
 }
 
