@@ -1,6 +1,6 @@
 //! From the books to the store, one batch at a time.
 
-use super::minute;
+use super::{minute, now};
 use crate::base::UnixTime;
 use crate::http::api::{Desk, EventKind};
 use crate::storage::records::{GapRow, RunRow, put_page};
@@ -166,7 +166,8 @@ impl Writing {
         batch = self.gap.into_iter().chain(lost).fold(batch, |batch, gap| batch.put_further(&GapRow(gap)));
         let began = minute(self.since);
         let (run, stand) = match (is_all, self.stand) {
-            (true, _) if ended => (Some(settled_until.unwrap_or(began)), Stand::Ended),
+            // Nothing comes behind an end: what is open is settled with it.
+            (true, _) if ended => (Some(settled_until.unwrap_or(began).max(now())), Stand::Ended),
             (true, _) => (Some(settled_until.unwrap_or(began)), Stand::Begun),
             // Nothing of it is settled, but the one before has not the last word any more.
             (false, Stand::Old) => (Some(began), Stand::Begun),
@@ -292,7 +293,9 @@ mod tests {
         let (_folder, store) = left_open().await;
         let mut writing = Writing::new(Arc::new(Desk::new(0)), store.clone(), SINCE);
         writing.finish().await;
-        assert_eq!(disk(&store).await.1.map(|run| run.ended), Some(true), "nothing was written before");
+        let run = disk(&store).await.1.expect("written");
+        assert!(run.ended, "nothing was written before");
+        assert!(now().0 - run.settled_until.0 < 30, "nothing comes behind an end: {run:?}");
         let mut writing = Writing::new(Arc::new(Desk::new(1)), store.clone(), SINCE);
         ask_and_hear(&mut writing).await;
         writing.next().await;
