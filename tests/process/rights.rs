@@ -155,7 +155,8 @@ fn a_folder_of_the_daemons_user_further_up_leads_root_to_no_other_file() {
     lchown(own.path(), Some(OWNER), Some(OWNER)).unwrap();
     let state = own.path().join("state");
     symlink(elsewhere.path(), &state).unwrap();
-    let config = own.write("turnstone.toml", &format!("[auth.users]\nbob = \"builder\"\n[storage]\npath = {state:?}\n"));
+    let config = own
+        .write("turnstone.toml", &format!("[auth.users]\nbob = \"builder\"\n[storage]\npath = {state:?}\n"));
     let mut command = Command::new(BINARY);
     command.arg("restore").arg(stopped.folder.path().join("backup")).arg("--config").arg(config);
     let ended = run_to_end(&mut command, PATIENCE);

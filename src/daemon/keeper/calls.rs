@@ -164,7 +164,8 @@ impl Shared {
         self.desk.calls().take(&given_up.id);
         if !self.gives_up.swap(true, Ordering::Relaxed) {
             tracing::warn!(
-                "more calls end than the store takes; records of some stay as of their end, without what came then"
+                "more calls end than the store takes; records of some stay as of their end, without what came then, and \
+                 some are made at the next start, as lost"
             );
         }
     }

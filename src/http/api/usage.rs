@@ -27,6 +27,9 @@ pub const HOURS_KEPT: Duration = Duration::from_secs(60 * 86_400);
 /// Lines of one answer.
 const LINES_MAX: usize = 50_000;
 
+/// Lines that are added up for the largest of them: some 20 MB.
+const ADDED_UP_MAX: usize = 200_000;
+
 /// Pages that are read in one go, so that writers do not wait for long.
 const PAGES_AT_ONCE: usize = 128;
 
@@ -117,7 +120,8 @@ impl Asked {
 
     /// `live`: what may not be on the disk yet.
     async fn add_up(&self, store: &Store, mut live: BTreeMap<PageKey, Page>) -> Result<Report, Problem> {
-        let mut report = Report::new(self.by, self.period, LINES_MAX);
+        let too_many = |_: TooManyLines| self.too_many();
+        let mut report = Report::new(self.by, self.period, self.added_up_max());
         let Range { from, to } = self.range;
         let spans = match self.period {
             Some(period) => vec![crate::usage::Span { period, from, to }],
@@ -144,13 +148,24 @@ impl Asked {
         }
         Ok(report)
     }
-}
 
-fn too_many(_: TooManyLines) -> Problem {
-    let message = format!(
-        "the answer would have more than {LINES_MAX} rows: take a shorter range or a longer `period`"
-    );
-    Problem::field("period", message)
+    /// Rows that are added up, of which the largest are told.
+    fn added_up_max(&self) -> usize {
+        if self.limit < LINES_MAX { ADDED_UP_MAX } else { LINES_MAX }
+    }
+
+    fn too_many(&self) -> Problem {
+        let rows = self.added_up_max();
+        match self.limit < LINES_MAX {
+            true => Problem::field("from", format!("there are more than {rows} rows: take a shorter range")),
+            false => Problem::field(
+                "period",
+                format!(
+                    "the answer would have more than {rows} rows: take a shorter range or a longer `period`"
+                ),
+            ),
+        }
+    }
 }
 
 /// The next pages of a range. A short answer says nothing of the end: damaged pages are left out of it.

@@ -87,6 +87,25 @@ async fn who_asks_for_few_rows_gets_the_largest_and_the_total_of_all() {
 }
 
 #[tokio::test]
+async fn the_largest_of_more_rows_than_one_answer_has_are_told_all_the_same() {
+    let api = Api::start();
+    let now = now();
+    for day in 0..6 {
+        for user in 0..9_000 {
+            let account = account(&format!("user {day} {user}"), None);
+            api.services.desk.books().book(UnixTime(now.0 - 86_400 * day), &account, &bytes(1 + user));
+        }
+        api.services.desk.books().set_aside();
+        write(&api).await;
+    }
+    let told = api.local("GET", "/v1/usage?since=300d&limit=6", "").await.json();
+    let largest: Vec<_> = (0..6).map(|at| &told["usage"][at]["bytes_from_client"]).collect();
+    assert_eq!((largest, &told["more"]), (vec![&json!(9_000); 6], &json!(53_994)), "{told}");
+    let refused = api.local("GET", "/v1/usage?since=300d", "").await;
+    assert_eq!((refused.status, refused.json()["field"].as_str()), (400, Some("period")));
+}
+
+#[tokio::test]
 async fn each_step_of_a_range_has_a_row_for_each_door_and_they_add_up() {
     let api = Api::start();
     let now = now();
