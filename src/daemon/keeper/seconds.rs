@@ -29,7 +29,11 @@ impl<D: Drivers + Control> Drivers for Watched<D> {
         Box::pin(async {
             let deltas = self.drivers.deltas().await;
             let relayed = deltas.iter().map(|delta| ((delta.transport, delta.door), delta.traffic));
-            self.desk.seconds().note(self.drivers.now().at, relayed, published(&*self.sources));
+            let (now, sum) = (self.drivers.now(), published(&*self.sources));
+            let mut seconds = self.desk.seconds();
+            seconds.keep_time(now);
+            seconds.note(now.at, relayed, sum);
+            drop(seconds);
             deltas
         })
     }

@@ -19,6 +19,9 @@ const DOORS_MAX: usize = 64;
 /// Columns in front of those of [`counted`]: packets from clients and from peers.
 const PACKETS: usize = 2;
 
+/// So far the wall clock may be from what the numbers of the seconds say.
+const CLOCK_OFF_MAX_S: u64 = 5;
+
 /// Seconds of "lately".
 const LATELY_S: u64 = 60;
 
@@ -57,6 +60,14 @@ impl Seconds {
             seconds.place(door);
         }
         seconds
+    }
+
+    /// Follows a wall clock that was set, or that went on while the machine slept: all seconds get other numbers then.
+    pub fn keep_time(&mut self, now: Now) {
+        let ahead = now.unix.0.saturating_sub(now.at.as_secs());
+        if ahead.abs_diff(self.ahead) > CLOCK_OFF_MAX_S {
+            self.ahead = ahead;
+        }
     }
 
     /// Notes what was relayed since the last time, and what `sum` counted since then.
@@ -248,6 +259,17 @@ mod tests {
             [(0, 1000), (999, 1000), (1000, 1001), (1002, 1003), (1003, 1000), (u64::MAX, 1000)]
         {
             assert_eq!(seconds.after(Some(since)), first..1003, "{since}");
+        }
+    }
+
+    #[test]
+    fn the_numbers_follow_a_clock_that_was_set_and_not_one_that_drifts() {
+        let mut seconds = begin([]);
+        seconds.note(at(7000), [], sum(&[]));
+        let set = |unix| Now { at: at(7000), unix: UnixTime(unix) };
+        for (unix, all) in [(1002, 1000..1002), (1006, 1000..1002), (9_002, 9_000..9_002), (502, 500..502)] {
+            seconds.keep_time(set(unix));
+            assert_eq!(seconds.after(None), all);
         }
     }
 
