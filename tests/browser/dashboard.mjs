@@ -22,6 +22,7 @@ await story(async () => {
   await theKeyboardReachesEverything(page);
   await coloursAreChosen(page);
   await aHiddenPageAsksNothing(page);
+  await oldRowsAreSaidToBeOld(page);
   await aSilentDaemonIsSaidSo(page);
   await expectNoFault(page);
   await aRestartAsksForTheKeyAgain(page);
@@ -181,10 +182,24 @@ async function aHiddenPageAsksNothing(page) {
   await eventually("it asks again", () => asked > 3);
 }
 
+async function oldRowsAreSaidToBeOld(page) {
+  const trouble = page.getByRole("region", { name: "Top talkers" }).locator(":scope > .trouble");
+  const rows = /\/v1\/sessions\?/;
+  // The answer does not come, and all others do.
+  await page.route(rows, () => {});
+  await trouble.filter({ hasText: "does not answer" }).waitFor();
+  await eventually("nothing else is said to be old, nor the daemon to be lost", async () =>
+    (await page.locator(".block > .trouble, .lost").count()) === 1);
+  await screenshot(page, "dashboard-old-rows");
+  await page.unroute(rows);
+  await trouble.waitFor({ state: "detached" });
+}
+
 async function aSilentDaemonIsSaidSo(page) {
   await ask("freeze");
   await page.getByRole("alert").filter({ hasText: /No answer from the daemon since \d\d:\d\d:\d\d/ }).waitFor();
   await screenshot(page, "dashboard-lost");
+  assert((await page.locator(".block > .trouble").count()) === 0, "that nobody answers is said more than once");
   await ask("thaw");
   await page.getByRole("alert").filter({ hasText: "No answer" }).waitFor({ state: "detached" });
   await expectEqual(page);

@@ -21,8 +21,7 @@ export function Block({ name, title, aside, command, trouble, children }: BlockP
         <h2 id={`${name}-title`}>{title}</h2>
         {aside}
       </header>
-      {/* That nobody answers is said once, above all. */}
-      {trouble && !trouble.isLost && <Trouble problem={trouble} />}
+      {trouble && <Trouble problem={trouble} />}
       {children}
       <Command line={command} />
     </section>

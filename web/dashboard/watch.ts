@@ -18,7 +18,7 @@ export interface Shown {
   bySubject: Usage | null;
   /** When answers stopped to come. */
   lostSince: Date | null;
-  /** What the daemon refused to tell last time, by name. */
+  /** What the daemon did not tell last time, by name; nothing while nobody answers at all. */
   troubles: Partial<Record<SourceName, Problem>>;
 }
 
@@ -165,7 +165,9 @@ export class Watch {
   #fail(name: SourceName, error: Error) {
     if (!(error instanceof Problem)) throw error;
     if (error.isLoggedOut) this.#loggedOut();
-    else if (name === FIRST && error.isLost) this.#merge({ lostSince: this.#lastAnswer });
+    // That nobody answers is said once, above all.
+    else if (name === FIRST && error.isLost) this.#merge({ lostSince: this.#lastAnswer, troubles: {} });
+    else if (error.isLost && this.#shown.lostSince) return;
     else this.#merge({ troubles: { ...this.#shown.troubles, [name]: error } });
   }
 }
