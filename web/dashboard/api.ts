@@ -164,19 +164,21 @@ export async function resume(): Promise<Login> {
 }
 
 export async function logOut(): Promise<void> {
-  await ask("DELETE", "/v1/login");
+  await end("/v1/login");
   csrf = "";
 }
 
-/** A login in another tab has taken the place of this one's: then what belongs to it is asked for once. */
-export async function endSession(id: string): Promise<void> {
-  const end = () => ask<void>("DELETE", `/v1/sessions/${encodeURIComponent(id)}`);
+export const endSession = (id: string): Promise<void> => end(`/v1/sessions/${encodeURIComponent(id)}`);
+
+/** A login in another tab may have taken the place of this one's: then what belongs to it is asked for once. */
+async function end(path: string): Promise<void> {
+  const once = () => ask<void>("DELETE", path);
   try {
-    await end();
+    await once();
   } catch (error) {
     if (!(error instanceof Problem) || error.code !== "csrf") throw error;
     await resume();
-    await end();
+    await once();
   }
 }
 
