@@ -12,11 +12,7 @@ await story(async () => {
   const browser = await launch();
   const context = await browser.newContext();
   for (const [mine, others] of [[IMAGE, LONG], [RIGHT_TO_LEFT, IMAGE], [LONG, RIGHT_TO_LEFT]]) {
-    const a = await open(context, `${facts.base}/test`);
-    await a.getByText("With two tokens of your own issuer").click();
-    await a.getByLabel("Token of the user in this tab").fill(token({ sub: mine, name: IMAGE }));
-    await a.getByLabel("Token of the second participant").fill(token({ sub: others, name: `${RIGHT_TO_LEFT}${LONG}` }));
-    await a.getByRole("form", { name: "two tokens" }).getByRole("button", { name: "Log in" }).click();
+    const a = await logIn(context, token({ sub: mine, name: IMAGE }), token({ sub: others, name: `${RIGHT_TO_LEFT}${LONG}` }));
     await a.locator("[data-signaling=connected]").waitFor();
     const b = await open(context, await a.locator("#link").inputValue());
     await b.locator("[data-signaling=connected]").waitFor();
@@ -43,12 +39,25 @@ await story(async () => {
   await lured.getByRole("alert").waitFor();
   await expectPlain([lured], "a made up link");
   // And a token that no server takes.
-  const refused = await open(context, `${facts.base}/test#${new URLSearchParams({ token: token({ sub: "x".repeat(500) }), to: "a" })}`);
+  const refused = await logIn(context, token({ sub: "x".repeat(500) }), token({ sub: "a" }));
   await refused.locator("[data-signaling=closed]").waitFor();
   await refused.getByRole("alert").filter({ hasText: "refused" }).waitFor();
   await expectPlain([refused], "a token that is refused");
+  // The link names who is here though the server never did.
+  const link = new URL(await refused.locator("#link").inputValue());
+  assert(new URLSearchParams(link.hash.slice(1)).get("to") === "x".repeat(500), `a link to nobody: ${link}`);
   await browser.close();
 });
+
+/** Opens the page with two tokens of an issuer of one's own. */
+async function logIn(context, mine, others) {
+  const page = await open(context, `${facts.base}/test`);
+  await page.getByText("With two tokens of your own issuer").click();
+  await page.getByLabel("Token of the user in this tab").fill(mine);
+  await page.getByLabel("Token of the second participant").fill(others);
+  await page.getByRole("form", { name: "two tokens" }).getByRole("button", { name: "Log in" }).click();
+  return page;
+}
 
 async function expectPlain(pages, what) {
   for (const page of pages) {

@@ -79,7 +79,7 @@ function Tests({ here, leave }: { here: Here; leave: () => void }) {
       </Top>
       <main>
         <IcePanel servers={() => line.client.iceServers()} />
-        <CallPanel line={line} peer={here.peer} other={here.other} />
+        <CallPanel line={line} me={me} peer={here.peer} other={here.other} />
       </main>
     </>
   );

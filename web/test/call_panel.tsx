@@ -10,7 +10,15 @@ import { CALL } from "./words";
 
 const WAYS = [["any", "any"], ["udp", "UDP"], ["tcp", "TCP"], ["tls", "TLS"]] as const;
 
-export function CallPanel({ line, peer, other }: { line: Line; peer: string; other: Participant | undefined }) {
+interface CallPanelProps {
+  line: Line;
+  /** Who is here, by the server or by the token: the link is complete before there is signaling. */
+  me: string;
+  peer: string;
+  other: Participant | undefined;
+}
+
+export function CallPanel({ line, me, peer, other }: CallPanelProps) {
   const [wishes, setWishes] = useState<Wishes>({ relayOnly: false, way: "any", picture: "synthetic" });
   const { call, incoming, isBusy } = line;
   const isReady = line.state === "connected" && !isBusy;
@@ -20,7 +28,7 @@ export function CallPanel({ line, peer, other }: { line: Line; peer: string; oth
         <h2 id="call-title">Call check</h2>
         <span role="status" class="muted" data-call={call?.state ?? "none"}>{call ? CALL[call.state] : "no call"}</span>
       </header>
-      {other && !call && <Link url={link(other, line.client.user)} />}
+      {other && !call && <Link url={link(other, me)} />}
       <Settings wishes={wishes} change={setWishes} isFixed={isBusy || call !== undefined} />
       <div class="actions">
         {incoming && (
