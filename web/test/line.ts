@@ -85,7 +85,6 @@ export class Line {
       // It may have ended while the camera was asked for.
       if (call.state !== "ringing") return;
       this.#take(call);
-      this.incoming = undefined;
       await call.accept({ stream: media.stream, ...wanted(wishes) });
     });
   }
@@ -142,6 +141,9 @@ export class Line {
 
   #take(call: Call): void {
     this.call = call;
+    // When both sides call each other, the call that came in is the one that we made. Any other finds us busy.
+    if (this.incoming !== call) this.incoming?.reject("busy").catch(() => {});
+    this.incoming = undefined;
     this.samples = [];
     this.#isPrimed = false;
     this.remote = new MediaStream();
