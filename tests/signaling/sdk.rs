@@ -277,3 +277,36 @@ fn ice_servers_are_kept_until_four_fifths_of_their_life() {
     }
     assert_eq!(fetched, 2);
 }
+
+#[test]
+fn what_is_asked_at_the_moment_of_entry_happens_once() {
+    let Some(stage) = Stage::set("sdk::what_is_asked_at_the_moment_of_entry_happens_once") else { return };
+    let bob = stage.sdk("bob");
+    let greet = json!({ "event": "message:send", "data": { "to": "bob", "body": "hello" } });
+    let options = json!({ "device": "alice", "greet": greet });
+    let alice = stage.opening_sdk("alice", &stage.url(), json!({ "token": token("alice") }), options);
+    alice.await_seen("connected");
+    alice.get("message:send", json!({ "to": "bob", "body": "next" }));
+    for body in ["hello", "next"] {
+        assert_eq!(data(&bob.await_seen("message:receive"))["body"], body);
+    }
+}
+
+#[test]
+fn only_another_kind_of_network_is_another_network() {
+    let Some(stage) = Stage::set("sdk::only_another_kind_of_network_is_another_network") else { return };
+    let alice = stage.sdk("alice");
+    for kind in ["wifi", "wifi", "cellular", "cellular"] {
+        ok(&alice.order("network", json!({ "type": kind })));
+    }
+    alice.tell("close", json!({}));
+    alice.await_seen("failed");
+    assert_eq!(alice.story().iter().filter(|word| *word == "network").count(), 1);
+}
+
+#[test]
+fn an_address_that_is_none_is_a_failure_and_not_a_wait() {
+    let Some(stage) = Stage::set("sdk::an_address_that_is_none_is_a_failure_and_not_a_wait") else { return };
+    let alice = stage.opening_sdk("alice", "http://[", json!({ "token": token("alice") }), json!({}));
+    assert_eq!(data(&alice.await_seen("failed")), &json!({ "code": "bad_request" }));
+}

@@ -86,6 +86,8 @@ export class Session extends Emitter<SessionEvents & Pushes> {
   /** Without a slash at its end. */
   protected readonly base: string;
   protected readonly token: Token;
+  /** How long an answer may take, in milliseconds. */
+  protected readonly answerMs: number;
   readonly #options: SessionOptions;
   readonly #backoff: Backoff;
   readonly #pending = new Map<number, Pending>();
@@ -101,12 +103,15 @@ export class Session extends Emitter<SessionEvents & Pushes> {
   /** No try before this one: the server said so. */
   #notBefore = 0;
   #isHeard = false;
+  /** As `wifi`; undefined where the browser does not say. */
+  #networkType: string | undefined;
 
   constructor(options: SessionOptions) {
     super();
     this.#options = options;
     this.base = (options.url ?? location.origin).replace(/^ws/, "http").replace(/\/+$/, "");
     this.token = new Token(options);
+    this.answerMs = options.timeoutMs ?? 10_000;
     this.#device = options.device ?? randomName();
     this.#backoff = new Backoff(options.backoff?.baseMs ?? 250, options.backoff?.maxMs ?? 8_000);
     this.on("auth:expiring", () => void this.#refresh(3));
@@ -187,7 +192,7 @@ export class Session extends Emitter<SessionEvents & Pushes> {
         return reject(new TurnstoneError("rate_limited", "too many requests wait for their answers"));
       }
       const id = this.#nextId++;
-      const limit = timeoutMs ?? this.#options.timeoutMs ?? 10_000;
+      const limit = timeoutMs ?? this.answerMs;
       const timer = setTimeout(() => this.#pending.get(id)?.failed(new TurnstoneError("timeout", `no answer to ${name}`)), limit);
       const settled = () => {
         clearTimeout(timer);
@@ -241,7 +246,13 @@ export class Session extends Emitter<SessionEvents & Pushes> {
     }
     if (isStale()) return;
     const Socket = this.#options.WebSocket ?? WebSocket;
-    const socket = new Socket(`${this.base.replace(/^http/, "ws")}/ws`, ["turnstone.v1.json"]);
+    let socket: WebSocket;
+    try {
+      socket = new Socket(`${this.base.replace(/^http/, "ws")}/ws`, ["turnstone.v1.json"]);
+    } catch (error) {
+      // An address that is none, or one that this page may not go to: no other try will change that.
+      return this.#fail(new TurnstoneError("bad_request", `cannot connect to ${this.base}: ${(error as Error).message}`));
+    }
     this.#socket = socket;
     const hello = { token, device: this.#device, caps: CAPS, resume: this.#resume };
     socket.onopen = () => socket.send(JSON.stringify({ hello }));
@@ -276,10 +287,11 @@ export class Session extends Emitter<SessionEvents & Pushes> {
     this.#refusals = 0;
     this.#backoff.reset();
     clearTimeout(this.#timer);
+    // What is asked from here on finds a connection, and goes out by itself.
+    const waiting = [...this.#pending.values()];
     this.#enter("connected");
     this.#beat(ping_interval_ms);
     // What a new session needs goes first: rooms are joined before anything is said in them.
-    const waiting = [...this.#pending.values()];
     this.emit("connected", { session, user, device, recovered });
     for (const { frame } of waiting) this.#socket?.send(frame);
     if (wasIn && !recovered) {
@@ -368,11 +380,20 @@ export class Session extends Emitter<SessionEvents & Pushes> {
     this.emit("network", undefined);
   };
 
+  /** It changes also with each new estimate of delay and rate, of which a call wants to know nothing. */
+  readonly #networkMeasured = (): void => {
+    const type = networkConnection()?.type;
+    if (type !== this.#networkType) this.#networkChanged();
+    else if (this.#state === "connected") this.#probe();
+    this.#networkType = type;
+  };
+
   #watchNetwork(isOn: boolean): void {
     const verb = isOn ? "addEventListener" : "removeEventListener";
-    const { connection } = (globalThis.navigator ?? {}) as { connection?: EventTarget };
+    const connection = networkConnection();
+    this.#networkType = connection?.type;
     globalThis[verb]?.("online", this.#networkChanged);
-    connection?.[verb]?.("change", this.#networkChanged);
+    connection?.[verb]?.("change", this.#networkMeasured);
   }
 
   async #refresh(tries: number): Promise<void> {
@@ -389,6 +410,11 @@ export class Session extends Emitter<SessionEvents & Pushes> {
 /** 128 random bits: also where a page is no secure context. */
 export function randomName(): string {
   return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** Network Information API, where there is one. */
+function networkConnection(): (EventTarget & { type?: string }) | undefined {
+  return (globalThis.navigator as { connection?: EventTarget & { type?: string } } | undefined)?.connection;
 }
 
 function refusal({ code = "internal", message = "", retry_after_ms }: Frame): TurnstoneError {

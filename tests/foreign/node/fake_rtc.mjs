@@ -51,9 +51,24 @@ export class FakePeerConnection {
     this.#configuration = configuration;
   }
 
-  addTransceiver(kind) {
-    const sender = { track: null, replaceTrack: async (track) => void (sender.track = track) };
-    const transceiver = { sender, receiver: { track: { kind } } };
+  addTransceiver(kind, { direction = "sendrecv" } = {}) {
+    const sender = {
+      track: null,
+      replaceTrack: async (track) => void (sender.track = track),
+      setStreams: (...streams) => void (sender.streams = streams),
+    };
+    const need = () => this.#need();
+    const transceiver = {
+      sender,
+      receiver: { track: { kind } },
+      get direction() {
+        return direction;
+      },
+      set direction(wanted) {
+        direction = wanted;
+        need();
+      },
+    };
     this.#transceivers.push(transceiver);
     this.#need();
     return transceiver;

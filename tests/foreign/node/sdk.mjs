@@ -5,19 +5,29 @@
 //   {"do":"join"|"leave"|"members","room":..}  {"do":"say","room":..,"body":..}  {"do":"typing","room":..}
 //   {"do":"watch","users":[..]}  {"do":"presence","user":..}  {"do":"ice"}  {"do":"later","ms":..}
 //   {"do":"look","id":..}    the call with its connection
+//   {"do":"mute","id":..,"isMuted":..}  {"do":"replace","id":..,"kind":"audio"}  {"do":"refresh","token":..}
+//   {"do":"acceptThenReject","id":..}  {"do":"network","type":"wifi"}   of the device, which all clients here share
+//
+// Options of `open` that are not the client's: `from` (where its module is), `isIdle` (it does not connect), `greet` (what
+// it asks as soon as it hears that it is connected); of `call` and `accept`: `isBroken` (media cannot begin).
 import WebSocket from "ws";
 import { FakePeerConnection } from "./fake_rtc.mjs";
 
 const PUSHES = [
   "call:peer-state", "auth:expiring", "message:receive", "presence:update", "event", "server:shutdown", "call:sync",
 ];
-const STATES = ["state", "connected", "snapshot", "failed"];
+const STATES = ["state", "connected", "snapshot", "network", "failed"];
 const CALL_EVENTS = ["state", "track", "peer", "ended", "trouble"];
 const ROOM_EVENTS = ["joined", "left", "participants", "message", "typing", "event", "closed"];
 
 let early = 0;
 const now = Date.now;
 Date.now = () => now() + early;
+
+const connection = Object.assign(new EventTarget(), { type: "wifi" });
+Object.defineProperty(globalThis, "navigator", { value: { connection } });
+
+const broken = { prepare: () => { throw new Error("there is no media here"); } };
 
 /** As text: a module at an address of its own each time would be another module. */
 const modules = new Map();
@@ -30,16 +40,16 @@ async function load(url) {
 }
 
 export class Sdk {
-  constructor(name, { url, auth, options: { from, ...options } }, report) {
+  constructor(name, { url, auth, options: { from, isIdle, greet, ...options } }, report) {
     this.report = (what, body) => report({ as: name, what, body });
     this.tell = (event, data) => report({ as: name, what: "event", event, args: [data ?? null] });
     this.answer = (ack, body) => report({ as: name, what: "ack", ack, body });
     this.calls = new Map();
     this.rooms = new Map();
-    this.ready = this.open(url, from ?? url, auth, options);
+    this.ready = this.open(url, from ?? url, auth, options, { isIdle, greet });
   }
 
-  async open(url, from, { token, tokens }, options) {
+  async open(url, from, { token, tokens }, options, { isIdle, greet }) {
     const { createClient } = await load(from);
     const own = this;
     class Socket extends WebSocket {
@@ -67,7 +77,10 @@ export class Sdk {
       this.keep(call);
       this.tell("incoming", this.facts(call));
     });
-    client.connect().catch(() => {});
+    client.on("state", (state) => {
+      if (greet && state === "connected") client.request(greet.event, greet.data).catch(() => {});
+    });
+    if (!isIdle) client.connect().catch(() => {});
   }
 
   keep(call) {
@@ -84,8 +97,11 @@ export class Sdk {
 
   facts({ id, peer, type, role, state, data, name, end, connection: pc }) {
     const of_connection = pc && { fragments: pc.fragments(), connection: pc.connectionState, signaling: pc.signalingState };
+    const sending = pc?.getTransceivers().map(({ direction, sender: { track, streams } }) => {
+      return { direction, enabled: track?.enabled ?? null, streams: streams ?? null };
+    });
     const username = pc?.getConfiguration().iceServers.find(({ username }) => username)?.username;
-    return { id, peer, type, role, state, data, name, end, ...of_connection, ...pc?.seen, username };
+    return { id, peer, type, role, state, data, name, end, ...of_connection, ...pc?.seen, username, sending };
   }
 
   /** Does what was asked, and answers as the plain wire would. */
@@ -103,13 +119,26 @@ export class Sdk {
   do_emit = ({ event, data }) => this.client.request(event, data);
   do_break = () => this.socket.terminate();
   do_close = () => this.client.close();
+  do_refresh = ({ token }) => this.client.refresh(token);
+  do_network = ({ type }) => {
+    connection.type = type;
+    connection.dispatchEvent(new Event("change"));
+  };
   do_later = ({ ms }) => void (early += ms);
 
-  do_call = async ({ user, options }) => this.facts(this.keep(await this.client.call(user, options)));
-  do_accept = ({ id }) => this.calls.get(id).accept();
+  do_call = async ({ user, isBroken, options }) => {
+    return this.facts(this.keep(await this.client.call(user, { ...options, ...(isBroken && broken) })));
+  };
+  do_accept = ({ id, isBroken }) => this.calls.get(id).accept(isBroken ? broken : undefined);
+  do_acceptThenReject = async ({ id }) => {
+    const accepted = this.calls.get(id).accept();
+    await Promise.all([accepted, this.calls.get(id).reject()]);
+  };
   do_reject = ({ id, reason }) => this.calls.get(id).reject(reason);
   do_hangUp = ({ id }) => this.calls.get(id).hangUp();
   do_media = ({ id, state }) => this.calls.get(id).connection.become(state);
+  do_mute = ({ id, isMuted }) => this.calls.get(id).mute(isMuted);
+  do_replace = ({ id, kind }) => this.calls.get(id).replaceTrack({ kind, enabled: true });
   do_look = ({ id }) => this.facts(this.calls.get(id));
   do_stats = ({ id }) => this.calls.get(id).stats();
 

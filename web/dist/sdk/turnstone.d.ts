@@ -514,6 +514,8 @@ export declare class Session extends Emitter<SessionEvents & Pushes> {
     /** Without a slash at its end. */
     protected readonly base: string;
     protected readonly token: Token;
+    /** How long an answer may take, in milliseconds. */
+    protected readonly answerMs: number;
     constructor(options: SessionOptions);
     get state(): SessionState;
     /** Who we are, once we were let in. */
