@@ -374,3 +374,53 @@ fn its_digest_says_how_a_call_does() {
     );
     alice.get("call:stats", json!({ "call_id": id, "digest": second }));
 }
+
+#[test]
+fn a_call_whose_media_cannot_begin_is_over_for_both() {
+    let Some(stage) = Stage::set("sdk_calls::a_call_whose_media_cannot_begin_is_over_for_both") else {
+        return;
+    };
+    let (alice, bob) = (stage.sdk("alice"), stage.sdk("bob"));
+    assert_eq!(alice.order("call", json!({ "user": "bob", "isBroken": true }))["code"], "thrown");
+    bob.await_seen("incoming");
+    ended(&bob);
+    let id = ok(&alice.order("call", json!({ "user": "bob" })))["id"].clone();
+    bob.await_seen("incoming");
+    assert_eq!(bob.order("accept", json!({ "id": id, "isBroken": true }))["code"], "thrown");
+    for client in [&alice, &bob] {
+        assert_eq!(ended(client)["reason"], "media_failed");
+        assert_eq!(client.get("call:sync", json!({})), json!({ "calls": [] }));
+    }
+}
+
+#[test]
+fn a_call_that_is_rejected_while_it_is_accepted_is_over_for_both() {
+    let Some(stage) = Stage::set("sdk_calls::a_call_that_is_rejected_while_it_is_accepted_is_over_for_both")
+    else {
+        return;
+    };
+    let (alice, bob) = (stage.sdk("alice"), stage.sdk("bob"));
+    let id = ok(&alice.order("call", json!({ "user": "bob" })))["id"].clone();
+    bob.await_seen("incoming");
+    assert_eq!(bob.order("acceptThenReject", json!({ "id": id }))["code"], "ended");
+    assert_eq!(ended(&alice)["endedBy"], "bob");
+    assert_eq!(bob.get("call:sync", json!({})), json!({ "calls": [] }));
+}
+
+#[test]
+fn a_track_that_comes_later_is_sent_and_stays_as_silent_as_its_kind() {
+    let Some(stage) =
+        Stage::set("sdk_calls::a_track_that_comes_later_is_sent_and_stays_as_silent_as_its_kind")
+    else {
+        return;
+    };
+    let (alice, bob) = (stage.sdk("alice"), stage.sdk("bob"));
+    let id = connected(&alice, &bob);
+    let sending = || look(&alice, &id)["sending"].clone();
+    assert_eq!(sending(), json!([{ "direction": "recvonly", "enabled": null, "streams": null }]));
+    ok(&alice.order("mute", json!({ "id": id, "isMuted": true })));
+    ok(&alice.order("replace", json!({ "id": id, "kind": "audio" })));
+    assert_eq!(sending(), json!([{ "direction": "sendrecv", "enabled": false, "streams": [] }]));
+    ok(&alice.order("mute", json!({ "id": id, "isMuted": false })));
+    assert_eq!(sending()[0]["enabled"], true);
+}

@@ -6,7 +6,7 @@ import { Negotiation } from "./negotiation";
 import type { RequestOptions, Session } from "./session";
 import { Digester } from "./stats";
 import type {
-  CallType, Candidate, Digest, EndReason, IceGrant, IceServer, LiveCall, OwnEndReason, Pushes, Requests, Role,
+  CallGrant, CallType, Candidate, Digest, EndReason, IceGrant, IceServer, LiveCall, OwnEndReason, Pushes, Requests, Role,
 } from "./types";
 
 /** `reconnecting`: media was there, and is not; `ended` is the last one. */
@@ -109,6 +109,9 @@ export class Call extends Emitter<CallEvents> {
   #isDue = false;
   #gathered: [Candidate, number][] = [];
   #isSending = false;
+  #isAccepting = false;
+  /** Kinds of tracks that are silenced. */
+  readonly #muted = new Set<string>();
 
   constructor(session: Session, facts: CallFacts) {
     super();
@@ -141,13 +144,20 @@ export class Call extends Emitter<CallEvents> {
     if (this.role !== "callee" || this.#state !== "ringing") {
       throw new TurnstoneError("wrong_state", "only a call that comes in and rings is accepted");
     }
+    this.#isAccepting = true;
+    const begin = (grant: CallGrant) => {
+      if (this.#state === "ended") throw new TurnstoneError("ended", "it was over before it was accepted");
+      this.begin(grant, media);
+    };
     try {
-      await this.#session.ask("call:accepted", { call_id: this.id }, (grant) => this.begin(grant, media), SIGNAL);
+      await this.#session.ask("call:accepted", { call_id: this.id }, begin, SIGNAL);
     } catch (error) {
       const { code } = error as TurnstoneError;
       if (code === "ended" || code === "no_call") this.over("lost");
       if (code === "answered_elsewhere") this.over(code);
       throw error;
+    } finally {
+      this.#isAccepting = false;
     }
   }
 
@@ -155,7 +165,9 @@ export class Call extends Emitter<CallEvents> {
   async reject(reason?: "busy"): Promise<void> {
     if (this.#state !== "ringing") return;
     this.over(reason ?? "rejected", this.#session.user);
-    await this.#say("call:rejected", reason ? { call_id: this.id, reason } : { call_id: this.id });
+    // What the server takes as accepted rings no more, and can only be ended.
+    const verb = this.#isAccepting ? "call:end" : "call:rejected";
+    await this.#say(verb, reason ? { call_id: this.id, reason } : { call_id: this.id });
   }
 
   /** Ends it. Here it is over at once; the other side hears of it as soon as the server does. */
@@ -165,16 +177,27 @@ export class Call extends Emitter<CallEvents> {
     await this.#say("call:end", reason ? { call_id: this.id, reason } : { call_id: this.id });
   }
 
-  /** Silences what we send, or lets it be heard again. */
+  /** Silences what we send, or lets it be heard again; also tracks that come later. */
   mute(isMuted = true, kind?: "audio" | "video"): void {
+    for (const one of kind ? [kind] : ["audio", "video"]) this.#muted[isMuted ? "add" : "delete"](one);
     for (const { track } of this.#senders(kind)) if (track) track.enabled = !isMuted;
   }
 
   /** Sends another track in place of the one of its kind; null sends none. */
   async replaceTrack(track: MediaStreamTrack | null, kind = track?.kind): Promise<void> {
-    const sender = this.#transceivers(kind)[0]?.sender;
-    if (sender) await sender.replaceTrack(track);
-    else if (track) this.#pc?.addTrack(track, ...(this.#media.stream ? [this.#media.stream] : []));
+    const transceiver = this.#transceivers(kind).find(({ direction }) => direction !== "stopped");
+    const streams = this.#media.stream ? [this.#media.stream] : [];
+    if (track) this.#hushed(track);
+    if (!transceiver) {
+      if (track) this.#pc?.addTrack(track, ...streams);
+      return;
+    }
+    await transceiver.sender.replaceTrack(track);
+    // One that only hears does not send its track by itself (W3C WebRTC 1.0, section 5.4).
+    const { direction } = transceiver;
+    if (!track || (direction !== "recvonly" && direction !== "inactive")) return;
+    transceiver.sender.setStreams(...streams);
+    transceiver.direction = direction === "recvonly" ? "sendrecv" : "sendonly";
   }
 
   /** How it does, since it was asked last. */
@@ -189,9 +212,18 @@ export class Call extends Emitter<CallEvents> {
     if (!this.#isDue) void this.#restart();
   }
 
-  /** @internal Begins media. */
-  begin({ ice_servers }: IceGrant, media: MediaOptions): void {
+  /** @internal Begins media. A call that cannot have any is ended, and nobody rings for it. */
+  begin(grant: IceGrant, media: MediaOptions): void {
     if (this.#pc || this.#state === "ended") return;
+    try {
+      this.#begin(grant, media);
+    } catch (error) {
+      this.hangUp("media_failed").catch(() => {});
+      throw error;
+    }
+  }
+
+  #begin({ ice_servers }: IceGrant, media: MediaOptions): void {
     this.#media = media;
     const pc = new this.#session.PeerConnection(this.#configuration(ice_servers));
     this.#pc = pc;
@@ -212,7 +244,7 @@ export class Call extends Emitter<CallEvents> {
     });
     pc.ontrack = (event) => this.emit("track", event);
     pc.onconnectionstatechange = () => this.#connectionChanged();
-    for (const track of media.stream?.getTracks() ?? []) pc.addTrack(track, media.stream as MediaStream);
+    for (const track of media.stream?.getTracks() ?? []) pc.addTrack(this.#hushed(track), media.stream as MediaStream);
     media.prepare?.(pc);
     if (this.role === "caller" && pc.getTransceivers().length === 0 && !media.prepare) {
       pc.addTransceiver("audio", { direction: "recvonly" });
@@ -411,6 +443,11 @@ export class Call extends Emitter<CallEvents> {
   #transceivers(kind: string | undefined): RTCRtpTransceiver[] {
     const all = this.#pc?.getTransceivers() ?? [];
     return all.filter(({ receiver }) => kind === undefined || receiver.track.kind === kind);
+  }
+
+  #hushed(track: MediaStreamTrack): MediaStreamTrack {
+    if (this.#muted.has(track.kind)) track.enabled = false;
+    return track;
   }
 
   #senders(kind: string | undefined): RTCRtpSender[] {

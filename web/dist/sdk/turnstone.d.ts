@@ -601,7 +601,7 @@ export declare class Call extends Emitter<CallEvents> {
     reject(reason?: "busy"): Promise<void>;
     /** Ends it. Here it is over at once; the other side hears of it as soon as the server does. */
     hangUp(reason?: OwnEndReason): Promise<void>;
-    /** Silences what we send, or lets it be heard again. */
+    /** Silences what we send, or lets it be heard again; also tracks that come later. */
     mute(isMuted?: boolean, kind?: "audio" | "video"): void;
     /** Sends another track in place of the one of its kind; null sends none. */
     replaceTrack(track: MediaStreamTrack | null, kind?: string | undefined): Promise<void>;
