@@ -1,8 +1,10 @@
 //! Our own client, as the daemon serves it: its session, rooms and presence.
 
 use crate::cutter::{Cut, Cutter};
+use crate::daemon::{PATIENCE, eventually};
 use crate::node::Client;
-use crate::stage::{Stage, now_s, token, token_until};
+use crate::stage::{KEY, Stage, now_s, token, token_until};
+use crate::token::Signer;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -309,4 +311,62 @@ fn an_address_that_is_none_is_a_failure_and_not_a_wait() {
     let Some(stage) = Stage::set("sdk::an_address_that_is_none_is_a_failure_and_not_a_wait") else { return };
     let alice = stage.opening_sdk("alice", "http://[", json!({ "token": token("alice") }), json!({}));
     assert_eq!(data(&alice.await_seen("failed")), &json!({ "code": "bad_request" }));
+}
+
+#[test]
+fn rooms_for_which_a_new_session_has_no_budget_are_joined_when_it_has() {
+    let name = "sdk::rooms_for_which_a_new_session_has_no_budget_are_joined_when_it_has";
+    let Some(mut stage) = Stage::with(name, "[signaling.limits]\nevents_per_session = \"2/s\"\n") else {
+        return;
+    };
+    let node = crate::node::Node::start(name).expect("it did before");
+    let url = stage.url();
+    let options = json!({ "device": "alice", "from": url });
+    let alice = Client::open(&node, "alice", "sdk", &url, json!({ "token": token("alice") }), options);
+    alice.await_seen("connected");
+    // It may go four seconds' worth ahead, which is less than all of them.
+    let rooms = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
+    for room in rooms {
+        eventually(PATIENCE, "there is budget for one more", || {
+            let joined = alice.order("join", json!({ "room": room }));
+            assert!(joined["ok"] == true || joined["code"] == "rate_limited", "{joined}");
+            (joined["ok"] == true).then_some(())
+        });
+    }
+    stage.daemon.crash_and_start();
+    hear_of(&alice, "connected", "recovered", &json!(false));
+    for _ in rooms {
+        alice.await_seen("room.participants");
+    }
+    assert!(!alice.story().contains(&"room.closed".to_owned()));
+}
+
+#[test]
+fn a_room_that_was_refused_is_not_joined_later() {
+    let name = "sdk::a_room_that_was_refused_is_not_joined_later";
+    let Some(mut stage) = Stage::set(name) else { return };
+    let node = crate::node::Node::start(name).expect("it did before");
+    let url = stage.url();
+    let open = |user: &str, token: String| {
+        let options = json!({ "device": user, "from": url });
+        let client = Client::open(&node, user, "sdk", &url, json!({ "token": token }), options);
+        client.await_seen("connected");
+        client
+    };
+    let confined = json!({ "sub": "alice", "exp": now_s() + 3600, "rooms": ["lobby"] });
+    let alice = open("alice", Signer::secret(KEY).token(&confined));
+    let bob = open("bob", token("bob"));
+    assert_eq!(alice.order("join", json!({ "room": "attic" }))["code"], "forbidden");
+    ok(&bob.order("join", json!({ "room": "attic" })));
+    ok(&alice.order("refresh", json!({ "token": token("alice") })));
+    stage.daemon.crash_and_start();
+    for client in [&alice, &bob] {
+        client.await_seen("snapshot");
+    }
+    // Whoever joined before this answer is known here.
+    bob.get("heartbeat", json!({}));
+    let members = ok(&bob.order("members", json!({ "room": "attic" })))["participants"].clone();
+    assert_eq!((members.as_array().unwrap().len(), &members[0]["user"]), (1, &json!("bob")));
+    // It is the client that stays away, and not the server that keeps it out.
+    ok(&alice.order("join", json!({ "room": "attic" })));
 }

@@ -86,7 +86,14 @@ export class Client extends Session {
   /** Joins a room, and stays in it over reconnects. */
   async join(name: string, options: JoinOptions = {}): Promise<Room> {
     const room = new Room(this, name, options);
-    await room.enter();
+    try {
+      await room.enter();
+    } catch (error) {
+      room.close();
+      // Nobody is in a room that was given up.
+      if ((error as TurnstoneError).code === "timeout") this.request("room:leave", { room: name }).catch(() => {});
+      throw error;
+    }
     return room;
   }
 

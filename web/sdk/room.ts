@@ -1,8 +1,9 @@
 // A room that we are in.
 
 import { Emitter } from "./emitter";
+import type { TurnstoneError } from "./errors";
 import type { Session } from "./session";
-import type { Attachment, Member, Message, RoomChange } from "./types";
+import type { Attachment, ErrorCode, Member, Message, RoomChange } from "./types";
 
 export interface RoomEvents {
   joined: Member;
@@ -23,6 +24,11 @@ export interface MessageOptions {
   client_ref?: string;
 }
 
+/** Refusals that another try would meet again. */
+const FINAL: ErrorCode[] = ["forbidden", "not_found", "room_full", "bad_request"];
+/** How long to wait where the refusal does not say. */
+const AGAIN_MS = 1_000;
+
 export type JoinOptions = { role?: string; info?: unknown };
 
 export class Room extends Emitter<RoomEvents> {
@@ -30,6 +36,7 @@ export class Room extends Emitter<RoomEvents> {
   readonly #ends: (() => void)[];
   readonly #members = new Map<string, Member>();
   readonly #options: JoinOptions;
+  #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     session: Session,
@@ -52,7 +59,7 @@ export class Room extends Emitter<RoomEvents> {
       session.on("message:stop_typing", here(({ from }) => this.emit("typing", { from, isTyping: false }))),
       session.on("event", here(({ from, name, data }) => this.emit("event", { from, name, data }))),
       session.on("connected", ({ recovered }) => {
-        if (!recovered) this.enter().catch(() => this.#close());
+        if (!recovered) this.#rejoin();
       }),
     ];
   }
@@ -90,7 +97,7 @@ export class Room extends Emitter<RoomEvents> {
   }
 
   async leave(): Promise<void> {
-    this.#close();
+    this.close();
     await this.#session.request("room:leave", { room: this.name });
   }
 
@@ -101,6 +108,23 @@ export class Room extends Emitter<RoomEvents> {
       this.#members.clear();
       for (const member of members) this.#members.set(keyOf(member), member);
       this.emit("participants", this.participants);
+    });
+  }
+
+  /** @internal Ends it here. */
+  close(): void {
+    clearTimeout(this.#timer);
+    for (const end of this.#ends.splice(0)) end();
+    this.emit("closed", undefined);
+  }
+
+  /** Only a refusal that holds closes it: behind any other, the next welcome is another chance. */
+  #rejoin(): void {
+    clearTimeout(this.#timer);
+    this.enter().catch(({ code, retryAfterMs }: TurnstoneError) => {
+      if (this.#ends.length === 0) return;
+      if (FINAL.includes(code)) this.close();
+      if (code === "rate_limited") this.#timer = setTimeout(() => this.#rejoin(), retryAfterMs ?? AGAIN_MS);
     });
   }
 
@@ -115,17 +139,12 @@ export class Room extends Emitter<RoomEvents> {
     const { user, device } = change;
     if (user === this.#session.user && device === this.#session.device) {
       // Without a reason it is another page of this device that has left.
-      if (change.reason) this.#close();
+      if (change.reason) this.close();
       return;
     }
     this.#members.delete(keyOf(change));
     this.emit("left", { user, device });
     this.emit("participants", this.participants);
-  }
-
-  #close(): void {
-    for (const end of this.#ends.splice(0)) end();
-    this.emit("closed", undefined);
   }
 }
 
