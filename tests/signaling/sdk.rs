@@ -7,7 +7,7 @@ use crate::stage::{KEY, Stage, now_s, token, token_until};
 use crate::token::Signer;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 
 fn ok(answer: &Value) -> Value {
     assert_eq!(answer["ok"], true, "{answer}");
@@ -311,6 +311,26 @@ fn an_address_that_is_none_is_a_failure_and_not_a_wait() {
     let Some(stage) = Stage::set("sdk::an_address_that_is_none_is_a_failure_and_not_a_wait") else { return };
     let alice = stage.opening_sdk("alice", "http://[", json!({ "token": token("alice") }), json!({}));
     assert_eq!(data(&alice.await_seen("failed")), &json!({ "code": "bad_request" }));
+}
+
+#[test]
+fn ice_servers_are_asked_for_again_with_a_fresh_token_and_not_awaited_for_ever() {
+    let name = "sdk::ice_servers_are_asked_for_again_with_a_fresh_token_and_not_awaited_for_ever";
+    let Some(stage) = Stage::set(name) else { return };
+    let foreign = Signer::secret("the-key-of-somebody-else-altogether-0001");
+    let refused = foreign.token(&json!({ "sub": "alice", "exp": now_s() + 3600 }));
+    let idle = json!({ "isIdle": true });
+    let auth = json!({ "tokens": [refused, token("alice")] });
+    let renewing = stage.opening_sdk("renewing", &stage.url(), auth, idle.clone());
+    assert!(ok(&renewing.order("ice", json!({})))["servers"].is_array());
+    let fixed = stage.opening_sdk("fixed", &stage.url(), json!({ "token": refused }), idle);
+    assert_eq!(fixed.order("ice", json!({}))["code"], "unauthorized");
+    // Takes connections, and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let options = json!({ "isIdle": true, "timeoutMs": 100 });
+    let waiting = stage.opening_sdk("waiting", &url, json!({ "token": token("alice") }), options);
+    assert_eq!(waiting.order("ice", json!({}))["code"], "timeout");
 }
 
 #[test]

@@ -35,10 +35,16 @@ export class Client extends Session {
   /** @internal */
   constructor(options: SessionOptions) {
     super(options);
-    this.#iceServers = new IceServers(async () => {
+    const ask = async (signal: AbortSignal) => {
       const authorization = `Bearer ${await this.token.current()}`;
       const headers = { authorization, "content-type": "application/json" };
-      return this.fetch("/v1/ice-servers", { method: "POST", headers, body: "{}" });
+      return this.fetch("/v1/ice-servers", { method: "POST", headers, body: "{}", signal });
+    };
+    this.#iceServers = new IceServers(this.answerMs, async (signal) => {
+      const answer = await ask(signal);
+      if (answer.status !== 401 || !this.token.isRenewable) return answer;
+      this.token.forget();
+      return ask(signal);
     });
     this.on("call:incoming", (incoming) => this.#incoming(incoming));
     for (const name of CALL_PUSHES) {

@@ -13,11 +13,14 @@ interface Answer {
 }
 
 export class IceServers {
-  readonly #ask: () => Promise<Response>;
+  readonly #limitMs: number;
+  readonly #ask: (signal: AbortSignal) => Promise<Response>;
   #cached: Promise<IceServer[]> | undefined;
   #freshUntil = 0;
 
-  constructor(ask: () => Promise<Response>) {
+  /** `limitMs`: how long it may take until they are there. */
+  constructor(limitMs: number, ask: (signal: AbortSignal) => Promise<Response>) {
+    this.#limitMs = limitMs;
     this.#ask = ask;
   }
 
@@ -34,10 +37,27 @@ export class IceServers {
 
   async #fetch(): Promise<IceServer[]> {
     const asked = Date.now();
-    const response = await this.#ask();
+    const abort = new AbortController();
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        abort.abort();
+        reject(new TurnstoneError("timeout", "no answer to POST /v1/ice-servers"));
+      }, this.#limitMs);
+    });
+    try {
+      const { iceServers, ttl } = await Promise.race([this.#answer(abort.signal), late]);
+      this.#freshUntil = asked + ttl * 1000 * FRESH;
+      return iceServers;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #answer(signal: AbortSignal): Promise<Answer> {
+    const response = await this.#ask(signal);
     const body = (await response.json()) as Answer & { code?: ErrorCode; message?: string };
     if (!response.ok) throw new TurnstoneError(body.code ?? "internal", body.message ?? `status ${response.status}`);
-    this.#freshUntil = asked + body.ttl * 1000 * FRESH;
-    return body.iceServers;
+    return body;
   }
 }
