@@ -376,6 +376,30 @@ fn its_digest_says_how_a_call_does() {
 }
 
 #[test]
+fn a_call_that_a_page_left_behind_ends_when_the_next_one_of_its_device_comes() {
+    let name = "sdk_calls::a_call_that_a_page_left_behind_ends_when_the_next_one_of_its_device_comes";
+    let Some(stage) = Stage::set(name) else { return };
+    let bob = stage.sdk("bob");
+    let pages = [(); 3].map(|()| Node::start(name).expect("it did before"));
+    let [first, second, third] = pages;
+    let alice = apart(&first, &stage, "alice");
+    connected(&alice, &bob);
+    // Nobody says goodbye for it.
+    drop(first);
+    let alice = apart(&second, &stage, "alice");
+    let end = ended(&bob);
+    assert_eq!((&end["reason"], &end["endedBy"]), (&json!("hangup"), &json!("alice")));
+    // What rang for the page rings for the next one.
+    let id = ok(&bob.order("call", json!({ "user": "alice" })))["id"].clone();
+    alice.await_seen("incoming");
+    drop(second);
+    let alice = apart(&third, &stage, "alice");
+    assert_eq!(alice.await_seen("incoming")["args"][0]["id"], id);
+    ok(&alice.order("accept", json!({ "id": id })));
+    until_state(&bob, "connected");
+}
+
+#[test]
 fn a_call_whose_media_cannot_begin_is_over_for_both() {
     let Some(stage) = Stage::set("sdk_calls::a_call_whose_media_cannot_begin_is_over_for_both") else {
         return;

@@ -50,14 +50,21 @@ export class Client extends Session {
     for (const name of CALL_PUSHES) {
       this.on(name, (data: { call_id: string }) => this.#calls.get(data.call_id)?.hear(...([name, data] as CallPush)));
     }
+    let isFirst = true;
     this.on("connected", ({ recovered }) => {
-      if (recovered) for (const call of this.calls) call.resume();
+      if (recovered) {
+        for (const call of this.calls) call.resume();
+      } else if (isFirst && options.device !== undefined) {
+        this.ask("call:sync", {}, ({ calls }) => this.#takeOver(calls)).catch(() => {});
+      }
+      isFirst = false;
     });
     this.on("snapshot", ({ calls }) => this.#resync(calls));
     this.on("network", () => {
       for (const call of this.calls) call.restartIce();
     });
     this.on("failed", () => {
+      isFirst = true;
       for (const call of this.calls) call.over("lost");
     });
   }
@@ -124,8 +131,12 @@ export class Client extends Session {
   #incoming({ call_id: id, from: peer, call_type: type, polite, data, caller }: IncomingCall): void {
     // It rings again after a restart of the server.
     if (this.#calls.has(id)) return;
-    const call = this.#keep(new Call(this, { id, peer, type, role: "callee", polite, data, name: caller.name ?? null }));
-    const held = this.#held.get(peer);
+    this.#ring(new Call(this, { id, peer, type, role: "callee", polite, data, name: caller.name ?? null }));
+  }
+
+  #ring(call: Call): void {
+    this.#keep(call);
+    const held = this.#held.get(call.peer);
     if (held) held.push(call);
     else this.emit("incoming", call);
   }
@@ -134,6 +145,16 @@ export class Client extends Session {
     this.#calls.set(call.id, call);
     call.on("ended", () => this.#calls.delete(call.id));
     return call;
+  }
+
+  /** A page before this one has left calls behind: what rings goes on here, and of others nobody is to wait for media. */
+  #takeOver(lives: LiveCall[]): void {
+    for (const { call_id: id, peer, call_type: type, role, state } of lives) {
+      // Calls of groups are the app's own.
+      if (peer === undefined || role === "member" || this.#calls.has(id)) continue;
+      if (state === "ringing" && role === "callee") this.#ring(new Call(this, { id, peer, type, role, polite: true }));
+      else this.request("call:end", { call_id: id }).catch(() => {});
+    }
   }
 
   /** A new session: the server says which calls live. */

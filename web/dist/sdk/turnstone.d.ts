@@ -466,7 +466,10 @@ declare class Token {
 export type SessionOptions = TokenSource & {
     /** Where Turnstone is, as `https://turn.example.org`; without it, where the page came from. */
     url?: string;
-    /** Names this device, and keeps its calls over a reload of the page; at random without it. */
+    /**
+     * Names this device; at random without it. Of one page at a time: of calls that the page before it has left, as by a
+     * reload, the first welcome ends those that it made or took, and tells of those that ring for it.
+     */
     device?: string;
     /** How long an answer may take, over reconnects; 10 s. */
     timeoutMs?: number;
