@@ -1,4 +1,5 @@
-//! The public routes: `/healthz`, `/readyz`, the client for browsers, and the way into signaling, on `http.public` and on every `tls` door.
+//! The public routes: `/healthz`, `/readyz`, the client for browsers, the test page where it is on, and the way into
+//! signaling, on `http.public` and on every `tls` door.
 //!
 //! Whatever can be said of a client before it has a session is said here: who it is behind its proxies, whether its
 //! page may connect, whether its handshake makes sense and its body fits. What is left goes to the signaling thread

@@ -20,8 +20,8 @@ const PAUSE: Duration = Duration::from_millis(25);
 /// Carries bytes both ways until both sides have ended, or one of them broke. The end of one direction is
 /// passed on by itself.
 ///
-/// `count`: told of bytes as they move, and whether they waited for `may_read`. `may_read`: asked before so many are read from either side; while it says no,
-/// the kernel keeps them and slows their sender down.
+/// `count`: told of bytes as they move, and whether they waited for `may_read`. `may_read`: asked before so many are
+/// read from either side; while it says no, the kernel keeps them and slows their sender down.
 ///
 /// # Errors
 /// One side broke; the other one must be closed.
