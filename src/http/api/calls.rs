@@ -13,7 +13,7 @@ use crate::storage::{Key, Page, Table};
 use crate::turn::Session;
 use crate::usage::CallUse;
 use axum::Router;
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
@@ -54,8 +54,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn read(query: &[u8]) -> Result<Self, Problem> {
-        let mut fields = Fields::query(query)?;
+    fn read(mut fields: Fields) -> Result<Self, Problem> {
         let range = range(&mut fields, now(), SINCE)?;
         let user = fields.any_text("user", 1..=1024)?;
         let which = word(&mut fields, "state", &[("live", Which::Live), ("ended", Which::Ended)])?;
@@ -73,13 +72,9 @@ impl Asked {
     }
 }
 
-async fn list(
-    State(services): State<Shared>,
-    caller: Caller,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Problem> {
+async fn list(State(services): State<Shared>, caller: Caller, fields: Fields) -> Result<Response, Problem> {
     caller.must(Scope::Read)?;
-    let asked = Asked::read(query.unwrap_or_default().as_bytes())?;
+    let asked = Asked::read(fields)?;
     let (mut calls, mut more) = (Vec::new(), false);
     if asked.wants(Which::Live) && asked.cursor.is_none() {
         (calls, more) = live(&services, &asked).await?;

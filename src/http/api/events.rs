@@ -10,7 +10,7 @@ use crate::http::problem::Problem;
 use crate::http::server::Endless;
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -38,10 +38,9 @@ pub(super) fn routes() -> Router<Shared> {
 async fn events(
     State(services): State<Shared>,
     caller: Caller,
-    RawQuery(query): RawQuery,
+    mut fields: Fields,
 ) -> Result<Response, Problem> {
     caller.must(Scope::Read)?;
-    let mut fields = Fields::query(query.unwrap_or_default().as_bytes())?;
     let wanted = wanted(fields.text("types", 1..=256)?)?;
     fields.done()?;
     let Some(reader) = services.desk.events.listen() else {

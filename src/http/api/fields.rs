@@ -3,6 +3,8 @@
 //! Read by hand rather than by a derived type, because an answer has to name the field and what it may hold.
 
 use crate::http::problem::Problem;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use percent_encoding::percent_decode;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -19,6 +21,15 @@ pub(crate) struct Fields {
     inside: String,
     /// Values are text, as in a query: a number is one when it reads as one.
     is_text: bool,
+}
+
+/// Those of the query.
+impl<S: Sync> FromRequestParts<S> for Fields {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Self::query(parts.uri.query().unwrap_or_default().as_bytes())
+    }
 }
 
 impl Fields {

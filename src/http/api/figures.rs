@@ -11,7 +11,7 @@ use crate::http::admin::reasons;
 use crate::http::problem::Problem;
 use crate::http::process::descriptors;
 use axum::Router;
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
@@ -24,10 +24,9 @@ pub(super) fn routes() -> Router<Shared> {
 async fn figures(
     State(services): State<Shared>,
     caller: Caller,
-    RawQuery(query): RawQuery,
+    mut fields: Fields,
 ) -> Result<Response, Problem> {
     caller.must(Scope::Read)?;
-    let mut fields = Fields::query(query.unwrap_or_default().as_bytes())?;
     let since = fields.whole("since", 0..=u64::MAX, ", the `last_sample` of an earlier answer")?;
     fields.done()?;
     let capacity = capacity(&services).await;

@@ -9,7 +9,7 @@ use crate::http::problem::Problem;
 use crate::http::signaling::Question;
 use crate::signaling::Whose;
 use axum::Router;
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
@@ -27,10 +27,9 @@ pub(super) fn routes() -> Router<Shared> {
 async fn presence(
     State(services): State<Shared>,
     caller: Caller,
-    RawQuery(query): RawQuery,
+    mut fields: Fields,
 ) -> Result<Response, Problem> {
     caller.must(Scope::Mint)?;
-    let mut fields = Fields::query(query.unwrap_or_default().as_bytes())?;
     let users = fields.text("users", 1..=USERS_BYTES_MAX)?;
     let room = fields.text("room", 1..=128)?;
     fields.done()?;

@@ -8,7 +8,7 @@ use crate::http::problem::Problem;
 use crate::metrics::Label;
 use crate::turn::{AllocationId, EndReason, Session};
 use axum::Router;
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -30,10 +30,9 @@ pub(super) fn routes() -> Router<Shared> {
 async fn list(
     State(services): State<Shared>,
     caller: Caller,
-    RawQuery(query): RawQuery,
+    mut fields: Fields,
 ) -> Result<Response, Problem> {
     caller.must(Scope::Read)?;
-    let mut fields = Fields::query(query.unwrap_or_default().as_bytes())?;
     let order = Order::take(&mut fields)?;
     let limit = fields.whole("limit", 1..=LIMIT_MAX, " sessions")?.unwrap_or(LIMIT) as usize;
     let filter = Filter::take(&mut fields)?;
@@ -71,10 +70,9 @@ async fn end(State(services): State<Shared>, caller: Caller, Path(id): Path) -> 
 async fn end_all(
     State(services): State<Shared>,
     caller: Caller,
-    RawQuery(query): RawQuery,
+    mut fields: Fields,
 ) -> Result<Response, Problem> {
     caller.must(Scope::Admin)?;
-    let mut fields = Fields::query(query.unwrap_or_default().as_bytes())?;
     let filter = Filter::take(&mut fields)?;
     fields.done()?;
     if filter == Filter::default() {

@@ -10,7 +10,7 @@ use crate::storage::records::{DayPage, GapRow, HourPage, MinutePage, usage_range
 use crate::storage::{Record, Store, StoreError};
 use crate::usage::{By, Gap, Line, Page, PageKey, Period, Report, TooManyLines, spans};
 use axum::Router;
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -56,13 +56,9 @@ struct Asked {
     csv: bool,
 }
 
-async fn usage(
-    State(services): State<Shared>,
-    caller: Caller,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Problem> {
+async fn usage(State(services): State<Shared>, caller: Caller, fields: Fields) -> Result<Response, Problem> {
     caller.must(Scope::Read)?;
-    let asked = Asked::read(query.unwrap_or_default().as_bytes(), now())?;
+    let asked = Asked::read(fields, now())?;
     // In this order: what is written meanwhile is met twice, as pages of one name, and nothing is missed.
     let (live, lost) = {
         let books = services.desk.books();
@@ -82,8 +78,7 @@ async fn usage(
 }
 
 impl Asked {
-    fn read(query: &[u8], now: UnixTime) -> Result<Self, Problem> {
-        let mut fields = Fields::query(query)?;
+    fn read(mut fields: Fields, now: UnixTime) -> Result<Self, Problem> {
         let range = range(&mut fields, now, SINCE)?;
         let by = word(&mut fields, "by", &By::ALL.map(|by| (by.name(), by)))?.unwrap_or(By::Subject);
         let [minute, hour, day] = Period::ALL.map(|period| (period.name(), Some(period)));
