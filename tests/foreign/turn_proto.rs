@@ -1,7 +1,7 @@
 //! The client of `turn-client-proto` against the daemon: it speaks SHA-256 and USERHASH (RFC 8489
 //! section 9.2), and its own code judges the integrity of each answer.
 
-use crate::daemon::{Config, Daemon, PATIENCE};
+use crate::daemon::{Config, Daemon, PATIENCE, eventually};
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
@@ -68,9 +68,14 @@ fn a_whole_session(config: &Config, integrity: Integrity) -> BTreeSet<A> {
     assert!(matches!(event, TurnEvent::ChannelCreated(..)), "{event:?}");
     session.echo(&peer, relayed, b"over a channel");
 
+    daemon.await_allocations(1);
     session.client.delete(session.now()).unwrap();
-    session.flush();
-    daemon.await_allocations(0);
+    // The client spaces its requests 50 ms apart, so that this one may leave at a later look only.
+    eventually(PATIENCE, "the end of the allocation", || {
+        session.flush();
+        session.receive();
+        (daemon.allocations() == 0.0).then_some(())
+    });
     session.sent
 }
 
