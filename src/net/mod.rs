@@ -22,7 +22,7 @@ mod udp;
 mod watched;
 
 pub use clock::Clock;
-pub use poll::{Event, Poller, Waker};
+pub use poll::{Event, Poller, Waker, look_away};
 pub use udp::{
     Buffers, Header, IcmpError, Outgoing, Payloads, Received, RecvBatch, SendReport, SendScratch, UdpSocket,
 };

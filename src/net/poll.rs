@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
+use rustix::thread::nanosleep;
 
 /// Token of the poller's own eventfd. Callers cannot register it.
 const WAKER_TOKEN: u64 = u64::MAX;
@@ -20,6 +21,12 @@ const WAIT_MS_MAX: u128 = i32::MAX as u128;
 /// What a stream is watched for that is reported once for each arrival.
 const EDGE: epoll::EventFlags =
     epoll::EventFlags::IN.union(epoll::EventFlags::RDHUP).union(epoll::EventFlags::ET);
+
+/// Watches nothing for so long, or until a signal comes.
+pub fn look_away(pause: Duration) {
+    let tv_sec = i64::try_from(pause.as_secs()).unwrap_or(i64::MAX);
+    let _over_or_interrupted = nanosleep(&Timespec { tv_sec, tv_nsec: i64::from(pause.subsec_nanos()) });
+}
 
 /// One epoll set, level-triggered unless said otherwise, with its waker.
 #[derive(Debug)]

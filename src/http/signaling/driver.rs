@@ -1,20 +1,21 @@
 //! The loop of the signaling thread.
 //!
-//! One turn: wait, read what came, take what the rest of the daemon sent, look at timers, then send. So what many
-//! clients say to one at a time leaves in one write.
+//! One turn: let arrivals gather if they are many, wait, read what came, take what the rest of the daemon sent, look at
+//! timers, then send. So what many clients say to one at a time leaves in one write.
 
 use super::CallNews;
 use super::arrivals::OPENINGS;
 use super::backend::Backend;
 use super::connection::{Connection, Ended, Wire};
 use super::gate::Gate;
+use super::gathering::Gathering;
 use super::keeper::{Keeper, Keeping, before};
 use super::link::{Received, Scratch};
 use super::mailbox::{Door, Inbox};
 use super::settings::DriverSettings;
 use crate::base::{BudgetTable, Now, Random, Timestamp, Wheel};
 use crate::metrics::{Published, call_news_lost};
-use crate::net::{Clock, Event, Poller};
+use crate::net::{Clock, Event, Poller, look_away};
 use crate::signaling::{Closing, Effect, SessionId};
 use crate::wire::websocket::write_close;
 use slab::Slab;
@@ -208,14 +209,21 @@ impl Driver {
     pub(super) fn run(mut self) {
         self.take_over();
         let mut ready = Vec::new();
+        let mut gathering = Gathering::default();
         while !(self.is_stopping && self.connections.is_empty()) {
-            let wait = self.next_deadline().map(|at| at.since(self.clock.monotonic()));
+            let mut before = self.clock.monotonic();
+            let wait = self.next_deadline().map(|at| at.since(before));
+            if let Some(pause) = gathering.pause(wait) {
+                look_away(pause);
+                before = self.clock.monotonic();
+            }
             if let Err(error) = self.poller.wait(wait) {
                 tracing::error!(%error, "the signaling thread cannot wait for its sockets; it ends");
                 return;
             }
             let now = self.clock.now();
             ready.extend(self.poller.events());
+            gathering.note(ready.len(), now.at.since(before));
             for some in ready.chunks(READS_AT_ONCE) {
                 for event in some {
                     self.on_ready(now, Key(event.token), *event);

@@ -13,6 +13,7 @@ mod deeds;
 mod driver;
 mod engine_io;
 mod gate;
+mod gathering;
 mod keeper;
 mod link;
 mod mailbox;
