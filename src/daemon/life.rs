@@ -345,6 +345,9 @@ impl Daemon {
                 tracing::error!("the signaling thread makes no progress; relaying goes on");
             }
         }
+        if self.state.storage_stalls() {
+            tracing::error!("the storage makes no progress; relaying and signaling go on");
+        }
         let Ok(addresses) = interfaces::all() else { return };
         if addresses.iter().any(|address| !self.plan.hosts.contains(address)) {
             self.plan.hosts.extend(addresses);

@@ -5,7 +5,7 @@ use crate::http::api::MintCounts;
 use crate::http::{CertificateState, PortCounts, PublicRefusals, Readiness, Reload, Sources};
 use crate::metrics::Published;
 use crate::relay::Registry;
-use crate::storage::{Health, Store};
+use crate::storage::{Health, Store, StoreError};
 use crate::turn::Bandwidth;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -29,6 +29,7 @@ pub(super) struct State {
     refusals: PublicRefusals,
     mint_counts: MintCounts,
     store: Store,
+    stalled_storage: AtomicBool,
     unknown_revocations: AtomicBool,
 }
 
@@ -47,6 +48,7 @@ impl State {
             refusals: PublicRefusals::default(),
             mint_counts: MintCounts::default(),
             store,
+            stalled_storage: AtomicBool::new(false),
             unknown_revocations: AtomicBool::new(false),
         }
     }
@@ -64,6 +66,13 @@ impl State {
     /// Notes whether the signaling thread shows no life; `true` when that is news.
     pub(super) fn signaling_stalls(&self, stalls: bool) -> bool {
         !self.stalled_signaling.swap(stalls, Ordering::Relaxed) && stalls
+    }
+
+    /// Asks the storage for a sign of life; `true` when it is news that it gives none.
+    pub(super) fn storage_stalls(&self) -> bool {
+        self.store.beat();
+        let stalls = self.store.health().trouble == Some(StoreError::Stalled);
+        !self.stalled_storage.swap(stalls, Ordering::Relaxed) && stalls
     }
 
     /// Notes that nobody knows what was revoked before the start.

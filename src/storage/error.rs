@@ -12,6 +12,8 @@ pub enum StoreError {
     Poisoned(Arc<str>),
     /// The disk is nearly full, and nothing was tried. It takes writes again once there is room.
     Full(Arc<str>),
+    /// Its thread has given no sign of life lately, so that everything waits: a disk or a file system that hangs.
+    Stalled,
     /// More waits than the store takes.
     Busy,
     /// One record is not what was written.
@@ -27,6 +29,7 @@ impl StoreError {
             Self::Closed(_) => "store_closed",
             Self::Poisoned(_) => "store_poisoned",
             Self::Full(_) => "store_full",
+            Self::Stalled => "store_stalled",
             Self::Busy => "store_busy",
             Self::Damaged => "record_damaged",
             Self::Overtaken => "view_overtaken",
@@ -40,6 +43,7 @@ impl fmt::Display for StoreError {
             Self::Closed(why) => write!(f, "there is no storage: {why}"),
             Self::Poisoned(why) => write!(f, "storage takes no more writes: {why}"),
             Self::Full(why) => write!(f, "storage takes no writes until there is room: {why}"),
+            Self::Stalled => f.write_str("storage makes no progress: look at its disk"),
             Self::Busy => f.write_str("storage has too much to do"),
             Self::Damaged => f.write_str("a record is damaged; see `turnstone status`"),
             Self::Overtaken => {

@@ -4,8 +4,11 @@ use super::census::Census;
 use super::{StoreError, Table};
 use arc_swap::ArcSwapOption;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
+
+/// Signs of life that the thread may owe before it counts as stalled.
+const SIGNS_OWED_MAX: u64 = 5;
 
 /// How the store is. Shapes: counts of records, bytes of files.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +59,10 @@ pub(super) struct Gauges {
     /// Nanoseconds after `born`, plus one; 0 when none runs.
     flushing_since_ns: AtomicU64,
     born: Instant,
+    /// Signs of life that were asked for since the last one.
+    signs_owed: AtomicU64,
+    /// One is on its way through the queue.
+    is_asked: AtomicBool,
     pub(super) bytes_on_disk: AtomicU64,
     pub(super) bytes_queued: AtomicUsize,
 }
@@ -76,6 +83,8 @@ impl Gauges {
             last_flush_ns: AtomicU64::new(0),
             flushing_since_ns: AtomicU64::new(0),
             born: Instant::now(),
+            signs_owed: AtomicU64::new(0),
+            is_asked: AtomicBool::new(false),
             bytes_on_disk: AtomicU64::new(0),
             bytes_queued: AtomicUsize::new(0),
         }
@@ -129,7 +138,31 @@ impl Gauges {
         let took = began.elapsed();
         self.last_flush_ns.store(nanoseconds(took).max(1), Relaxed);
         self.flushing_since_ns.store(0, Relaxed);
+        self.lives();
         took
+    }
+
+    /// Notes that a sign of life is owed. `false` when one was asked for already.
+    pub(super) fn ask_for_a_sign(&self) -> bool {
+        self.signs_owed.fetch_add(1, Relaxed);
+        !self.is_asked.swap(true, Relaxed)
+    }
+
+    /// What was asked for came back: as a sign of life, or because there was no room for the question.
+    pub(super) fn sign_is_back(&self, is_sign: bool) {
+        if is_sign {
+            self.lives();
+        }
+        self.is_asked.store(false, Relaxed);
+    }
+
+    /// The thread shows life.
+    fn lives(&self) {
+        self.signs_owed.store(0, Relaxed);
+    }
+
+    fn stall(&self) -> Option<StoreError> {
+        (self.signs_owed.load(Relaxed) > SIGNS_OWED_MAX).then_some(StoreError::Stalled)
     }
 
     pub(super) fn read(&self) -> Health {
@@ -142,7 +175,7 @@ impl Gauges {
         };
         let since = some(self.flushing_since_ns.load(Relaxed));
         Health {
-            trouble: self.trouble(),
+            trouble: self.trouble().or_else(|| self.stall()),
             tables: Table::ALL.into_iter().zip(&self.tables).map(table).collect(),
             commits: self.commits.load(Relaxed),
             last_flush: some(self.last_flush_ns.load(Relaxed)),

@@ -107,6 +107,16 @@ impl Store {
         self.gauges.read()
     }
 
+    /// Asks the thread for a sign of life; to be called at a steady pace. Waits for nothing: [`Store::health`] says
+    /// [`StoreError::Stalled`] once some are missing, and no more when the thread goes on.
+    pub fn beat(&self) {
+        if self.gauges.ask_for_a_sign() {
+            let gauges = self.gauges.clone();
+            let done = move |answer: Result<_, _>| gauges.sign_is_back(answer.is_ok());
+            self.submit(Job::Get(Vec::new(), Box::new(done)));
+        }
+    }
+
     /// Waits, on this thread, until everything that was handed over before is on the disk and the database is closed, for
     /// `time_limit` at most. `false` when it was not. From then on everything is answered with `Closed`.
     pub fn close(&self, time_limit: Duration) -> bool {

@@ -3,6 +3,7 @@
 use super::history::{Contents, Last, Note, Person, batch, close, unchecked};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::mpsc;
 use std::time::Duration;
 use turnstone::base::Random;
 use turnstone::storage::{Batch, Key, Page, Progress, Record, Store, StoreError, Table};
@@ -78,6 +79,24 @@ async fn health_tells_records_by_table() {
     assert_eq!((rows(Table::Users), rows(Table::Conversations), rows(Table::Calls)), (1, 1, 0));
     assert_eq!((health.commits, health.trouble.clone(), health.damaged()), (3, None, 0));
     assert!(health.last_flush.is_some() && health.flush_running.is_none() && health.bytes_on_disk > 0);
+}
+
+/// A thread that hangs is stood in for by one that waits in its watcher.
+#[tokio::test]
+async fn a_thread_that_owes_signs_of_life_is_told_as_stalled_until_it_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (go_on, held) = mpsc::sync_channel::<()>(0);
+    let mut held = Some(held);
+    let watcher = move |_| _ = held.take().map(|held| held.recv());
+    let store = Store::open_watched(&unchecked(folder.path()), watcher).unwrap();
+    let written = store.begin_commit(Batch::new().put(&person("a", "")));
+    (0..5).for_each(|_| store.beat());
+    assert_eq!(store.health().trouble, None, "it may be slow");
+    store.beat();
+    assert_eq!(store.health().trouble, Some(StoreError::Stalled));
+    drop(go_on);
+    written.await.unwrap();
+    assert_eq!(store.health().trouble, None);
 }
 
 #[tokio::test]
