@@ -7,6 +7,7 @@ use super::descriptors;
 use super::error::StartError;
 use super::keeper::{self, Books};
 use super::relays::Relays;
+use super::service_manager::{self, ServiceManager};
 use super::services::{self, Parts};
 use super::signaling::SignalingSide;
 use super::state::{MISSED_BEATS_MAX, State};
@@ -16,7 +17,7 @@ use crate::base::Random;
 use crate::config::Plan;
 use crate::http::api::{Desk, EventKind, Fault, Kept, Minting, Reloaded, Services, TokenJudge};
 use crate::http::signaling::NEWS_MAX;
-use crate::http::{self, AdminSettings, PublicSettings};
+use crate::http::{self, AdminSettings, PublicSettings, Sources};
 use crate::net::interfaces;
 use crate::net::tls::HandedOver;
 use crate::storage::Store;
@@ -52,6 +53,7 @@ pub struct Daemon {
     relays: Relays,
     certificates: Option<CertificateWatch>,
     state: Arc<State>,
+    manager: ServiceManager,
     admin: Option<TcpListener>,
     public: Option<TcpListener>,
     socket: Option<(UnixListener, SocketFile)>,
@@ -127,6 +129,7 @@ impl Daemon {
             relays,
             certificates,
             state,
+            manager: ServiceManager::of_environment(),
             admin,
             public,
             socket,
@@ -183,7 +186,9 @@ impl Daemon {
         let admin = self.serve_admin(&services, http_stopped.clone());
         let socket = self.serve_socket(&services, http_stopped.clone());
         let public = self.serve_public(&services, http_stopped);
+        self.manager.ready(self.status());
         let ending = self.obey(&mut signals, &helm, orders, reread).await;
+        self.manager.stopping("Stopping: what is left is written down".into());
         // While HTTP still answers: a client that polls hears by a poll why its call ends.
         if let Some(signaling) = self.signaling.take() {
             signaling.stop();
@@ -298,9 +303,11 @@ impl Daemon {
             tokio::select! {
                 _ = look.tick() => self.look_at_certificates(),
                 _ = sample.tick() => helm.sample(),
+                () = self.manager.look_is_due() => self.manager.look(&self.relays),
                 Some(order) = orders.recv() => self.follow(order, reread),
                 _ = beat.tick() => {
                     self.look_around();
+                    self.manager.status(self.status());
                     if self.has_lost_a_shard() {
                         return Ending::ShardLost;
                     }
@@ -358,6 +365,12 @@ impl Daemon {
         }
     }
 
+    /// What the service manager shows.
+    fn status(&self) -> String {
+        let sessions = self.relays.registry().allocations();
+        service_manager::serving(sessions, &self.state.readiness(), self.state.last_reload())
+    }
+
     fn has_lost_a_shard(&self) -> bool {
         let lost = self.relays.has_lost_a_shard();
         if lost {
@@ -411,7 +424,9 @@ impl Daemon {
 
     /// Takes over what can change while running; the rest is named. Tells how it went.
     fn reload(&mut self, reread: &mut Reread<'_>) -> Result<Reloaded, Vec<Fault>> {
+        self.manager.reloading();
         let result = self.take_over(reread);
+        self.manager.ready(self.status());
         self.desk.events.tell(EventKind::Reload, || match &result {
             Ok(Reloaded { changed, needs_restart, complete }) => json!({
                 "successful": true, "changed": changed, "needs_restart": needs_restart, "complete": complete,
@@ -472,6 +487,7 @@ impl Daemon {
         let event = || json!({ "draining": true, "sessions": sessions, "ends": true, "complete": told });
         self.desk.events.tell(EventKind::Drain, event);
         let deadline = Instant::now() + timeout;
+        self.manager.stopping(service_manager::draining(sessions, timeout));
         let mut look = tokio::time::interval(DRAIN_LOOK_EVERY);
         let mut sample = tokio::time::interval(steering::SAMPLE_EVERY);
         let mut beat = tokio::time::interval(BEAT_EVERY);
@@ -488,7 +504,11 @@ impl Daemon {
                     }
                 }
                 _ = sample.tick() => helm.sample(),
-                _ = beat.tick() => self.look_around(),
+                _ = beat.tick() => {
+                    self.look_around();
+                    let (sessions, now) = (self.relays.registry().allocations(), Instant::now());
+                    self.manager.status(service_manager::draining(sessions, deadline - now));
+                }
                 _ = signals.terminate.recv() => return self.cut(),
                 _ = signals.interrupt.recv() => return self.cut(),
             }

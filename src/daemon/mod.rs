@@ -19,10 +19,12 @@ mod life;
 pub mod log;
 mod relays;
 mod run;
+mod service_manager;
 mod services;
 mod signaling;
 mod state;
 mod steering;
+mod watchdog;
 mod wishes;
 
 pub use admittance::Credentials;

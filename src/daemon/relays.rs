@@ -209,6 +209,14 @@ impl Relays {
         }
     }
 
+    /// Turns of each shard's and stream runtime's loop until now. Has each make one, so that one that makes none until
+    /// the next look stands still.
+    pub fn turns(&self) -> Vec<u64> {
+        let turns = self.drivers.iter().map(|driver| driver.beats.load(Ordering::Relaxed)).collect();
+        self.drivers.iter().for_each(|driver| driver.mailbox.nudge());
+        turns
+    }
+
     /// Shards and stream runtimes that showed no life for `beats_max` calls of [`Relays::beat`].
     pub fn stalled(&self, beats_max: u64) -> Vec<usize> {
         let silent = self.seen.iter().enumerate();

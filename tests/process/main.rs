@@ -39,6 +39,7 @@ mod reload;
 mod rights;
 mod seconds;
 mod secrets;
+mod service_manager;
 mod sessions;
 mod shards;
 mod signaling;

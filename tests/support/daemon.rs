@@ -164,9 +164,15 @@ impl Daemon {
     /// The same with another text, which keeps the doors of `config`.
     #[track_caller]
     pub fn start_text(config: &Config, text: &str, ready: u16) -> Self {
+        Self::start_as(command(), config, text, ready)
+    }
+
+    /// The same by another command: [`command`] with more around it.
+    #[track_caller]
+    pub fn start_as(command: Command, config: &Config, text: &str, ready: u16) -> Self {
         let folder = Folder::new();
         let path = folder.write("turnstone.toml", text);
-        let (child, lines) = run(&path);
+        let (child, lines) = run(command, &path);
         let server = reached(config.listen[0]);
         let mut daemon = Self { child, folder, lines, server, admin: config.admin };
         daemon.await_readyz(ready);
@@ -177,7 +183,7 @@ impl Daemon {
     #[track_caller]
     pub fn start_again(&mut self) {
         assert!(!self.is_running(), "it runs");
-        (self.child, self.lines) = run(&self.config_path());
+        (self.child, self.lines) = run(command(), &self.config_path());
         self.await_readyz(200);
     }
 
@@ -306,17 +312,17 @@ impl Daemon {
     }
 }
 
+/// The binary, without arguments.
+pub fn command() -> Command {
+    let mut command = Command::new(BINARY);
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    command
+}
+
 /// A daemon that begins to start, and its log.
-fn run(config: &Path) -> (Child, Lines) {
-    let mut child = Command::new(BINARY)
-        .args(["run", "--config"])
-        .arg(config)
-        .env_remove("NO_COLOR")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary starts");
+fn run(mut command: Command, config: &Path) -> (Child, Lines) {
+    command.args(["run", "--config"]).arg(config).env_remove("NO_COLOR").stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the binary starts");
     let lines = Lines::of(child.stderr.take().expect("piped"));
     (child, lines)
 }
