@@ -7,7 +7,7 @@ use crate::auth::token::{TokenRequest, TokenRules, issue};
 use crate::auth::{MintRequest, Scope, Variant, api_key_text, mint};
 use crate::base::{Exit, Family, Random, Transport, UnixTime};
 use crate::config::{self, Config};
-use crate::net::interfaces;
+use crate::net::{PassedSockets, interfaces};
 use crate::probe::check_relay;
 use crate::signaling::{Advertised, ice_servers};
 use base64::Engine;
@@ -55,7 +55,7 @@ fn start() -> Result<Exit, StartError> {
     let auth = plan.auth.clone();
     let admin = plan.admin;
     let [key, operator] = std::array::from_fn(|_| api_key_text(random.bytes()));
-    let mut daemon = Daemon::start(plan, random)?;
+    let mut daemon = Daemon::start(plan, PassedSockets::default(), random)?;
     daemon.let_in(&key, "the test page", Scope::Mint);
     daemon.let_in(&operator, "the dashboard", Scope::Admin);
     let doors = daemon.relays().addresses().to_vec();

@@ -36,7 +36,8 @@ impl StartError {
             ),
             io::ErrorKind::PermissionDenied => (
                 format!("no permission to bind {address}"),
-                "ports below 1024 need CAP_NET_BIND_SERVICE (the systemd unit grants it), or choose a higher port"
+                "ports below 1024 need CAP_NET_BIND_SERVICE (the systemd unit grants it) or a socket unit with this address, \
+                 or choose a higher port"
                     .into(),
             ),
             _ => (format!("cannot bind {address}: {error}"), "see the error of the system".into()),

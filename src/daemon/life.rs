@@ -4,6 +4,7 @@ use super::admin_socket::{self, NoSocket, SocketFile};
 use super::certificates::{self, CertificateWatch};
 use super::control::RelayControl;
 use super::descriptors;
+use super::doors;
 use super::error::StartError;
 use super::keeper::{self, Books};
 use super::relays::Relays;
@@ -18,8 +19,8 @@ use crate::config::Plan;
 use crate::http::api::{Desk, EventKind, Fault, Kept, Minting, Reloaded, Services, TokenJudge};
 use crate::http::signaling::NEWS_MAX;
 use crate::http::{self, AdminSettings, PublicSettings, Sources};
-use crate::net::interfaces;
 use crate::net::tls::HandedOver;
+use crate::net::{PassedSockets, interfaces};
 use crate::storage::Store;
 use arc_swap::ArcSwap;
 use serde_json::json;
@@ -83,21 +84,14 @@ pub enum Ending {
 }
 
 impl Daemon {
-    /// Binds everything and starts the shards.
+    /// Binds everything that was not `passed`, and starts the shards.
     ///
     /// # Errors
     /// One sentence that names the key; nothing is left behind.
-    pub fn start(plan: Plan, mut random: Random) -> Result<Self, StartError> {
+    pub fn start(plan: Plan, mut passed: PassedSockets, mut random: Random) -> Result<Self, StartError> {
         descriptors::raise_limit(&plan);
-        let admin =
-            plan.admin.map(|address| settings(&plan, address).bind().map_err(|error| (address, error)));
-        let admin =
-            admin.transpose().map_err(|(address, error)| StartError::bind("http.admin", address, &error))?;
-        let public = plan.public.bind();
-        let public = public.map_err(|error| match plan.public.address {
-            Some(address) => StartError::bind("http.public", address, &error),
-            None => StartError::system("http.public", &error),
-        })?;
+        let admin = admin_listener(&plan, &mut passed)?;
+        let public = public_listener(&plan, &mut passed)?;
         let mut missing = Vec::new();
         let socket = match admin_socket::bind(&plan.admin_socket) {
             Ok(bound) => Some(bound),
@@ -113,7 +107,9 @@ impl Daemon {
         // Before any door: who is revoked is known when the first client comes.
         let (store, no_store) = services::open(&plan.storage);
         let (kept, nothing_kept) = services::kept(&store, &plan);
-        let relays = Relays::start(&plan, random.fork(), services::credentials(&kept), tls, hand_over)?;
+        let credentials = services::credentials(&kept);
+        let relays = Relays::start(&plan, &mut passed, random.fork(), credentials, tls, hand_over)?;
+        doors::warn_of_left(&passed);
         let state = Arc::new(State::new(&relays, store.clone()));
         if nothing_kept.is_some() {
             state.revocations_are_unknown();
@@ -521,6 +517,27 @@ impl Daemon {
         tracing::info!("stopping at once");
         Ending::Asked
     }
+}
+
+fn admin_listener(plan: &Plan, passed: &mut PassedSockets) -> Result<Option<TcpListener>, StartError> {
+    const KEY: &str = "http.admin";
+    if let Some(passed) = doors::passed_http(KEY, plan.admin, passed)? {
+        return Ok(Some(passed));
+    }
+    let bind =
+        |address| settings(plan, address).bind().map_err(|error| StartError::bind(KEY, address, &error));
+    plan.admin.map(bind).transpose()
+}
+
+fn public_listener(plan: &Plan, passed: &mut PassedSockets) -> Result<Option<TcpListener>, StartError> {
+    const KEY: &str = "http.public";
+    if let Some(passed) = doors::passed_http(KEY, plan.public.address, passed)? {
+        return Ok(Some(passed));
+    }
+    plan.public.bind().map_err(|error| match plan.public.address {
+        Some(address) => StartError::bind(KEY, address, &error),
+        None => StartError::system(KEY, &error),
+    })
 }
 
 fn settings(plan: &Plan, address: std::net::SocketAddr) -> AdminSettings {

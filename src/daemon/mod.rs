@@ -10,6 +10,7 @@ mod certificates;
 mod control;
 mod demo;
 mod descriptors;
+mod doors;
 mod dtls;
 mod ends;
 mod entropy;

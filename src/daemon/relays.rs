@@ -2,6 +2,7 @@
 
 use super::admittance::{Admittance, Credentials, lock};
 use super::control::RelayControl;
+use super::doors;
 use super::dtls::Dtls;
 use super::error::StartError;
 use super::wishes::Wishes;
@@ -9,13 +10,10 @@ use crate::auth::Cookies;
 use crate::base::{Random, Transport};
 use crate::config::Plan;
 use crate::metrics::Published;
-use crate::net::Clock;
-use crate::net::tcp;
 use crate::net::tls::HandedOver;
-use crate::relay::stream::{self, Deadlines, StreamDoor, StreamDoorSettings, bind_stream_doors};
-use crate::relay::{
-    Admission, Command, Door, Handle, Prepared, Registry, Setup, ShardUpdate, bind_doors, probe_door,
-};
+use crate::net::{Clock, PassedSockets};
+use crate::relay::stream::{self, Deadlines, StreamDoor};
+use crate::relay::{Admission, Command, Door, Handle, Prepared, Registry, Setup, ShardUpdate};
 use crate::turn::{Ledger, OwnAddresses, PeerPolicy, Server, Shares};
 use crossbeam_channel::Receiver;
 use std::io;
@@ -51,20 +49,21 @@ pub struct Relays {
 impl Relays {
     /// Binds every door, then starts the threads: an error leaves nothing behind.
     ///
-    /// `credentials`: what is known of users beside the config. `tls`: for doors with TLS. `http`: where connections go that speak HTTP.
+    /// `passed`: sockets that are bound already; those of doors are taken. `credentials`: what is known of users beside the config. `tls`: for doors with TLS. `http`: where connections go that speak HTTP.
     ///
     /// # Errors
     /// What could not be bound, or that the system gives no thread or descriptor.
     pub fn start(
         plan: &Plan,
+        passed: &mut PassedSockets,
         mut random: Random,
         credentials: Credentials,
         tls: Option<stream::Tls>,
         http: mpsc::Sender<HandedOver>,
     ) -> Result<Self, StartError> {
-        let doors = bind(plan, &plan.doors)?;
-        let streams = bind_streams(plan)?;
-        let dtls_doors = bind(plan, plan.dtls_doors())?;
+        let doors = doors::bind(plan, &plan.doors, passed)?;
+        let streams = doors::bind_streams(plan, passed)?;
+        let dtls_doors = doors::bind(plan, plan.dtls_doors(), passed)?;
         let addresses = addresses(&doors, &streams, &dtls_doors);
         let drivers = doors.len() + streams.len();
         let shares = Arc::new(Shares::new(drivers));
@@ -237,42 +236,6 @@ impl Relays {
         // Nothing is ever sent: the wait ends when the last sender is gone, or its time is over.
         let _disconnected_or_late = self.ended.recv_timeout(STOP_TIMEOUT);
     }
-}
-
-/// One list of UDP doors for each shard, or for DTLS each stream runtime.
-fn bind(plan: &Plan, addresses: &[SocketAddr]) -> Result<Vec<Vec<Door>>, StartError> {
-    let mut shards: Vec<Vec<Door>> = (0..plan.workers).map(|_| Vec::new()).collect();
-    let failed = |address, error: io::Error| StartError::bind("listen.address", address, &error);
-    // All are asked for before one is bound: 0.0.0.0 and 127.0.0.1 may share a port within a process.
-    let free = |address: &SocketAddr| probe_door(*address).map_err(|error| failed(*address, error));
-    let addresses = addresses.iter().map(free).collect::<Result<Vec<_>, _>>()?;
-    for address in addresses {
-        let doors = bind_doors(address, plan.workers, plan.listener_buffers)
-            .map_err(|error| failed(address, error))?;
-        for (shard, door) in shards.iter_mut().zip(doors) {
-            shard.push(door);
-        }
-    }
-    Ok(shards)
-}
-
-/// One list of doors for each stream runtime; no runtime when nothing takes connections or speaks DTLS.
-fn bind_streams(plan: &Plan) -> Result<Vec<Vec<StreamDoor>>, StartError> {
-    let failed = |address, error: io::Error| StartError::bind("listen.address", address, &error);
-    let free = |door: &StreamDoorSettings| {
-        let address = tcp::probe(door.address).map_err(|error| failed(door.address, error))?;
-        Ok::<_, StartError>(StreamDoorSettings { address, ..door.clone() })
-    };
-    let doors = plan.streams.iter().map(free).collect::<Result<Vec<_>, _>>()?;
-    let runtimes = if doors.is_empty() && plan.dtls.is_none() { 0 } else { plan.workers };
-    let mut streams: Vec<Vec<StreamDoor>> = (0..runtimes).map(|_| Vec::new()).collect();
-    for door in doors {
-        let bound = bind_stream_doors(&door, runtimes).map_err(|error| failed(door.address, error))?;
-        for (runtime, door) in streams.iter_mut().zip(bound) {
-            runtime.push(door);
-        }
-    }
-    Ok(streams)
 }
 
 fn addresses(

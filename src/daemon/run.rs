@@ -6,11 +6,20 @@ use super::{StartError, entropy, runtime};
 use crate::base::{Exit, Transport};
 use crate::config::{self, Config, Finding, Host, Loaded, Plan};
 use crate::http::api::Fault;
+use crate::net::PassedSockets;
 use std::io::IsTerminal;
 use std::path::Path;
 
 /// Runs the daemon with the config at `path` until a signal ends it.
 pub fn run(path: &Path) -> Exit {
+    // Before anything is opened.
+    let passed = match PassedSockets::take() {
+        Ok(passed) => passed,
+        Err(why) => {
+            eprintln!("turnstone: {why}");
+            return Exit::Failure;
+        }
+    };
     let loaded = match config::load(path, config::environment()) {
         Ok(loaded) => loaded,
         Err(errors) => {
@@ -27,7 +36,7 @@ pub fn run(path: &Path) -> Exit {
         }
     };
     warn(&loaded);
-    match resolve(&loaded.config).and_then(|plan| start(plan, path)) {
+    match resolve(&loaded.config).and_then(|plan| start(plan, passed, path)) {
         Ok(exit) => exit,
         Err(error) => {
             tracing::error!("{error}");
@@ -36,8 +45,8 @@ pub fn run(path: &Path) -> Exit {
     }
 }
 
-fn start(plan: Plan, path: &Path) -> Result<Exit, StartError> {
-    let daemon = Daemon::start(plan, entropy::random()?)?;
+fn start(plan: Plan, passed: PassedSockets, path: &Path) -> Result<Exit, StartError> {
+    let daemon = Daemon::start(plan, passed, entropy::random()?)?;
     let doors = |wanted| {
         let of_it = daemon.relays().addresses().iter().filter(|(transport, _)| *transport == wanted);
         of_it.map(|(_, address)| address.to_string()).collect::<Vec<_>>().join(", ")

@@ -8,13 +8,14 @@
 //! a range of a slot in an [`Outgoing`], and [`UdpSocket::send_run`] gathers header, payload and padding
 //! in the kernel. Nothing is allocated between construction and drop on either path.
 //!
-//! All unsafe code of the relay sits in `udp/sys.rs` and `watched.rs`. Addresses and control messages are encoded as plain
+//! All unsafe code of the relay sits in `udp/sys.rs`, `watched.rs` and `passed.rs`. Addresses and control messages are encoded as plain
 //! bytes by safe code beside it.
 
 mod clock;
 #[cfg(feature = "dtls")]
 pub mod dtls;
 pub mod interfaces;
+mod passed;
 mod poll;
 pub mod tcp;
 pub mod tls;
@@ -22,6 +23,7 @@ mod udp;
 mod watched;
 
 pub use clock::Clock;
+pub use passed::PassedSockets;
 pub use poll::{Event, Poller, Waker, look_away};
 pub use udp::{
     Buffers, Header, IcmpError, Outgoing, Payloads, Received, RecvBatch, SendReport, SendScratch, UdpSocket,

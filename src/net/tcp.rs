@@ -94,6 +94,14 @@ pub fn tune(stream: &impl AsFd) -> io::Result<()> {
     socket.set_tcp_keepalive(&keepalive)
 }
 
+/// An address of a connection as doors know it: a listener of both families tells IPv4 in IPv6 form.
+pub fn canonical(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        ip if ip == address.ip() => address,
+        ip => SocketAddr::new(ip, address.port()),
+    }
+}
+
 /// Whether a failed accept is about one connection that went away, so that the next may succeed at once. Otherwise
 /// descriptors or memory are used up.
 pub fn is_of_one_connection(error: &io::Error) -> bool {
@@ -153,6 +161,13 @@ mod tests {
             let caller = TcpStream::connect(address).expect("it still listens");
             assert_eq!(relay.accept().expect("accepted").1, caller.local_addr().expect("connected"));
             drop(made);
+        }
+    }
+
+    #[test]
+    fn an_address_has_one_form() {
+        for (told, known) in [("[::ffff:192.0.2.1]:7", "192.0.2.1:7"), ("[fe80::1%3]:7", "[fe80::1%3]:7")] {
+            assert_eq!(canonical(told.parse().expect("literal")), known.parse().expect("literal"));
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::socket::Losses;
 use crate::net::{Buffers, UdpSocket};
+use socket2::Socket;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
@@ -44,4 +45,16 @@ pub fn bind_doors(address: SocketAddr, shards: usize, buffers: Buffers) -> io::R
     let bind =
         |_| Ok(Door { socket: UdpSocket::listener(address, buffers)?, address, losses: Losses::default() });
     (0..shards).map(bind).collect()
+}
+
+/// Takes over sockets on `address` that somebody else has bound, one for each shard.
+///
+/// # Errors
+/// As [`UdpSocket::adopt`].
+pub fn adopt_doors(address: SocketAddr, sockets: Vec<Socket>, buffers: Buffers) -> io::Result<Vec<Door>> {
+    let adopt = |socket| {
+        let socket = UdpSocket::adopt(socket, address, buffers)?;
+        Ok(Door { socket, address, losses: Losses::default() })
+    };
+    sockets.into_iter().map(adopt).collect()
 }

@@ -19,7 +19,7 @@ pub mod stream;
 mod traffic;
 
 pub use admission::{Admission, ConnectionLimits};
-pub use door::{Door, bind_doors, probe_door};
+pub use door::{Door, adopt_doors, bind_doors, probe_door};
 pub use mailbox::{Command, Mailbox, ShardUpdate};
 pub use parked::PEER_CONNECTIONS_MAX;
 pub use question::Question;

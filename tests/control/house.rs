@@ -8,6 +8,7 @@ use turnstone::config::{self, Host, Plan};
 use turnstone::daemon::{Credentials, RelayControl, Relays};
 use turnstone::http::api::Control;
 use turnstone::metrics::{CounterId, Direction, Snapshot, relay_bytes};
+use turnstone::net::PassedSockets;
 use turnstone::turn::Session;
 
 pub(crate) struct House {
@@ -28,8 +29,15 @@ impl House {
         let loaded = config::parse("test.toml", &config.text(), []).expect("a sound config");
         let plan = config::resolve(&loaded.config, &Host::look().unwrap()).expect("fits this host");
         let (http, _nobody_speaks_http) = tokio::sync::mpsc::channel(1);
-        let relays =
-            Relays::start(&plan, Random::seeded(1), Credentials::default(), None, http).expect("starts");
+        let relays = Relays::start(
+            &plan,
+            &mut PassedSockets::default(),
+            Random::seeded(1),
+            Credentials::default(),
+            None,
+            http,
+        )
+        .expect("starts");
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         Self { control: relays.control(), relays, plan, server: config.listen[0], runtime: runtime.unwrap() }
     }

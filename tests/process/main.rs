@@ -13,6 +13,7 @@ mod tls_client;
 #[path = "../support/world.rs"]
 mod world;
 
+mod activation;
 mod addresses;
 mod admin_socket;
 mod bandwidth;

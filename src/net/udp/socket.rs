@@ -61,11 +61,20 @@ impl UdpSocket {
     pub fn listener(address: SocketAddr, buffers: Buffers) -> io::Result<Self> {
         let socket = Self::open(address, buffers)?;
         socket.socket.set_reuse_port(true)?;
-        if address.ip().is_unspecified() {
-            socket.option((libc::SOL_IP, libc::IP_PKTINFO), (libc::SOL_IPV6, libc::IPV6_RECVPKTINFO))?;
-        }
+        socket.tell_destinations(address)?;
         socket.socket.bind(&address.into())?;
         Ok(socket)
+    }
+
+    /// Takes over a listener on `address` that somebody else has bound, non-blocking and of one family.
+    ///
+    /// # Errors
+    /// It is no socket of UDP.
+    pub fn adopt(socket: Socket, address: SocketAddr, buffers: Buffers) -> io::Result<Self> {
+        let adopted = Self { socket, v4: address.is_ipv4() };
+        adopted.prepare(buffers)?;
+        adopted.tell_destinations(address)?;
+        Ok(adopted)
     }
 
     /// Opens the relay socket `ip`:`port`, which is not shared with anybody. Port 0 takes any free one.
@@ -146,11 +155,17 @@ impl UdpSocket {
     fn open(address: SocketAddr, buffers: Buffers) -> io::Result<Self> {
         let kind = Type::DGRAM.nonblocking().cloexec();
         let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::UDP))?;
-        let opened = Self { socket, v4: address.is_ipv4() };
-        let socket = &opened.socket;
         if address.is_ipv6() {
             socket.set_only_v6(true)?;
         }
+        let opened = Self { socket, v4: address.is_ipv4() };
+        opened.prepare(buffers)?;
+        Ok(opened)
+    }
+
+    /// Sets the options that all have in common.
+    fn prepare(&self, buffers: Buffers) -> io::Result<()> {
+        let socket = &self.socket;
         if let Some(bytes) = buffers.receive_bytes {
             socket.set_recv_buffer_size(bytes)?;
         }
@@ -158,10 +173,17 @@ impl UdpSocket {
             socket.set_send_buffer_size(bytes)?;
         }
         let overflow = (libc::SOL_SOCKET, SO_RXQ_OVFL);
-        opened.option(overflow, overflow)?;
-        opened.option((libc::SOL_IP, libc::IP_RECVTOS), (libc::SOL_IPV6, libc::IPV6_RECVTCLASS))?;
-        opened.set_fragmentation(Fragmentation::Allowed)?;
-        Ok(opened)
+        self.option(overflow, overflow)?;
+        self.option((libc::SOL_IP, libc::IP_RECVTOS), (libc::SOL_IPV6, libc::IPV6_RECVTCLASS))?;
+        self.set_fragmentation(Fragmentation::Allowed)
+    }
+
+    /// Has each datagram tell where it was sent to, where `address` does not say so.
+    fn tell_destinations(&self, address: SocketAddr) -> io::Result<()> {
+        match address.ip().is_unspecified() {
+            true => self.option((libc::SOL_IP, libc::IP_PKTINFO), (libc::SOL_IPV6, libc::IPV6_RECVPKTINFO)),
+            false => Ok(()),
+        }
     }
 
     /// Turns an option on: level and name for an IPv4 socket, and for an IPv6 one.

@@ -6,6 +6,7 @@ use super::queue::{BYTES_MAX, MEDIA_BYTES_MAX, Queue};
 use super::runtime::{Shared, yield_to_others};
 use crate::base::{Family, Now, Timestamp, Transport};
 use crate::metrics::{Closed, connections_closed};
+use crate::net::tcp;
 use crate::net::tls::TlsSession;
 use crate::relay::admission::Admitted;
 use crate::relay::parked::Parked;
@@ -131,7 +132,7 @@ impl Connection {
         remote: SocketAddr,
         admitted: Admitted,
     ) -> io::Result<Self> {
-        let local = stream.local_addr()?;
+        let local = tcp::canonical(stream.local_addr()?);
         let now = shared.core.borrow().clock.monotonic();
         let stage = if door.is_proxy(remote.ip()) { Stage::Proxy } else { Stage::First };
         let number = shared.core.borrow_mut().clients.insert(Default::default());

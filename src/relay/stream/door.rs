@@ -85,3 +85,19 @@ pub fn bind_stream_doors(settings: &StreamDoorSettings, runtimes: usize) -> io::
         |_| Ok(StreamDoor { listener: tcp::listen(settings.address)?, settings: Arc::clone(&settings) });
     (0..runtimes).map(bind).collect()
 }
+
+/// Takes over listeners at the address of a door, one for each of `runtimes`, or one that all accept from.
+///
+/// # Errors
+/// Out of file descriptors.
+pub fn adopt_stream_doors(
+    settings: &StreamDoorSettings,
+    listeners: &[TcpListener],
+    runtimes: usize,
+) -> io::Result<Vec<StreamDoor>> {
+    let settings = Arc::new(settings.clone());
+    let adopt = |listener: &TcpListener| {
+        Ok(StreamDoor { listener: listener.try_clone()?, settings: Arc::clone(&settings) })
+    };
+    listeners.iter().cycle().take(runtimes).map(adopt).collect()
+}

@@ -26,7 +26,7 @@ mod runtime;
 #[cfg(test)]
 mod tests;
 
-pub use door::{Deadlines, StreamDoor, StreamDoorSettings, Tls, bind_stream_doors};
+pub use door::{Deadlines, StreamDoor, StreamDoorSettings, Tls, adopt_stream_doors, bind_stream_doors};
 #[cfg(feature = "dtls")]
 pub use dtls::DtlsSetup;
 /// There is none in this build.

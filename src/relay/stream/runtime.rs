@@ -226,7 +226,7 @@ pub(super) fn yield_to_others(cx: &mut Context<'_>) {
 async fn accept(shared: Rc<Shared>, listener: TcpListener, door: Arc<StreamDoorSettings>) {
     loop {
         match listener.accept().await {
-            Ok((stream, remote)) => match welcome(&shared, &door, stream, remote) {
+            Ok((stream, remote)) => match welcome(&shared, &door, stream, tcp::canonical(remote)) {
                 Ok(connection) => {
                     spawn_local(connection.run());
                 }
