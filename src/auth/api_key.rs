@@ -100,6 +100,11 @@ impl ApiKeys {
         self.0.get(&ApiKeyHash::of(presented))
     }
 
+    /// The key with this hash.
+    pub fn get(&self, hash: ApiKeyHash) -> Option<&Arc<ApiKey>> {
+        self.0.get(&hash)
+    }
+
     /// Whether the key with this id is one of them.
     pub fn has(&self, id: &str) -> bool {
         self.0.values().any(|key| *key.id == *id)

@@ -1,6 +1,7 @@
 //! Every section of the file: its keys, their types, their defaults. This list is the file format.
 
 use super::addresses::{DenyRule, HttpDoor, PortRange, RelayAddress, Workers};
+use super::admin_key::AdminKeyFile;
 use super::hub::NamespaceName;
 use super::public_address::PublicAddress;
 use super::secrets::SecretsFile;
@@ -471,6 +472,8 @@ section! {
     Admin {
         /// Unix socket.
         socket: PathBuf = PathBuf::from("/run/turnstone/admin.sock");
+        /// File with the API key of the first operator.
+        key_file: AdminKeyFile = AdminKeyFile::default();
     }
 }
 

@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod addresses;
+mod admin_key;
 mod bandwidth;
 mod certificates;
 mod challenge;
@@ -45,6 +46,7 @@ mod units;
 mod urls;
 
 pub use addresses::{DenyRule, HttpDoor, PortRange, RelayAddress, Workers};
+pub use admin_key::AdminKeyFile;
 pub use certificates::{FirstCertificate, PairFiles, TlsPlan, Unservable};
 pub use challenge::Challenge;
 pub use checked::{
@@ -175,6 +177,7 @@ fn read(
         // Relative paths start at the folder of the file.
         config.storage.path = folder.join(&config.storage.path);
         config.admin.socket = folder.join(&config.admin.socket);
+        config.admin.key_file.read_key(folder, &mut report);
         credentials::prepare(&mut config, folder, &mut report);
         rules::check(&config, &mut report);
         unbuilt::warn(&config, &mut report);

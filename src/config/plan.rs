@@ -37,6 +37,8 @@ pub struct Plan {
     pub admin: Option<SocketAddr>,
     /// The Unix socket of the command line.
     pub admin_socket: PathBuf,
+    /// The API key of the first operator.
+    pub admin_key: Option<auth::ApiKeyHash>,
     /// Where durable state lives.
     pub storage: StoreSettings,
     /// How long the usage of a day is kept.
@@ -206,6 +208,7 @@ impl Plan {
             },
             admin: bound.admin,
             admin_socket: bound.admin_socket.clone(),
+            admin_key: bound.admin_key,
             storage: bound.storage.clone(),
             public: self.public.within(&bound.public),
             // Live sessions are in a namespace by its place, and were told whether it recovers and when to expect a ping.
@@ -273,6 +276,7 @@ impl Plan {
         differ("tls.mode", self.tls.is_some() == other.tls.is_some());
         differ("http.admin", self.admin == other.admin);
         differ("admin.socket", self.admin_socket == other.admin_socket);
+        differ("admin.key_file", self.admin_key == other.admin_key);
         differ("storage.path", self.storage == other.storage);
         differ("usage.retention", self.usage_retention == other.usage_retention);
         differ("http.public", self.public.address == other.public.address);

@@ -31,6 +31,7 @@ pub fn resolve(config: &Config, host: &Host) -> Result<Plan, Unfit> {
         settings: config.settings(),
         admin,
         admin_socket: config.admin.socket.clone(),
+        admin_key: config.admin.key_file.hash,
         storage: StoreSettings { path: config.storage.path.clone(), probe: None },
         usage_retention: config.usage.retention,
         public: signaling::resolve(config),

@@ -1,5 +1,6 @@
 //! The daemon's life: start, serve, reload, drain, stop.
 
+use super::admin_key;
 use super::admin_socket::{self, NoSocket, SocketFile};
 use super::certificates::{self, CertificateWatch};
 use super::control::RelayControl;
@@ -106,7 +107,8 @@ impl Daemon {
         let tls = certificates.as_ref().map(CertificateWatch::tls).transpose()?;
         // Before any door: who is revoked is known when the first client comes.
         let (store, no_store) = services::open(&plan.storage);
-        let (kept, nothing_kept) = services::kept(&store, &plan);
+        let (mut kept, nothing_kept) = services::kept(&store, &plan);
+        let key_not_kept = admin_key::import(&store, &mut kept, plan.admin_key);
         let credentials = services::credentials(&kept);
         let relays = Relays::start(&plan, &mut passed, random.fork(), credentials, tls, hand_over)?;
         doors::warn_of_left(&passed);
@@ -114,7 +116,7 @@ impl Daemon {
         if nothing_kept.is_some() {
             state.revocations_are_unknown();
         }
-        missing.extend(nothing_kept.or(no_store));
+        missing.extend(nothing_kept.or(no_store).or(key_not_kept));
         state.certificates(certificates.as_ref().map(CertificateWatch::state));
         let public_settings = Arc::new(ArcSwap::from_pointee(plan.public.clone()));
         let minting = Arc::new(ArcSwap::from_pointee(Minting::new(&plan.mint_settings())));

@@ -4,6 +4,7 @@
 //! [`Daemon`] whose sockets are all bound before anything serves, and a daemon serves until a signal
 //! ends it.
 
+mod admin_key;
 mod admin_socket;
 mod admittance;
 mod certificates;

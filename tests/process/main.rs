@@ -15,6 +15,7 @@ mod world;
 
 mod activation;
 mod addresses;
+mod admin_key;
 mod admin_socket;
 mod bandwidth;
 mod caller;

@@ -3,6 +3,7 @@
 mod certificates;
 mod credentials;
 mod mutations;
+mod operator;
 mod refusals;
 mod sessions;
 mod shipped;

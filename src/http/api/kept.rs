@@ -43,7 +43,8 @@ impl Kept {
     /// # Errors
     /// There is no store, or it cannot be read: no key is good, and revocations are unknown.
     pub fn read(store: &Store) -> Result<Self, StoreError> {
-        let keys = all::<ApiKeyRecord>(store, KEYS_MAX)?;
+        // And the one of the operator's file.
+        let keys = all::<ApiKeyRecord>(store, KEYS_MAX + 1)?;
         let keys = keys.iter().filter_map(ApiKeyRecord::entry).collect();
         let (revocations, users) = (all(store, ORDERS_MAX)?, all(store, USERS_MAX)?);
         let run = page::<RunRow>(store, Page::of(RunRow::place(), 1))?;
