@@ -22,6 +22,7 @@ pub(super) fn check(config: &Config, report: &mut Report) {
     tls_doors(config, report);
     dtls::check(config, report);
     durations(config, report);
+    drain(config, report);
     buffers(config, report);
     bandwidth::check(config, report);
     signaling::check(config, report);
@@ -247,6 +248,21 @@ fn durations(config: &Config, report: &mut Report) {
     within("usage.retention", config.usage.retention, DAY..=DAY * 36_500, "\"1d\" to \"36500d\"");
 }
 
+/// A drain that outlives the patience of the service manager is cut by it.
+fn drain(config: &Config, report: &mut Report) {
+    const KEY: &str = "server.drain_timeout";
+    let needed = config.server.drain_timeout + AFTER_DRAIN;
+    if needed > UNIT_STOP_TIMEOUT && !report.has_error(KEY) {
+        let (patience, needed) = (UNIT_STOP_TIMEOUT.as_secs(), needed.as_secs());
+        let message =
+            format!("`{KEY}`: systemd ends the daemon {patience} s after it is to stop, drained or not");
+        let help = format!(
+            "write less, or raise TimeoutStopSec of the unit (`systemctl edit turnstone`) to {needed} or more"
+        );
+        report.warn_at(KEY, message, help);
+    }
+}
+
 fn buffers(config: &Config, report: &mut Report) {
     const KIB: u64 = 1 << 10;
     const MIB: u64 = 1 << 20;
@@ -263,3 +279,9 @@ fn buffers(config: &Config, report: &mut Report) {
     let message = config.signaling.max_message;
     within("signaling.max_message", message, KIB..=16 * MIB, "\"1KiB\" to \"16MiB\"");
 }
+
+/// `TimeoutStopSec` of `systemd/turnstone.service`.
+pub(super) const UNIT_STOP_TIMEOUT: Duration = Duration::from_secs(330);
+
+/// What a stop takes behind its drain: the books, the calls and the storage.
+const AFTER_DRAIN: Duration = Duration::from_secs(30);

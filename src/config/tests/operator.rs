@@ -1,4 +1,4 @@
-//! The API key of the first operator.
+//! The API key of the first operator, and what the unit of the package gives a stop.
 
 use super::*;
 use crate::auth::ApiKeyHash;
@@ -36,4 +36,15 @@ fn a_key_file_that_is_missing_or_holds_no_key_is_refused_without_showing_it() {
         assert!(error.help.as_ref().is_some_and(|help| help.contains(&file.path())), "{error:?}");
         assert!(bad.is_empty() || !error.render(false).contains(bad), "{}", error.render(false));
     }
+}
+
+#[test]
+fn a_drain_that_outlives_the_unit_is_warned_of() {
+    let warnings = |timeout: &str| {
+        let loaded = accept(&with_auth(&format!("[server]\ndrain_timeout = \"{timeout}\"")));
+        loaded.warnings.iter().map(|warning| warning.render(false)).collect::<Vec<_>>()
+    };
+    assert!(warnings("300s").is_empty());
+    let told = warnings("1h");
+    assert!(told.len() == 1 && told[0].contains("TimeoutStopSec") && told[0].contains("3630"), "{told:?}");
 }
