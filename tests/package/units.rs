@@ -1,5 +1,6 @@
 //! What the sandbox of the units leaves open, as systemd counts it.
 
+use crate::deb::is_there;
 use crate::skip::skip;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -57,9 +58,4 @@ fn copy(name: &str, folder: &Path) -> PathBuf {
     let to = folder.join(name);
     fs::copy(Path::new(UNITS).join(name), &to).expect("a unit file");
     to
-}
-
-fn is_there(command: &str) -> bool {
-    std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
-        .any(|folder| folder.join(command).exists())
 }
