@@ -30,6 +30,7 @@ pub struct Books {
     /// The minute that is open, with or without traffic.
     minute: Option<UnixTime>,
     next_part: u64,
+    hasher: ahash::RandomState,
     waiting: BTreeMap<PageKey, Page>,
     total: Traffic,
     overflowed: u64,
@@ -38,13 +39,15 @@ pub struct Books {
 }
 
 impl Books {
-    /// Empty books. `first_part`: random, so that no two processes use the same one.
+    /// Empty books. `first_part`: random, so that no two processes use the same one, nor the same places for accounts.
     pub fn new(settings: BooksSettings, first_part: u64) -> Self {
+        let seed = |salt: u64| first_part.rotate_left(17).wrapping_add(salt);
         Self {
             settings,
             open: [None, None, None],
             minute: None,
             next_part: first_part,
+            hasher: ahash::RandomState::with_seeds(seed(1), seed(2), seed(3), seed(4)),
             waiting: BTreeMap::new(),
             total: Traffic::default(),
             overflowed: 0,
@@ -72,12 +75,12 @@ impl Books {
     /// Books what an account relayed in the open minute; [`Self::turn`] says which that is.
     pub fn book(&mut self, now: UnixTime, account: &Account, traffic: &Traffic) {
         self.turn(now);
-        let part = &mut self.next_part;
+        let (part, hasher) = (&mut self.next_part, &self.hasher);
         let rows_max = self.settings.rows_max;
         for ((sheet, period), rows_max) in self.open.iter_mut().zip(Period::ALL).zip(rows_max) {
             let sheet = sheet.get_or_insert_with(|| {
                 *part = part.wrapping_add(1);
-                Sheet::new(period, period.start(now), *part)
+                Sheet::new(period, period.start(now), *part, hasher.clone())
             });
             if !sheet.book(account, traffic, rows_max) && period == Period::Minute {
                 self.overflowed += 1;

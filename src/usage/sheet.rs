@@ -2,7 +2,7 @@
 
 use super::{Page, PageKey, Period, Row};
 use crate::base::{Traffic, UnixTime};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// Rows of one page: what is rewritten when one of them has changed.
@@ -29,17 +29,18 @@ pub(super) struct Sheet {
     start: UnixTime,
     part: u64,
     rows: Vec<Row>,
-    /// By account; the overflow rows by their door.
-    places: BTreeMap<Account, usize>,
+    /// By account: each one that relays is looked up in each sample. The overflow rows by their door.
+    places: HashMap<Account, usize, ahash::RandomState>,
     others: BTreeMap<Arc<str>, usize>,
-    /// Pages that say more than when they were taken last.
-    changed: BTreeSet<usize>,
+    /// Of each page, whether it says more than when it was taken last.
+    changed: Vec<bool>,
 }
 
 impl Sheet {
-    pub(super) fn new(period: Period, start: UnixTime, part: u64) -> Self {
-        let (rows, changed) = (Vec::new(), BTreeSet::new());
-        Self { period, start, part, rows, places: BTreeMap::new(), others: BTreeMap::new(), changed }
+    /// `hasher`: accounts hold what clients chose.
+    pub(super) fn new(period: Period, start: UnixTime, part: u64, hasher: ahash::RandomState) -> Self {
+        let (rows, changed, others) = (Vec::new(), Vec::new(), BTreeMap::new());
+        Self { period, start, part, rows, places: HashMap::with_hasher(hasher), others, changed }
     }
 
     pub(super) fn covers(&self, now: UnixTime) -> bool {
@@ -60,7 +61,7 @@ impl Sheet {
         };
         let at = place.unwrap_or_else(|| self.other(&account.door));
         self.rows[at].traffic.add(traffic);
-        self.changed.insert(at / PAGE_ROWS);
+        self.changed[at / PAGE_ROWS] = true;
         place.is_some()
     }
 
@@ -83,18 +84,23 @@ impl Sheet {
             overflow,
             traffic: Traffic::default(),
         });
-        self.rows.len() - 1
+        let place = self.rows.len() - 1;
+        if place.is_multiple_of(PAGE_ROWS) {
+            self.changed.push(false);
+        }
+        place
     }
 
     /// The pages that have changed since the last time.
     pub(super) fn take_changed(&mut self) -> Vec<Page> {
-        let changed = std::mem::take(&mut self.changed);
-        changed.into_iter().map(|number| self.page(number)).collect()
+        let none = vec![false; self.changed.len()];
+        let changed = std::mem::replace(&mut self.changed, none);
+        (0..changed.len()).filter(|number| changed[*number]).map(|number| self.page(number)).collect()
     }
 
     /// All of its pages.
     pub(super) fn pages(&self) -> impl Iterator<Item = Page> + '_ {
-        (0..self.rows.len().div_ceil(PAGE_ROWS)).map(|number| self.page(number))
+        (0..self.changed.len()).map(|number| self.page(number))
     }
 
     fn page(&self, number: usize) -> Page {
