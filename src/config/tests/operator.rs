@@ -48,3 +48,10 @@ fn a_drain_that_outlives_the_unit_is_warned_of() {
     let told = warnings("1h");
     assert!(told.len() == 1 && told[0].contains("TimeoutStopSec") && told[0].contains("3630"), "{told:?}");
 }
+
+#[test]
+fn the_unit_of_the_package_gives_a_stop_what_the_warning_says() {
+    let unit = include_str!("../../../systemd/turnstone.service");
+    let line = format!("TimeoutStopSec={}", rules::UNIT_STOP_TIMEOUT.as_secs());
+    assert!(unit.lines().any(|found| found == line), "{line} is not in the unit");
+}
