@@ -18,7 +18,7 @@ pub enum ApiKeyArgs {
         #[arg(long)]
         json: bool,
     },
-    /// Take a key away; it is good no more at once.
+    /// Take a key away; it opens nothing from then on.
     Revoke {
         /// Its id, as `api-key list` shows it.
         id: String,

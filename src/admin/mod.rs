@@ -67,8 +67,15 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Run the daemon.
+    ///
+    /// It stays in the foreground and logs to standard error, so that a service manager can look after it. SIGHUP makes
+    /// it read its config again, SIGTERM waits for the sessions there are, and SIGINT ends it at once.
     Run,
     /// Run everything on this machine with generated secrets, no config and no root.
+    ///
+    /// It listens on loopback and on the primary address of the machine, relays a packet through itself to show that it
+    /// works, and prints what clients need: ICE servers, tokens, and where its test page and its dashboard are. What it
+    /// stores goes with it. Ctrl-C ends it.
     Demo,
     /// All others.
     #[command(flatten)]
@@ -86,6 +93,8 @@ pub enum AdminVerb {
     /// Say how the daemon is.
     Status(StatusArgs),
     /// Watch what is relayed, by whom, and end sessions.
+    ///
+    /// Up and down choose a session, `k` ends it after a `y`, `s` sorts by something else, `/` filters, `q` quits.
     Top(TopArgs),
     /// List live sessions.
     Sessions(SessionsArgs),
