@@ -7,7 +7,11 @@ mod daemon;
 mod manual;
 #[path = "../support/skip.rs"]
 mod skip;
+#[path = "../support/tls.rs"]
+mod tls_client;
 mod tool;
 
+mod certbot;
 mod completions;
+mod firewall;
 mod pages;

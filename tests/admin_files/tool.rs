@@ -21,10 +21,25 @@ pub(crate) fn tool(test: &str, name: &str, package: &str) -> Option<Command> {
     Some(command)
 }
 
+/// Whether this process may do everything on this machine; says so if not.
+pub(crate) fn is_root(test: &str) -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        skip(test, "not root");
+    }
+    root
+}
+
 /// Runs a command that has nothing to complain about.
 #[track_caller]
 pub(crate) fn clean(command: &mut Command) -> Ended {
     let ended = run_to_end(command, BOUND);
     assert_eq!((ended.code, &ended.stderr[..]), (0, ""), "{command:?} {}", ended.stdout);
     ended
+}
+
+/// A file of this repository.
+pub(crate) fn file(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
