@@ -14,4 +14,5 @@ mod tool;
 mod certbot;
 mod completions;
 mod firewall;
+mod monitoring;
 mod pages;
