@@ -12,7 +12,7 @@ use tempfile::TempDir;
 /// Made in front of every command: the addresses that the daemon finds, and no packet leaves.
 pub(crate) const ADDRESS: &str = "192.0.2.10";
 
-/// Mounts the guest's root at `$T/root`. Nothing of it is seen outside, since mounts here are private.
+/// Makes the guest's root and moves into it. Nothing of it is seen outside, since mounts here are private.
 const MOUNT: &str = r#"
 set -e
 mount -t tmpfs -o mode=755,size=2g tmpfs "$T"
@@ -26,8 +26,10 @@ mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
 mount -t tmpfs -o mode=755 tmpfs "$root/dev"
 for node in null zero full random urandom tty; do cp -a "/dev/$node" "$root/dev/$node"; done
 ln -s /proc/self/fd "$root/dev/fd"
-mkdir "$root/dev/shm"
+mkdir "$root/dev/shm" "$root/dev/pts"
 mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
+mount -t devpts -o newinstance,mode=620,ptmxmode=666 devpts "$root/dev/pts"
+ln -s pts/ptmx "$root/dev/ptmx"
 ip link set lo up
 ip link add outside type veth peer name beyond
 ip address add "$ADDRESS/24" dev outside
@@ -36,28 +38,34 @@ ip link set beyond up
 ip route add default via 192.0.2.1
 : >"$root/etc/fstab"
 rm -rf "$root/var/log/journal"
+mkdir "$root/.outside"
+cd "$root"
+pivot_root . .outside
+cd /
+umount -l /.outside
+rmdir /.outside
 "#;
 
 /// A guest without a service manager, which refuses to start services.
 const PLAIN: &str = r#"
-printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
-chmod 755 "$root/usr/sbin/policy-rc.d"
+printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+chmod 755 /usr/sbin/policy-rc.d
 echo ready
 read -r _ || true
 "#;
 
 /// A guest with systemd as its first process. Only what every unit needs is started with it.
 const BOOTED: &str = r#"
-mount -t sysfs -o ro sysfs "$root/sys"
-mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
-mount --bind "$root/proc/sys" "$root/proc/sys"
-mount -o remount,bind,ro "$root/proc/sys"
-rm -rf "$root"/etc/systemd/system/* "$root/usr/sbin/policy-rc.d"
-ln -s /usr/lib/systemd/system/multi-user.target "$root/etc/systemd/system/default.target"
-printf '[Unit]\nRequires=basic.target\nAfter=basic.target\nAllowIsolate=yes\n' >"$root/etc/systemd/system/guest.target"
+mount -t sysfs -o ro sysfs /sys
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+mount --bind /proc/sys /proc/sys
+mount -o remount,bind,ro /proc/sys
+rm -rf /etc/systemd/system/* /usr/sbin/policy-rc.d
+ln -s /usr/lib/systemd/system/multi-user.target /etc/systemd/system/default.target
+printf '[Unit]\nRequires=basic.target\nAfter=basic.target\nAllowIsolate=yes\n' >/etc/systemd/system/guest.target
 echo ready
 exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin container=turnstone-test \
-    chroot "$root" /lib/systemd/systemd --system --unit=guest.target --log-target=journal >/dev/null 2>&1
+    /lib/systemd/systemd --system --unit=guest.target --log-target=journal >/dev/null 2>&1
 "#;
 
 /// See the module.
@@ -66,7 +74,7 @@ pub(crate) struct Guest {
     holder: Child,
     /// The first process of the guest, as this system numbers it.
     pub(crate) first: u32,
-    folder: TempDir,
+    _folder: TempDir,
     cgroup: Option<Cgroup>,
     _stdout: BufReader<ChildStdout>,
 }
@@ -137,7 +145,7 @@ impl Guest {
         let children = format!("/proc/{0}/task/{0}/children", holder.id());
         let first = fs::read_to_string(children).map_err(|error| error.to_string())?;
         let first = first.trim().parse().map_err(|_| format!("no first process: {first:?}"))?;
-        Ok(Self { holder, first, folder, cgroup, _stdout: stdout })
+        Ok(Self { holder, first, _folder: folder, cgroup, _stdout: stdout })
     }
 
     /// Runs a line of shell as root of the guest.
@@ -180,9 +188,8 @@ impl Guest {
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new("nsenter");
         let target = format!("--target={}", self.first);
-        let root = self.folder.path().join("root");
         command.args([&target, "--mount", "--pid", "--net", "--uts", "--ipc", "--cgroup"]);
-        command.args(["chroot".as_ref(), root.as_os_str()]).args(words);
+        command.args(words);
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C.UTF-8");
         command.env("DEBIAN_FRONTEND", "noninteractive").env("HOME", "/root");
         command

@@ -9,4 +9,6 @@ mod guest;
 mod life;
 #[path = "../support/skip.rs"]
 mod skip;
+mod stalled;
 mod units;
+mod whole;
