@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
 
 /// Made in front of every command: the addresses that the daemon finds, and no packet leaves.
@@ -217,7 +218,9 @@ impl Cgroup {
             .filter(|fields| fields.get(2) == Some(&"cgroup2"))
             .find_map(|fields| fields.get(1).copied());
         let at = unified.ok_or("no cgroup2 file system is mounted")?;
-        let path = format!("{at}/turnstone-test-{}", std::process::id());
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = format!("{at}/turnstone-test-{}-{count}", std::process::id());
         fs::create_dir(&path).map_err(|error| format!("{path}: {error}"))?;
         Ok(Self(path))
     }
