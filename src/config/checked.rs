@@ -119,6 +119,8 @@ section! {
         max_lifetime: Duration = Duration::from_secs(3_600);
         /// How many shards.
         workers: Workers = Workers::Auto;
+        /// Keep each shard on a core of its own.
+        pin_workers: bool = false;
         /// Accept channel numbers 0x5000 to 0x7FFF (RFC 5766) too.
         legacy_channels: bool = false;
         /// TCP relaying (RFC 6062).

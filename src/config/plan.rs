@@ -53,6 +53,8 @@ pub struct Plan {
     pub hub: signaling::Settings,
     /// Relay shards, at least one.
     pub workers: usize,
+    /// Each on a core of its own.
+    pub pin_workers: bool,
     /// Kernel buffers of listeners.
     pub listener_buffers: Buffers,
     /// Kernel buffers of relay sockets.
@@ -219,6 +221,7 @@ impl Plan {
                 ..self.driver
             },
             workers: bound.workers,
+            pin_workers: bound.pin_workers,
             listener_buffers: bound.listener_buffers,
             relay_buffers: bound.relay_buffers,
             ledger,
@@ -288,6 +291,7 @@ impl Plan {
         let pings = |plan: &Self| (plan.driver.ping_interval, plan.driver.ping_timeout);
         differ("signaling.ping_interval or signaling.ping_timeout", pings(self) == pings(other));
         differ("relay.workers", self.workers == other.workers);
+        differ("relay.pin_workers", self.pin_workers == other.pin_workers);
         differ("relay.addresses or server.public_address", self.ledger.addresses == other.ledger.addresses);
         differ("relay.ports", self.ledger.ports == other.ledger.ports);
         differ("relay.port_quarantine", self.ledger.quarantine == other.ledger.quarantine);

@@ -39,6 +39,7 @@ pub fn resolve(config: &Config, host: &Host) -> Result<Plan, Unfit> {
         hub: hub::settings(&config.signaling),
         admin_hosts: config.server.name.iter().cloned().collect(),
         workers,
+        pin_workers: config.relay.pin_workers,
         listener_buffers: buffers(config.relay.listener_buffer, config.relay.listener_buffer),
         relay_buffers: buffers(config.relay.receive_buffer, config.relay.send_buffer),
         hosts: host.addresses.iter().copied().chain(external).collect(),

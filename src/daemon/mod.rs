@@ -19,6 +19,7 @@ mod error;
 mod keeper;
 mod life;
 pub mod log;
+mod pinning;
 mod relays;
 mod run;
 mod service_manager;

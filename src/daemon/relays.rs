@@ -5,6 +5,7 @@ use super::control::RelayControl;
 use super::doors;
 use super::dtls::Dtls;
 use super::error::StartError;
+use super::pinning::Pinning;
 use super::wishes::Wishes;
 use crate::auth::Cookies;
 use crate::base::{Random, Transport};
@@ -120,9 +121,12 @@ impl Relays {
         }
         registry.connect(handles.iter().map(|driver| driver.mailbox.clone()).collect());
         let (alive, ended) = crossbeam_channel::bounded(0);
-        let threads = shards.into_iter().map(|shard| shard.spawn(alive.clone()));
-        let threads = threads.chain(runtimes.into_iter().map(|runtime| runtime.spawn(alive.clone())));
-        let threads = threads.collect::<io::Result<Vec<_>>>();
+        let pinning = Pinning::new(plan.pin_workers);
+        let shards = shards.into_iter().enumerate();
+        let threads = shards.map(|(core, shard)| pinning.at(core, || shard.spawn(alive.clone())));
+        let runtimes = runtimes.into_iter().enumerate();
+        let runtimes = runtimes.map(|(core, runtime)| pinning.at(core, || runtime.spawn(alive.clone())));
+        let threads = threads.chain(runtimes).collect::<io::Result<Vec<_>>>();
         let threads = threads.map_err(|error| StartError::system("cannot start a relay thread", &error))?;
         Ok(Self {
             registry,

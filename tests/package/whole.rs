@@ -30,6 +30,19 @@ fn the_unit_gets_ready_relays_and_reloads_in_its_sandbox() {
 }
 
 #[test]
+fn a_sandbox_that_forbids_pinning_is_told_in_one_line() {
+    let Some((guest, _)) = installed("whole::a_sandbox_that_forbids_pinning_is_told_in_one_line") else {
+        return;
+    };
+    guest.must("sed -i 's/^\\[relay\\]/&\\nworkers = 2\\npin_workers = true/' /etc/turnstone/turnstone.toml");
+    guest.must("systemctl restart turnstone");
+    let told =
+        guest.must("journalctl -b -u turnstone --no-pager | grep -c 'relay.pin_workers is without effect'");
+    assert_eq!(told.trim(), "1");
+    guest.must("runuser -u turnstone -- turnstone status");
+}
+
+#[test]
 fn a_stop_waits_for_sessions_and_ends_in_time() {
     let Some((guest, _)) = installed("whole::a_stop_waits_for_sessions_and_ends_in_time") else { return };
     let_peers_in(&guest);

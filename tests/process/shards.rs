@@ -2,6 +2,7 @@
 
 use crate::caller::{Caller, assert_relays, peer};
 use crate::daemon::{Config, Daemon, eventually};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use turnstone::wire::stun::AttributeType;
 
@@ -96,4 +97,26 @@ fn a_roaming_client_evicts_its_idle_predecessor_on_either_worker() {
 
 fn two_workers(limits: &str) -> Daemon {
     Daemon::start(&Config::default().relay("workers = 2").limits(limits))
+}
+
+#[test]
+fn pinned_workers_have_a_core_each_and_nobody_else_is_held() {
+    let daemon = Daemon::start(&Config::default().relay("workers = 2\npin_workers = true"));
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", daemon.pid())).unwrap();
+    let cores: BTreeMap<String, String> = tasks
+        .map(|task| {
+            let status = std::fs::read_to_string(task.unwrap().path().join("status")).unwrap();
+            let field = |name: &str| {
+                let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+                line.unwrap_or_default().trim().to_owned()
+            };
+            (field("Name"), field("Cpus_allowed_list"))
+        })
+        .collect();
+    let both = [&cores["relay-0"], &cores["relay-1"]];
+    assert!(both.iter().all(|one| one.parse::<usize>().is_ok()), "{cores:?}");
+    let all = &cores["signaling"];
+    let is_alone = all.parse::<usize>().is_ok();
+    assert_eq!(both[0] == both[1], is_alone, "{cores:?}");
+    assert_eq!(all == both[0], is_alone, "only those that relay are pinned: {cores:?}");
 }
