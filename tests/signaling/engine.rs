@@ -146,17 +146,22 @@ fn two_polls_at_once_end_the_session() {
 }
 
 #[test]
-fn a_poll_that_was_given_up_is_no_second_one() {
+fn a_poll_that_is_given_up_while_it_waits_ends_its_session() {
     let server = Server::echo(calm());
+    let bystander = server.open();
     for text in ["4one", "4two", "4three"] {
         let sid = server.open();
-        server.ask("GET", &of(&sid), "").abandon();
-        // Where the server saw the end together with the request, there was no poll. Otherwise what it might have
-        // carried is lost, and the session with it. A second poll would be another error.
-        match server.post(&sid, text) {
-            (200, _) => assert_eq!(server.poll(&sid), text),
-            answer => assert_eq!(answer, (400, r#"{"code":1,"message":"Session ID unknown"}"#.into())),
+        let poll = server.ask("GET", &of(&sid), "");
+        // What came later has been answered, so that poll waits.
+        for _ in 0..3 {
+            server.push(&bystander, text);
+            assert_eq!(server.poll(&bystander), text);
         }
+        poll.abandon();
+        let unknown = r#"{"code":1,"message":"Session ID unknown"}"#;
+        assert_eq!(server.post(&sid, text), (400, unknown.into()));
+        server.push(&bystander, text);
+        assert_eq!(server.poll(&bystander), text);
     }
 }
 
