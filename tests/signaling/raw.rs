@@ -59,7 +59,8 @@ impl Server {
             "{method} {path}?{query} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
              Content-Type: text/plain\r\nContent-Length: {length}\r\n\r\n{body}"
         );
-        stream.write_all(head.as_bytes()).expect("it reads");
+        // A server that answers too long a body may close while it is still sent. What it said is there to read.
+        let _broken = stream.write_all(head.as_bytes());
         Pending(stream)
     }
 
