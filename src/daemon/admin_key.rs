@@ -7,8 +7,7 @@ use super::keeper;
 use crate::auth::{ApiKey, ApiKeyHash, Scope};
 use crate::http::api::Kept;
 use crate::storage::records::ApiKeyRecord;
-use crate::storage::{Batch, Store, StoreError};
-use std::sync::mpsc;
+use crate::storage::{Batch, Store};
 
 /// Its id and its name. Ids that the API makes look otherwise.
 const ID: &str = "admin-key";
@@ -32,19 +31,11 @@ pub(super) fn import(store: &Store, kept: &mut Kept, hash: Option<ApiKeyHash>) -
         kept.keys = kept.keys.with(hash, key);
     }
     let failed = |error| format!("admin.key_file is in force until the daemon ends, but not stored: {error}");
-    commit(store, batch).err().map(failed)
+    store.commit_blocking(batch).err().map(failed)
 }
 
 fn key() -> ApiKey {
     ApiKey { id: ID.into(), name: ID.into(), scopes: vec![Scope::Admin], created_at: keeper::now() }
-}
-
-fn commit(store: &Store, batch: Batch) -> Result<(), StoreError> {
-    let (done, written) = mpsc::sync_channel(1);
-    store.commit_then(batch, move |result| {
-        let _nobody_waits_any_more = done.send(result);
-    });
-    written.recv().unwrap_or_else(|_| Err(StoreError::Closed("its thread has ended".into())))
 }
 
 #[cfg(test)]
@@ -85,7 +76,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let store = Store::open(&StoreSettings { path: folder.path().into(), probe: None }).expect("a store");
         let made = ApiKey { id: "key_7".into(), scopes: vec![Scope::Read], ..key() };
-        commit(&store, Batch::new().put(&ApiKeyRecord::new(ApiKeyHash::of(ONE), &made))).expect("written");
+        store
+            .commit_blocking(Batch::new().put(&ApiKeyRecord::new(ApiKeyHash::of(ONE), &made)))
+            .expect("written");
         assert_eq!(start(&store, Some(OTHER)), [ONE, OTHER]);
         assert_eq!(start(&store, Some(ONE)), [ONE]);
         let kept = Kept::read(&store).expect("a store");

@@ -152,6 +152,14 @@ impl Store {
         async move { written.await.unwrap_or_else(|_| Err(store.gone())) }
     }
 
+    /// As [`Self::commit`], for a thread without a runtime: waits for the disk.
+    ///
+    /// # Errors
+    /// It is not known to be there.
+    pub fn commit_blocking(&self, batch: Batch) -> Result<(), StoreError> {
+        self.wait(|done| self.commit_then(batch, done))
+    }
+
     /// Reads records; `done` is called on the store's thread. A damaged one is left out, counted and reported.
     pub fn page_then<R: Record>(
         &self,
@@ -169,6 +177,26 @@ impl Store {
     /// Nothing can be read.
     pub async fn page<R: Record>(&self, page: Page) -> Result<Vec<R>, StoreError> {
         Ok(self.page_within(page, usize::MAX).await?.0)
+    }
+
+    /// As [`Self::page`], for a thread without a runtime: waits for the store's thread.
+    ///
+    /// # Errors
+    /// Nothing can be read.
+    pub fn page_blocking<R: Record>(&self, page: Page) -> Result<Vec<R>, StoreError> {
+        self.wait(|done| self.page_then(page, done))
+    }
+
+    /// Waits, on this thread, for the answer to what `ask` asks.
+    fn wait<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(Box<dyn FnOnce(Result<T, StoreError>) + Send>),
+    ) -> Result<T, StoreError> {
+        let (sender, answer) = bounded(1);
+        ask(Box::new(move |result| {
+            let _nobody_waits_any_more = sender.send(result);
+        }));
+        answer.recv().unwrap_or_else(|_| Err(self.gone()))
     }
 
     /// Reads records of `bytes_max` bytes at most, keys and values together, but one at least; and whether the page had more

@@ -7,7 +7,6 @@ use crate::auth::{ApiKeys, Revocation, Revocations, StoredUser, Target};
 use crate::base::UnixTime;
 use crate::storage::records::{ApiKeyRecord, CallRow, RevocationRecord, RunRow, UserRecord};
 use crate::storage::{Key, Page, Record, Store, StoreError};
-use std::sync::mpsc;
 use std::time::Duration;
 
 /// Calls that are looked at for those that have just ended: the latest ones.
@@ -47,7 +46,7 @@ impl Kept {
         let keys = all::<ApiKeyRecord>(store, KEYS_MAX + 1)?;
         let keys = keys.iter().filter_map(ApiKeyRecord::entry).collect();
         let (revocations, users) = (all(store, ORDERS_MAX)?, all(store, USERS_MAX)?);
-        let run = page::<RunRow>(store, Page::of(RunRow::place(), 1))?;
+        let run = store.page_blocking::<RunRow>(Page::of(RunRow::place(), 1))?;
         let ran_until = run.first().map(|run| run.settled_until);
         Ok(Self { keys, revocations, users, ended_calls: Vec::new(), ran_until })
     }
@@ -68,7 +67,8 @@ impl Kept {
         let to = now.after(CALL_DURATION_MAX);
         let (mut before, mut looked_at) = (None::<Box<str>>, 0);
         while looked_at < CALLS_MAX {
-            let rows: Vec<CallRow> = page(store, CallRow::range(from, to, before.as_deref(), CALLS_AT_ONCE))?;
+            let rows: Vec<CallRow> =
+                store.page_blocking(CallRow::range(from, to, before.as_deref(), CALLS_AT_ONCE))?;
             let Some(last) = rows.last() else { break };
             before = Some(last.id.clone());
             looked_at += rows.len();
@@ -99,15 +99,7 @@ fn of_ended(call: &CallRow, ttl_max: Duration) -> Revocation {
 
 /// Records of one table.
 fn all<R: Record>(store: &Store, limit: usize) -> Result<Vec<R>, StoreError> {
-    page(store, Page::of(Key::of(R::TABLE), limit))
-}
-
-fn page<R: Record>(store: &Store, page: Page) -> Result<Vec<R>, StoreError> {
-    let (done, answer) = mpsc::sync_channel(1);
-    store.page_then(page, move |records| {
-        let _nobody_waits_any_more = done.send(records);
-    });
-    answer.recv().unwrap_or_else(|_| Err(StoreError::Closed("its thread has ended".into())))
+    store.page_blocking(Page::of(Key::of(R::TABLE), limit))
 }
 
 #[cfg(test)]
@@ -164,11 +156,7 @@ mod tests {
         // More than are read in one go.
         let others: Vec<_> = (0..2000).map(|number| call(60, 50, number)).collect();
         let rows = others.iter().chain([&just, &long, &old, &lowered, &raised]);
-        let (done, written) = mpsc::sync_channel(1);
-        store.commit_then(rows.fold(Batch::new(), Batch::put), move |result| {
-            done.send(result).expect("it waits");
-        });
-        written.recv().expect("an answer").expect("written");
+        store.commit_blocking(rows.fold(Batch::new(), Batch::put)).expect("written");
 
         let kept = Kept::read(&store).and_then(|kept| kept.with_ended_calls(&store, NOW, TTL));
         let kept = kept.expect("read");
