@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime};
 use turnstone::auth::{MintRequest, Secret, Variant, mint};
 use turnstone::base::UnixTime;
-use turnstone::net::{Buffers, Header, Outgoing, RecvBatch, SendScratch, UdpSocket};
+use turnstone::net::{Header, Outgoing, RecvBatch, SendScratch, UdpOptions, UdpSocket};
 use turnstone::wire::channel_data::{self, ChannelNumber};
 use turnstone::wire::stun::{AttributeType, Class, Method, TransactionId};
 
@@ -33,10 +33,10 @@ pub(crate) struct Crowd {
 impl Crowd {
     pub(crate) fn of(server: SocketAddr, members: usize) -> Self {
         let any = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), free_port());
-        let sink = UdpSocket::relay(Ipv4Addr::LOCALHOST.into(), free_port(), Buffers::default()).unwrap();
+        let sink = UdpSocket::relay(Ipv4Addr::LOCALHOST.into(), free_port(), UdpOptions::default()).unwrap();
         let peer = sink.local_addr().unwrap();
         let mut crowd = Self {
-            socket: UdpSocket::listener(any, Buffers::default()).unwrap(),
+            socket: UdpSocket::listener(any, UdpOptions::default()).unwrap(),
             scratch: SendScratch::new(),
             server,
             members: Vec::with_capacity(members),

@@ -121,6 +121,8 @@ section! {
         workers: Workers = Workers::Auto;
         /// Keep each shard on a core of its own.
         pin_workers: bool = false;
+        /// Coalescing and cutting of datagrams by the kernel.
+        offload: Offload = Offload::Auto;
         /// Accept channel numbers 0x5000 to 0x7FFF (RFC 5766) too.
         legacy_channels: bool = false;
         /// TCP relaying (RFC 6062).
@@ -135,6 +137,16 @@ section! {
         listener_buffer: ByteSize = ByteSize(4 << 20);
         /// `[relay.peers]`
         peers: Peers = Peers::default();
+    }
+}
+
+words! {
+    /// Whether the kernel may hand over and take several datagrams of one sender in one go (UDP_GRO, UDP_SEGMENT).
+    Offload("a use of offloads") {
+        /// Where it can.
+        Auto = "auto",
+        /// Never.
+        Off = "off",
     }
 }
 

@@ -6,7 +6,7 @@ use crate::base::Transport;
 use crate::http::api::{MintSettings, TokenSigner};
 use crate::http::signaling::DriverSettings;
 use crate::http::{PublicSettings, TokenSettings};
-use crate::net::Buffers;
+use crate::net::UdpOptions;
 use crate::relay::ConnectionLimits;
 use crate::relay::stream::StreamDoorSettings;
 use crate::signaling::{self, Advertised, RelayOffer};
@@ -55,10 +55,10 @@ pub struct Plan {
     pub workers: usize,
     /// Each on a core of its own.
     pub pin_workers: bool,
-    /// Kernel buffers of listeners.
-    pub listener_buffers: Buffers,
-    /// Kernel buffers of relay sockets.
-    pub relay_buffers: Buffers,
+    /// Kernel buffers and offloads of listeners.
+    pub listener_options: UdpOptions,
+    /// Kernel buffers and offloads of relay sockets.
+    pub relay_options: UdpOptions,
     /// Relay addresses, ports and quotas.
     pub ledger: LedgerSettings,
     /// The state machine.
@@ -222,8 +222,8 @@ impl Plan {
             },
             workers: bound.workers,
             pin_workers: bound.pin_workers,
-            listener_buffers: bound.listener_buffers,
-            relay_buffers: bound.relay_buffers,
+            listener_options: bound.listener_options,
+            relay_options: bound.relay_options,
             ledger,
             // Keys of live allocations were made with the realm; another would lock their owners out.
             turn: Settings {
@@ -296,8 +296,12 @@ impl Plan {
         differ("relay.ports", self.ledger.ports == other.ledger.ports);
         differ("relay.port_quarantine", self.ledger.quarantine == other.ledger.quarantine);
         differ("server.realm", self.turn.realm == other.turn.realm);
-        differ("relay.receive_buffer or relay.send_buffer", self.relay_buffers == other.relay_buffers);
-        differ("relay.listener_buffer", self.listener_buffers == other.listener_buffers);
+        let buffers = |options: &UdpOptions| (options.receive_bytes, options.send_bytes);
+        let (ours, theirs) = (&self.relay_options, &other.relay_options);
+        differ("relay.receive_buffer or relay.send_buffer", buffers(ours) == buffers(theirs));
+        differ("relay.offload", ours.offload == theirs.offload);
+        let (ours, theirs) = (&self.listener_options, &other.listener_options);
+        differ("relay.listener_buffer", buffers(ours) == buffers(theirs));
         keys
     }
 }

@@ -1,11 +1,12 @@
 //! From a config to a plan for a host.
 
+use super::checked::Offload;
 use super::host::Host;
 use super::plan::{MintRates, Plan, Unfit};
 use super::{ByteSize, Config, EventRate, Limits, PublicAddress, PublicMapping, RelayAddress};
 use super::{bandwidth, certificates, discovery, doors, hub, signaling};
 use crate::base::{Family, Rate};
-use crate::net::Buffers;
+use crate::net::UdpOptions;
 use crate::relay::ConnectionLimits;
 use crate::storage::StoreSettings;
 use crate::turn::{self, LedgerSettings, PeerRules, PortRange, ReplyBudget, Settings};
@@ -27,6 +28,7 @@ pub fn resolve(config: &Config, host: &Host) -> Result<Plan, Unfit> {
     let endpoints = bound.iter().copied().chain(outside).collect();
     let external = addresses.iter().map(|relay| relay.external);
     let external = external.chain(discovery.iter().flat_map(|discovery| discovery.external));
+    let relay = &config.relay;
     Ok(Plan {
         settings: config.settings(),
         admin,
@@ -40,8 +42,8 @@ pub fn resolve(config: &Config, host: &Host) -> Result<Plan, Unfit> {
         admin_hosts: config.server.name.iter().cloned().collect(),
         workers,
         pin_workers: config.relay.pin_workers,
-        listener_buffers: buffers(config.relay.listener_buffer, config.relay.listener_buffer),
-        relay_buffers: buffers(config.relay.receive_buffer, config.relay.send_buffer),
+        listener_options: udp_options(relay.offload, relay.listener_buffer, relay.listener_buffer),
+        relay_options: udp_options(relay.offload, relay.receive_buffer, relay.send_buffer),
         hosts: host.addresses.iter().copied().chain(external).collect(),
         endpoints,
         ledger: LedgerSettings {
@@ -217,9 +219,10 @@ fn with_burst(rate: EventRate, seconds: u32) -> Rate {
     Rate { per_second: rate.per_s, burst: rate.per_s.saturating_mul(seconds) }
 }
 
-fn buffers(receive: ByteSize, send: ByteSize) -> Buffers {
+fn udp_options(offload: Offload, receive: ByteSize, send: ByteSize) -> UdpOptions {
     let bytes = |size: ByteSize| usize::try_from(size.0).ok();
-    Buffers { receive_bytes: bytes(receive), send_bytes: bytes(send) }
+    let offload = offload == Offload::Auto;
+    UdpOptions { receive_bytes: bytes(receive), send_bytes: bytes(send), offload }
 }
 
 #[cfg(test)]

@@ -335,7 +335,7 @@ mod tests {
     use super::*;
     use crate::auth::{self, Revocation, Target};
     use crate::base::Random;
-    use crate::net::Buffers;
+    use crate::net::UdpOptions;
     use crate::relay::{Prepared, Setup};
     use crate::turn::{Ledger, LedgerSettings, OwnAddresses, PeerPolicy, PeerRules, PortRange, Server};
 
@@ -357,9 +357,9 @@ mod tests {
             Random::seeded(2),
             clock.now(),
         );
-        let (relay_buffers, doors) = (Buffers::default(), Vec::new());
+        let (relay_options, doors) = (UdpOptions::default(), Vec::new());
         let shared = Arc::clone(&registry);
-        let setup = Setup { index: 0, drivers: 1, server, doors, relay_buffers, registry: shared, clock };
+        let setup = Setup { index: 0, drivers: 1, server, doors, relay_options, registry: shared, clock };
         let (prepared, handle) = Prepared::new(setup).expect("a poller");
         registry.connect(vec![handle.mailbox]);
         (prepared, RelayControl::new(registry, clock, Arc::new(Mutex::new(admittance))))

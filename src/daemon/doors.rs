@@ -7,7 +7,7 @@
 
 use super::error::StartError;
 use crate::config::Plan;
-use crate::net::{PassedSockets, tcp};
+use crate::net::{PassedSockets, UdpOptions, tcp};
 use crate::relay::stream::{StreamDoor, StreamDoorSettings, adopt_stream_doors, bind_stream_doors};
 use crate::relay::{Door, adopt_doors, bind_doors, probe_door};
 use std::io;
@@ -17,6 +17,7 @@ use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 pub(super) fn bind(
     plan: &Plan,
     addresses: &[SocketAddr],
+    options: UdpOptions,
     passed: &mut PassedSockets,
 ) -> Result<Vec<Vec<Door>>, StartError> {
     let mut shards: Vec<Vec<Door>> = (0..plan.workers).map(|_| Vec::new()).collect();
@@ -30,8 +31,8 @@ pub(super) fn bind(
     let addresses = addresses.iter().zip(&given).map(free).collect::<Result<Vec<_>, _>>()?;
     for (address, given) in addresses.into_iter().zip(given) {
         let doors = match given.len() {
-            0 => bind_doors(address, plan.workers, plan.listener_buffers),
-            count if count == plan.workers => adopt_doors(address, given, plan.listener_buffers),
+            0 => bind_doors(address, plan.workers, options),
+            count if count == plan.workers => adopt_doors(address, given, options),
             count => return Err(uneven("datagram", address, count, plan.workers)),
         };
         for (shard, door) in shards.iter_mut().zip(doors.map_err(|error| failed(address, error))?) {

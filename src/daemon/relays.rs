@@ -12,7 +12,7 @@ use crate::base::{Random, Transport};
 use crate::config::Plan;
 use crate::metrics::Published;
 use crate::net::tls::HandedOver;
-use crate::net::{Clock, PassedSockets};
+use crate::net::{Clock, PassedSockets, UdpOptions};
 use crate::relay::stream::{self, Deadlines, StreamDoor};
 use crate::relay::{Admission, Command, Door, Handle, Prepared, Registry, Setup, ShardUpdate};
 use crate::turn::{Ledger, OwnAddresses, PeerPolicy, Server, Shares};
@@ -62,9 +62,12 @@ impl Relays {
         tls: Option<stream::Tls>,
         http: mpsc::Sender<HandedOver>,
     ) -> Result<Self, StartError> {
-        let doors = doors::bind(plan, &plan.doors, passed)?;
+        let options = plan.listener_options;
+        let doors = doors::bind(plan, &plan.doors, options, passed)?;
         let streams = doors::bind_streams(plan, passed)?;
-        let dtls_doors = doors::bind(plan, plan.dtls_doors(), passed)?;
+        // Its sessions have no place for more than one datagram at a time.
+        let options = UdpOptions { offload: false, ..options };
+        let dtls_doors = doors::bind(plan, plan.dtls_doors(), options, passed)?;
         let addresses = addresses(&doors, &streams, &dtls_doors);
         let drivers = doors.len() + streams.len();
         let shares = Arc::new(Shares::new(drivers));
@@ -93,9 +96,9 @@ impl Relays {
 
         let (mut shards, mut runtimes, mut handles) = (Vec::new(), Vec::new(), Vec::new());
         for (index, doors) in doors.into_iter().enumerate() {
-            let (relay_buffers, registry) = (plan.relay_buffers, Arc::clone(&registry));
+            let (relay_options, registry) = (plan.relay_options, Arc::clone(&registry));
             let setup =
-                Setup { index, drivers, server: server(index), doors, relay_buffers, registry, clock };
+                Setup { index, drivers, server: server(index), doors, relay_options, registry, clock };
             let (shard, handle) =
                 Prepared::new(setup).map_err(|error| StartError::system("cannot watch sockets", &error))?;
             shards.push(shard);
@@ -110,7 +113,7 @@ impl Relays {
                 tls: tls.clone(),
                 dtls: dtls_setups.pop().flatten(),
                 deadlines: Deadlines::default(),
-                relay_buffers: plan.relay_buffers,
+                relay_options: plan.relay_options,
                 registry: Arc::clone(&registry),
                 admission: Arc::clone(&admission),
                 http: http.clone(),

@@ -26,6 +26,7 @@ pub use clock::Clock;
 pub use passed::PassedSockets;
 pub use poll::{Event, Poller, Waker, look_away};
 pub use udp::{
-    Buffers, Header, IcmpError, Outgoing, Payloads, Received, RecvBatch, SendReport, SendScratch, UdpSocket,
+    Header, IcmpError, Outgoing, Payloads, Received, RecvBatch, SendReport, SendScratch, UdpOptions,
+    UdpSocket,
 };
 pub use watched::WatchedSocket;

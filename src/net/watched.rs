@@ -30,7 +30,7 @@ impl WatchedSocket {
         // An error means that the runtime ends, and this socket with it.
         let Ok(mut ready) = ready!(self.0.poll_read_ready(cx)) else { return Poll::Pending };
         let count = ready.get_inner().recv(batch).unwrap_or(0);
-        if count < RecvBatch::DATAGRAMS_MAX {
+        if !batch.is_full() {
             // What came after the guard was taken makes a new edge, which this does not clear.
             ready.clear_ready();
         }

@@ -1,7 +1,7 @@
 //! UDP listeners: one socket per door and shard on the same port.
 
-use super::socket::Losses;
-use crate::net::{Buffers, UdpSocket};
+use super::socket::{Appetite, Losses};
+use crate::net::{UdpOptions, UdpSocket};
 use socket2::Socket;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -12,9 +12,14 @@ pub struct Door {
     pub(super) socket: UdpSocket,
     pub(super) address: SocketAddr,
     pub(super) losses: Losses,
+    pub(super) appetite: Appetite,
 }
 
 impl Door {
+    fn new(socket: UdpSocket, address: SocketAddr) -> Self {
+        Self { socket, address, losses: Losses::default(), appetite: Appetite::default() }
+    }
+
     /// The address that it is bound to.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -34,16 +39,15 @@ impl Door {
 /// of the clients would then be its.
 pub fn probe_door(address: SocketAddr) -> io::Result<SocketAddr> {
     // A socket that shares nothing tells; it is closed again at once.
-    UdpSocket::relay(address.ip(), address.port(), Buffers::default())?.local_addr()
+    UdpSocket::relay(address.ip(), address.port(), UdpOptions::default())?.local_addr()
 }
 
 /// Binds `address`, whose port is known, once for each of `shards`.
 ///
 /// # Errors
 /// As the kernel says.
-pub fn bind_doors(address: SocketAddr, shards: usize, buffers: Buffers) -> io::Result<Vec<Door>> {
-    let bind =
-        |_| Ok(Door { socket: UdpSocket::listener(address, buffers)?, address, losses: Losses::default() });
+pub fn bind_doors(address: SocketAddr, shards: usize, options: UdpOptions) -> io::Result<Vec<Door>> {
+    let bind = |_| Ok(Door::new(UdpSocket::listener(address, options)?, address));
     (0..shards).map(bind).collect()
 }
 
@@ -51,10 +55,7 @@ pub fn bind_doors(address: SocketAddr, shards: usize, buffers: Buffers) -> io::R
 ///
 /// # Errors
 /// As [`UdpSocket::adopt`].
-pub fn adopt_doors(address: SocketAddr, sockets: Vec<Socket>, buffers: Buffers) -> io::Result<Vec<Door>> {
-    let adopt = |socket| {
-        let socket = UdpSocket::adopt(socket, address, buffers)?;
-        Ok(Door { socket, address, losses: Losses::default() })
-    };
+pub fn adopt_doors(address: SocketAddr, sockets: Vec<Socket>, options: UdpOptions) -> io::Result<Vec<Door>> {
+    let adopt = |socket| Ok(Door::new(UdpSocket::adopt(socket, address, options)?, address));
     sockets.into_iter().map(adopt).collect()
 }

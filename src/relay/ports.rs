@@ -3,11 +3,11 @@
 use super::mailbox::Command;
 use super::obey::Revokers;
 use super::registry::Registry;
-use super::socket::Losses;
+use super::socket::{Appetite, Losses};
 use crate::auth::CredentialId;
 use crate::base::{Family, Now, Timestamp};
 use crate::metrics::port_early_reuse;
-use crate::net::{Buffers, UdpSocket, tcp};
+use crate::net::{UdpOptions, UdpSocket, tcp};
 use crate::turn::{
     AllocationId, ClientAddr, Effect, Grant, Lease, OpenError, OpenRequest, Opened, OpenedRelay,
     PeerProtocol, PortParity, REPLY_BYTES_MAX, RelayId, Server, SessionEvent,
@@ -27,6 +27,7 @@ pub(super) struct RelaySocket<S> {
     pub(super) id: RelayId,
     pub(super) socket: S,
     pub(super) losses: Losses,
+    pub(super) appetite: Appetite,
 }
 
 /// What a driver of a core does for its relay ports.
@@ -59,7 +60,7 @@ pub(super) struct RelayPorts<S> {
     /// The driver's number in the registry.
     index: usize,
     registry: Arc<Registry>,
-    buffers: Buffers,
+    options: UdpOptions,
     sockets: Vec<Option<RelaySocket<S>>>,
     waiting: Vec<Waiting>,
     pub(super) revokers: Revokers,
@@ -84,11 +85,11 @@ pub(super) struct Waiting {
 
 impl<S> RelayPorts<S> {
     /// No ports yet. `index`: the driver's number in `registry`.
-    pub(super) fn new(index: usize, registry: Arc<Registry>, buffers: Buffers) -> Self {
+    pub(super) fn new(index: usize, registry: Arc<Registry>, options: UdpOptions) -> Self {
         Self {
             index,
             registry,
-            buffers,
+            options,
             sockets: Vec::new(),
             waiting: Vec::new(),
             revokers: Revokers::default(),
@@ -337,7 +338,7 @@ impl<S> RelayPorts<S> {
         for _ in 0..BIND_TRIES {
             let socket = match lease.protocol {
                 PeerProtocol::Udp => {
-                    UdpSocket::relay(lease.internal.ip(), lease.internal.port(), self.buffers).map(Bound::Udp)
+                    UdpSocket::relay(lease.internal.ip(), lease.internal.port(), self.options).map(Bound::Udp)
                 }
                 PeerProtocol::Tcp => tcp::listen_relay(lease.internal).map(Bound::Tcp),
             };
@@ -391,7 +392,8 @@ impl<S> RelayPorts<S> {
         if slot >= self.sockets.len() {
             self.sockets.resize_with(slot + 1, || None);
         }
-        self.sockets[slot] = Some(RelaySocket { id: relay, socket, losses: Losses::default() });
+        let (losses, appetite) = (Losses::default(), Appetite::default());
+        self.sockets[slot] = Some(RelaySocket { id: relay, socket, losses, appetite });
         Ok(())
     }
 }

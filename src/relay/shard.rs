@@ -7,7 +7,7 @@ use super::registry::Registry;
 use crate::base::{Now, Timestamp};
 use crate::metrics::{CounterSet, Dropped, Published, busy_nanos, dropped};
 use crate::net::Clock;
-use crate::net::{Buffers, Event, Outgoing, Poller, RecvBatch, SendScratch, UdpSocket};
+use crate::net::{Event, Outgoing, Poller, RecvBatch, SendScratch, UdpOptions, UdpSocket};
 use crate::turn::{ClientAddr, REPLY_BYTES_MAX, RelayId, Server};
 use crossbeam_channel::{Receiver, Sender};
 use std::io;
@@ -34,8 +34,8 @@ pub struct Setup {
     pub server: Server,
     /// This shard's socket of each listener.
     pub doors: Vec<Door>,
-    /// Kernel buffers of relay sockets.
-    pub relay_buffers: Buffers,
+    /// Kernel buffers and offloads of relay sockets.
+    pub relay_options: UdpOptions,
     /// What it shares with the others.
     pub registry: Arc<Registry>,
     /// The common clock.
@@ -128,10 +128,10 @@ impl Shard {
             server: setup.server,
             poller,
             doors: setup.doors,
-            ports: RelayPorts::new(setup.index, setup.registry, setup.relay_buffers),
+            ports: RelayPorts::new(setup.index, setup.registry, setup.relay_options),
             batch: RecvBatch::new(SLOT_BYTES),
             scratch: SendScratch::new(),
-            run: Vec::with_capacity(RecvBatch::DATAGRAMS_MAX),
+            run: Vec::with_capacity(SendScratch::DATAGRAMS_MAX),
             run_relay: None,
             reply: Box::new([0; REPLY_BYTES_MAX]),
             published_at: setup.clock.monotonic(),

@@ -7,11 +7,15 @@ use crate::metrics::{
     BatchOp, CounterSet, Direction, Dropped, dropped, relay_bytes, relay_packets, socket_receive_drops,
     udp_batch_packets, udp_batches,
 };
-use crate::net::{Header, Outgoing, Received, RecvBatch, SendReport};
+use crate::net::{Header, Outgoing, Received, RecvBatch, SendReport, SendScratch};
 use crate::turn::{ClientAddr, RelayId, Verdict};
 
 /// Batches from one socket in one turn: a busy one must not starve the others.
 const BATCHES_PER_TURN: usize = 4;
+
+/// Datagrams from one socket in one turn, after which no other batch begins. A batch of many that were coalesced counts as
+/// what it is.
+const DATAGRAMS_PER_TURN: usize = BATCHES_PER_TURN * RecvBatch::SLOTS_MAX;
 
 /// Error queue entries from one socket in one turn.
 const ERRORS_PER_TURN: usize = 16;
@@ -24,10 +28,11 @@ pub(super) const SAMPLE_EVERY: u64 = 1024;
 
 impl Shard {
     pub(super) fn serve_door(&mut self, at: usize) {
-        for _ in 0..BATCHES_PER_TURN {
+        let mut served = 0;
+        while served < DATAGRAMS_PER_TURN {
             let Some(door) = self.doors.get_mut(at) else { return };
-            let count = door.socket.recv(&mut self.batch).unwrap_or(0);
-            let full = count == RecvBatch::DATAGRAMS_MAX;
+            let count = door.socket.recv_slots(&mut self.batch, door.appetite.slots()).unwrap_or(0);
+            let more = door.appetite.learn(self.batch.slots_used());
             self.count_received(count);
             let lost = self.doors[at].losses.since(self.batch.overflow());
             self.server.counters().add(socket_receive_drops(), lost);
@@ -36,18 +41,20 @@ impl Shard {
                 self.on_client_datagram(now, at, i);
             }
             self.flush_to_peer(now);
-            if !full {
+            if !more {
                 return;
             }
+            served += count;
         }
     }
 
     pub(super) fn serve_relay(&mut self, slot: usize) {
-        for _ in 0..BATCHES_PER_TURN {
+        let mut served = 0;
+        while served < DATAGRAMS_PER_TURN {
             let Some(relay) = self.ports.at(slot) else { return };
-            let count = relay.socket.recv(&mut self.batch).unwrap_or(0);
+            let count = relay.socket.recv_slots(&mut self.batch, relay.appetite.slots()).unwrap_or(0);
+            let more = relay.appetite.learn(self.batch.slots_used());
             let id = relay.id;
-            let full = count == RecvBatch::DATAGRAMS_MAX;
             let lost = relay.losses.since(self.batch.overflow());
             self.server.counters().add(socket_receive_drops(), lost);
             self.count_received(count);
@@ -56,10 +63,12 @@ impl Shard {
             for i in 0..count {
                 self.on_peer_datagram(now, id, i, &mut client);
             }
-            self.flush_to_client(now, client);
-            if !full {
+            self.flush_to_client(client);
+            self.sample_latency(now);
+            if !more {
                 return;
             }
+            served += count;
         }
     }
 
@@ -127,6 +136,8 @@ impl Shard {
         self.run.push(outgoing);
         if dont_fragment {
             self.send_unfragmented();
+        } else if self.run.len() == SendScratch::DATAGRAMS_MAX {
+            self.send_run_to_peer();
         }
     }
 
@@ -158,7 +169,7 @@ impl Shard {
             let mut report = SendReport::default();
             match socket.socket.send_unfragmented(&mut self.scratch, &self.batch, one) {
                 Ok(_) => report.sent = 1,
-                Err(error) => report.count(&error),
+                Err(error) => report.count(&error, 1),
             }
             count_sent(self.server.counters(), TO_PEER, &self.run, &report);
         }
@@ -184,19 +195,22 @@ impl Shard {
             payload: datagram.start..datagram.start + datagram.bytes.len() as u32,
             pad: padding,
         });
-        // A relay socket has one client, so the whole batch is one run.
+        // A relay socket has one client, so the whole batch is one way.
         *to = Some(client);
+        if self.run.len() == SendScratch::DATAGRAMS_MAX {
+            self.flush_to_client(*to);
+        }
     }
 
-    fn flush_to_client(&mut self, now: Now, client: Option<ClientAddr>) {
+    fn flush_to_client(&mut self, client: Option<ClientAddr>) {
         if let Some(client) = client
+            && !self.run.is_empty()
             && let Some(door) = self.doors.get(client.door as usize)
         {
             let report = door.socket.send_run(&mut self.scratch, &self.batch, &self.run);
             count_sent(self.server.counters(), TO_CLIENT, &self.run, &report);
         }
         self.run.clear();
-        self.sample_latency(now);
     }
 
     fn count_received(&mut self, count: usize) {

@@ -4,7 +4,7 @@ use crate::caller::{Caller, Incoming, assert_relays, peer, receive};
 use crate::daemon::{Config, Daemon, PATIENCE, eventually};
 use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::AsFd;
-use turnstone::net::{Buffers, RecvBatch};
+use turnstone::net::{RecvBatch, UdpOptions};
 use turnstone::wire::channel_data;
 
 #[test] // RFC 8656 section 11.5
@@ -28,7 +28,8 @@ fn ecn_bits_survive_in_both_directions() {
     let daemon = Daemon::start(&Config::default());
     let mut caller = Caller::new(daemon.server);
     let relayed = caller.allocate();
-    let peer = turnstone::net::UdpSocket::relay(Ipv4Addr::LOCALHOST.into(), 0, Buffers::default()).unwrap();
+    let peer =
+        turnstone::net::UdpSocket::relay(Ipv4Addr::LOCALHOST.into(), 0, UdpOptions::default()).unwrap();
     let peer_address = peer.local_addr().unwrap();
     assert_eq!(caller.bind(0x4000, peer_address).code, 0);
     let mut batch = RecvBatch::new(2048);
@@ -44,7 +45,7 @@ fn ecn_bits_survive_in_both_directions() {
 
     // Back: a client socket that sees the bits receives what a marking peer sends.
     let listening =
-        turnstone::net::UdpSocket::relay(Ipv4Addr::LOCALHOST.into(), 0, Buffers::default()).unwrap();
+        turnstone::net::UdpSocket::relay(Ipv4Addr::LOCALHOST.into(), 0, UdpOptions::default()).unwrap();
     let socket = UdpSocket::from(listening.as_fd().try_clone_to_owned().unwrap());
     socket.set_nonblocking(false).unwrap();
     let mut client = Caller::on(socket, daemon.server, "bob", "bob-password");

@@ -1,7 +1,7 @@
 //! Received datagrams, in the buffers that they stay in until they are sent on.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
 
@@ -10,19 +10,24 @@ use super::cmsg::{Ancillary, RecvControl};
 use super::outgoing::Payloads;
 use super::sys::{self, Headers};
 
-/// Up to 32 received datagrams and the memory for them, reused by every receive.
+/// Most datagrams that the kernel coalesces into one slot: 64 from a network, 128 that were sent in one go on this host.
+const SEGMENTS_MAX: usize = 128;
+
+/// Received datagrams and the memory for them, reused by every receive.
 ///
-/// A *slot* is one buffer that the kernel fills; a *datagram* is a range of a slot. They coincide one to one
-/// as long as the kernel does not coalesce, but only [`Received::slot`] and [`Received::start`] may be relied
-/// on for building an [`Outgoing`](super::Outgoing).
+/// A *slot* is one buffer that the kernel fills, with one datagram or, where a socket lets it, with up to 128 of one sender
+/// (`UDP_GRO`); a *datagram* is a range of a slot. [`Received::slot`] and [`Received::start`] tell which, for building an
+/// [`Outgoing`](super::Outgoing).
 pub struct RecvBatch {
     headers: Headers,
     addresses: Box<[RawAddress]>,
     controls: Box<[RecvControl]>,
     slots: Box<[u8]>,
     slot_bytes: usize,
-    /// How much of each slot the last receive filled; zero in slots that it did not use.
-    slots_filled: [u16; Self::DATAGRAMS_MAX],
+    arrivals: [Arrival; Self::SLOTS_MAX],
+    /// How many slots the last receive wanted to fill, and how many it did.
+    slots_wanted: usize,
+    slots_used: usize,
     datagrams: Vec<Datagram>,
     overflow: Option<u32>,
 }
@@ -46,28 +51,50 @@ pub struct Received<'a> {
     pub start: u32,
 }
 
-/// What is kept of a datagram; its bytes are in the slot.
-struct Datagram {
+/// What is kept of what came into a slot.
+#[derive(Clone, Copy)]
+struct Arrival {
     from: SocketAddr,
     local_ip: Option<IpAddr>,
     ecn: u8,
-    slot: u16,
-    range: Range<u32>,
+    /// Bytes; 0 in slots that the last receive did not use.
+    filled: u16,
     truncated: bool,
+}
+
+impl Arrival {
+    const NONE: Self = Self {
+        from: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+        local_ip: None,
+        ecn: 0,
+        filled: 0,
+        truncated: false,
+    };
+}
+
+/// A datagram: a range of a slot.
+#[derive(Clone, Copy)]
+struct Datagram {
+    slot: u16,
+    start: u16,
+    end: u16,
 }
 
 impl Payloads for RecvBatch {
     fn payload(&self, slot: u16, range: &Range<u32>) -> Option<&[u8]> {
         let slot = usize::from(slot);
         let start = slot * self.slot_bytes;
-        let filled = usize::from(*self.slots_filled.get(slot)?);
+        let filled = usize::from(self.arrivals.get(slot)?.filled);
         self.slots[start..start + filled].get(range.start as usize..range.end as usize)
     }
 }
 
 impl RecvBatch {
+    /// Most slots that one receive fills.
+    pub const SLOTS_MAX: usize = sys::BATCH_MAX;
+
     /// Most datagrams that one receive returns.
-    pub const DATAGRAMS_MAX: usize = sys::BATCH_MAX;
+    pub const DATAGRAMS_MAX: usize = Self::SLOTS_MAX * SEGMENTS_MAX;
 
     /// An empty batch with 32 slots of `slot_bytes` each, taken as 1 to 65,536.
     ///
@@ -76,11 +103,13 @@ impl RecvBatch {
         let slot_bytes = slot_bytes.clamp(1, 65_536);
         Self {
             headers: Headers::new(),
-            addresses: vec![RawAddress::EMPTY; Self::DATAGRAMS_MAX].into(),
-            controls: vec![RecvControl::EMPTY; Self::DATAGRAMS_MAX].into(),
-            slots: vec![0; Self::DATAGRAMS_MAX * slot_bytes].into(),
+            addresses: vec![RawAddress::EMPTY; Self::SLOTS_MAX].into(),
+            controls: vec![RecvControl::EMPTY; Self::SLOTS_MAX].into(),
+            slots: vec![0; Self::SLOTS_MAX * slot_bytes].into(),
             slot_bytes,
-            slots_filled: [0; Self::DATAGRAMS_MAX],
+            arrivals: [Arrival::NONE; Self::SLOTS_MAX],
+            slots_wanted: 0,
+            slots_used: 0,
             datagrams: Vec::with_capacity(Self::DATAGRAMS_MAX),
             overflow: None,
         }
@@ -89,6 +118,16 @@ impl RecvBatch {
     /// How many datagrams the last receive returned.
     pub fn len(&self) -> usize {
         self.datagrams.len()
+    }
+
+    /// Whether the last receive filled every slot that it was given: there may be more.
+    pub fn is_full(&self) -> bool {
+        self.slots_used == self.slots_wanted
+    }
+
+    /// How many slots the last receive filled.
+    pub fn slots_used(&self) -> usize {
+        self.slots_used
     }
 
     /// Whether the last receive returned none.
@@ -101,8 +140,12 @@ impl RecvBatch {
     /// # Panics
     /// If `i` is not below [`Self::len`].
     pub fn datagram(&self, i: usize) -> Received<'_> {
-        let Datagram { from, local_ip, ecn, slot, ref range, truncated } = self.datagrams[i];
-        let bytes = self.payload(slot, range).expect("`take` recorded a range of what the slot holds");
+        let Datagram { slot, start, end } = self.datagrams[i];
+        let Arrival { from, local_ip, ecn, filled, truncated } = self.arrivals[usize::from(slot)];
+        let range = u32::from(start)..u32::from(end);
+        let bytes = self.payload(slot, &range).expect("`take` recorded a range of what the slot holds");
+        // What was cut off is the end of the slot.
+        let truncated = truncated && end == filled;
         Received { from, local_ip, ecn, bytes, truncated, slot, start: range.start }
     }
 
@@ -112,40 +155,49 @@ impl RecvBatch {
         self.overflow
     }
 
-    /// Replaces the content by what `fd` has ready. Returns [`Self::len`].
-    pub(super) fn fill(&mut self, fd: BorrowedFd<'_>) -> io::Result<usize> {
+    /// Replaces the content by what `fd` has ready, in up to `slots_max` slots. Returns [`Self::len`].
+    pub(super) fn fill(&mut self, fd: BorrowedFd<'_>, slots_max: usize) -> io::Result<usize> {
         self.datagrams.clear();
-        self.slots_filled = [0; Self::DATAGRAMS_MAX];
+        self.arrivals[..self.slots_used].iter_mut().for_each(|arrival| arrival.filled = 0);
+        self.slots_used = 0;
+        self.slots_wanted = slots_max.clamp(1, Self::SLOTS_MAX);
         self.overflow = None;
-        let filled = sys::recv_many(
+        let slots_used = sys::recv_many(
             fd,
             &mut self.headers,
-            &mut self.addresses,
+            &mut self.addresses[..self.slots_wanted],
             &mut self.controls,
             &mut self.slots,
             self.slot_bytes,
         )?;
-        (0..filled).for_each(|slot| self.take(slot));
+        self.slots_used = slots_used;
+        (0..slots_used).for_each(|slot| self.take(slot));
         Ok(self.len())
     }
 
     /// Records what the kernel put into `slot`. Without a sender's IP address it cannot be answered or matched to
     /// a permission, and is left out.
     fn take(&mut self, slot: usize) {
-        let filled = self.headers.filled(slot);
-        let ancillary = Ancillary::parse(self.controls[slot].written(filled.control_bytes));
+        let written = self.headers.filled(slot);
+        let ancillary = Ancillary::parse(self.controls[slot].written(written.control_bytes));
         self.overflow = ancillary.overflow.or(self.overflow);
-        let Some(from) = self.addresses[slot].parse(filled.address_bytes) else { return };
-        // A UDP length field counts 8 bytes of header, so a payload never exceeds 65,527 bytes.
-        let len = filled.payload_bytes.min(self.slot_bytes).min(usize::from(u16::MAX)) as u16;
-        self.slots_filled[slot] = len;
-        self.datagrams.push(Datagram {
-            from,
-            local_ip: ancillary.local_ip,
-            ecn: ancillary.ecn,
-            slot: slot as u16,
-            range: 0..u32::from(len),
-            truncated: filled.truncated,
-        });
+        let Some(from) = self.addresses[slot].parse(written.address_bytes) else { return };
+        // A UDP length field counts 8 bytes of header, so neither one payload nor several that were coalesced ever
+        // exceed 65,527 bytes.
+        let filled = written.payload_bytes.min(self.slot_bytes).min(usize::from(u16::MAX)) as u16;
+        let Ancillary { local_ip, ecn, .. } = ancillary;
+        self.arrivals[slot] = Arrival { from, local_ip, ecn, filled, truncated: written.truncated };
+        let whole = usize::from(filled).max(1);
+        let step = ancillary.segment_bytes.filter(|bytes| *bytes > 0).unwrap_or(whole).min(whole) as u16;
+        let mut start = 0_u16;
+        // At least one, which may be empty; a kernel that told of more segments than there can be gets the rest dropped.
+        for _ in 0..SEGMENTS_MAX {
+            let end = start.saturating_add(step).min(filled);
+            self.datagrams.push(Datagram { slot: slot as u16, start, end });
+            if end == filled {
+                break;
+            }
+            start = end;
+        }
     }
 }

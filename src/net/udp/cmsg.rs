@@ -84,6 +84,8 @@ pub(super) struct Ancillary {
     pub(super) ecn: u8,
     /// Datagrams that this socket has lost to a full receive buffer since it was opened.
     pub(super) overflow: Option<u32>,
+    /// The payload is several datagrams of this length, of which the last may be shorter (`UDP_GRO`).
+    pub(super) segment_bytes: Option<usize>,
 }
 
 impl Ancillary {
@@ -104,6 +106,10 @@ impl Ancillary {
                     found.local_ip = chunk::<16>(data, 0).map(|ip| Ipv6Addr::from(ip).into());
                 }
                 (libc::SOL_SOCKET, SO_RXQ_OVFL) => found.overflow = chunk(data, 0).map(u32::from_ne_bytes),
+                (libc::SOL_UDP, libc::UDP_GRO) => {
+                    let bytes = chunk(data, 0).map(i32::from_ne_bytes);
+                    found.segment_bytes = bytes.and_then(|bytes| usize::try_from(bytes).ok());
+                }
                 _ => {}
             }
         }
@@ -124,7 +130,7 @@ fn class(data: &[u8]) -> Option<u8> {
     }
 }
 
-/// Control messages of one outgoing datagram: the address to send from, and ECN bits.
+/// Control messages of what is sent in one go: the address to send from, ECN bits, and where to cut.
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
 pub(super) struct SendControl {
@@ -133,8 +139,8 @@ pub(super) struct SendControl {
 }
 
 impl SendControl {
-    /// The most that [`Self::new`] writes: IPv6 packet info (40) and traffic class (24).
-    const BYTES: usize = 64;
+    /// The most that is written: IPv6 packet info (40), traffic class (24) and segment size (24).
+    const BYTES: usize = 88;
 
     /// No control message.
     pub(super) const EMPTY: Self = Self { bytes: [0; Self::BYTES], len: 0 };
@@ -165,12 +171,17 @@ impl SendControl {
         control
     }
 
+    /// Has the kernel cut what is sent into datagrams of `bytes` each (`UDP_SEGMENT`). Once, on a new one.
+    pub(super) fn cut(&mut self, bytes: u16) {
+        self.push(libc::SOL_UDP, libc::UDP_SEGMENT, &bytes.to_ne_bytes());
+    }
+
     /// The messages, for the kernel to read.
     pub(super) fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
 
-    /// Appends one message; [`Self::new`] writes at most 40 + 24 bytes, which fit.
+    /// Appends one message; 40 and 24 bytes by [`Self::new`] and 24 by [`Self::cut`] fit.
     fn push(&mut self, level: i32, kind: i32, data: &[u8]) {
         let message = &mut self.bytes[self.len..];
         let len = HEADER_BYTES + data.len();
@@ -191,7 +202,8 @@ mod tests {
         let control = SendControl::new(false, Some("::1".parse().unwrap()), 3);
         assert_eq!(control.as_bytes().len(), 64);
         let found = Ancillary::parse(control.as_bytes());
-        assert_eq!(found, Ancillary { local_ip: Some("::1".parse().unwrap()), ecn: 3, overflow: None });
+        let local_ip = Some("::1".parse().unwrap());
+        assert_eq!(found, Ancillary { local_ip, ecn: 3, ..Ancillary::default() });
         let v4 = SendControl::new(true, Some("127.0.0.2".parse().unwrap()), 2);
         let [info, class]: [Message<'_>; 2] = messages(v4.as_bytes()).collect::<Vec<_>>().try_into().unwrap();
         assert_eq!(
@@ -199,6 +211,27 @@ mod tests {
             (libc::SOL_IP, libc::IP_PKTINFO, &[127, 0, 0, 2][..])
         );
         assert_eq!((class.kind, class.data), (libc::IP_TOS, &2_i32.to_ne_bytes()[..]));
+    }
+
+    #[test]
+    fn where_to_cut_fits_behind_everything_else() {
+        let mut control = SendControl::new(false, Some("::1".parse().unwrap()), 3);
+        control.cut(1204);
+        assert_eq!(control.as_bytes().len(), SendControl::BYTES);
+        let last = messages(control.as_bytes()).last().unwrap();
+        assert_eq!(
+            (last.level, last.kind, last.data),
+            (libc::SOL_UDP, libc::UDP_SEGMENT, &1204_u16.to_ne_bytes()[..])
+        );
+    }
+
+    #[test]
+    fn the_length_of_segments_is_read_unless_it_is_none() {
+        for (written, read) in [(1204, Some(1204)), (1, Some(1)), (0, Some(0)), (-1, None)] {
+            let mut control = SendControl::EMPTY;
+            control.push(libc::SOL_UDP, libc::UDP_GRO, &i32::to_ne_bytes(written));
+            assert_eq!(Ancillary::parse(control.as_bytes()).segment_bytes, read);
+        }
     }
 
     #[test]

@@ -10,9 +10,10 @@ mod socket;
 mod sys;
 #[cfg(test)]
 mod testing;
+mod trains;
 
 pub use batch::{Received, RecvBatch};
 pub use icmp::IcmpError;
 pub use outgoing::{Header, Outgoing, Payloads};
 pub use send::{SendReport, SendScratch};
-pub use socket::{Buffers, UdpSocket};
+pub use socket::{UdpOptions, UdpSocket};

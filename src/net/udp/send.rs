@@ -10,12 +10,14 @@ use super::icmp::may_come_from_icmp;
 use super::outgoing::{Outgoing, Payloads};
 use super::socket::{Fragmentation, UdpSocket};
 use super::sys::{self, Headers, Message};
+use super::trains::{Train, Trains};
 
 /// Memory for building batches to send, reused by every run on a thread.
 pub struct SendScratch {
     headers: Headers,
     addresses: Box<[RawAddress; sys::BATCH_MAX]>,
     controls: Box<[SendControl; sys::BATCH_MAX]>,
+    trains: Trains,
 }
 
 /// What became of the datagrams of a run; the four counts add up to its length.
@@ -51,12 +53,13 @@ impl UdpSocket {
         bytes: &[u8],
     ) -> io::Result<usize> {
         let control = SendControl::new(self.is_v4(), source, ecn);
-        self.send_message(&Message { to: &to.into(), control: control.as_bytes(), parts: [bytes, &[], &[]] })
+        self.send_message(&to.into(), &control, [bytes, &[], &[]])
     }
 
     /// Sends the datagrams of `run` in order, without blocking; their payloads are in `received`.
     ///
-    /// One that cannot be sent is counted and skipped. A full send buffer ends the run: media that
+    /// Neighbours with the same destination and length, of which the last may be shorter, leave in one go, where the socket
+    /// may and the kernel can. One that cannot be sent is counted and skipped. A full send buffer ends the run: media that
     /// would have to wait is dropped.
     pub fn send_run(
         &self,
@@ -68,13 +71,18 @@ impl UdpSocket {
         if let [one] = run {
             match self.send_outgoing(received, one) {
                 Ok(_) => report.sent += 1,
-                Err(error) => report.count(&error),
+                Err(error) => report.count(&error, 1),
             }
         } else {
-            for chunk in run.chunks(sys::BATCH_MAX) {
+            let mut rest = run;
+            while !rest.is_empty() {
+                let taken = scratch.trains.couple(received, rest, self.segment_bytes_max());
+                let (chunk, behind) = rest.split_at(taken.datagrams);
+                report.failed += taken.unusable;
                 if !self.send_chunk(scratch, received, chunk, &mut report) {
                     break;
                 }
+                rest = behind;
             }
         }
         report.would_block += run.len() - report.total();
@@ -100,7 +108,7 @@ impl UdpSocket {
         sent
     }
 
-    /// Sends up to a batch of datagrams. Returns false when the send buffer is full.
+    /// Sends the trains that `chunk` was coupled to. Returns false when the send buffer is full.
     fn send_chunk(
         &self,
         scratch: &mut SendScratch,
@@ -108,20 +116,29 @@ impl UdpSocket {
         chunk: &[Outgoing],
         report: &mut SendReport,
     ) -> bool {
-        let SendScratch { headers, addresses, controls } = scratch;
-        for ((address, control), one) in addresses.iter_mut().zip(controls.iter_mut()).zip(chunk) {
-            *address = one.to.into();
-            *control = SendControl::new(self.is_v4(), one.source, one.ecn);
+        let SendScratch { headers, addresses, controls, trains } = scratch;
+        let trains = trains.as_slice();
+        for ((address, control), train) in addresses.iter_mut().zip(controls.iter_mut()).zip(trains) {
+            let first = &chunk[train.first];
+            *address = first.to.into();
+            *control = SendControl::new(self.is_v4(), first.source, first.ecn);
+            if train.count > 1 {
+                control.cut(train.segment_bytes);
+            }
         }
-        let messages = chunk.iter().zip(addresses.iter()).zip(controls.iter());
-        let messages = messages.filter_map(|((one, to), control)| message(received, one, to, control));
+        let messages = trains.iter().zip(addresses.iter()).zip(controls.iter());
+        let messages = messages.map(|((train, to), control)| {
+            let parts = chunk[train.range()].iter().filter_map(|one| parts(received, one)).flatten();
+            Message { to, control: control.as_bytes(), parts }
+        });
         let (mut retry, mut full) = (Retry::default(), false);
-        let usable = sys::send_many(self.as_fd(), headers, messages, |start, answer| match answer {
+        sys::send_many(self.as_fd(), headers, messages, |start, answer| match answer {
             Ok(sent) => {
-                report.sent += sent;
-                retry = Retry::default();
                 // Never 0 by its contract, but a kernel that broke it must not keep the shard here.
-                Some(start + sent.max(1))
+                let next = start + sent.max(1);
+                report.sent += trains.iter().take(next).skip(start).map(|train| train.count).sum::<usize>();
+                retry = Retry::default();
+                Some(next)
             }
             Err(error) if retry.is_worthwhile(&error) => Some(start),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -129,25 +146,64 @@ impl UdpSocket {
                 None
             }
             Err(error) => {
-                report.count(&error);
                 retry = Retry::default();
+                let train = &trains[start];
+                if train.count > 1 && refuses_segments(&error) {
+                    full = !self.send_apart(received, &chunk[train.range()], train, &error, report);
+                    return (!full).then_some(start + 1);
+                }
+                report.count(&error, train.count);
                 Some(start + 1)
             }
         });
-        report.failed += chunk.len() - usable;
         !full
     }
 
-    fn send_outgoing(&self, received: &(impl Payloads + ?Sized), one: &Outgoing) -> io::Result<usize> {
-        let to = one.to.into();
-        let control = SendControl::new(self.is_v4(), one.source, one.ecn);
-        let message = message(received, one, &to, &control).ok_or(io::ErrorKind::InvalidInput)?;
-        self.send_message(&message)
+    /// Sends the datagrams of a train that the kernel does not want to cut one by one, and remembers that for the next ones.
+    /// Returns false when the send buffer is full.
+    #[cold]
+    fn send_apart(
+        &self,
+        received: &(impl Payloads + ?Sized),
+        datagrams: &[Outgoing],
+        train: &Train,
+        error: &io::Error,
+        report: &mut SendReport,
+    ) -> bool {
+        let mut has_sent = false;
+        for one in datagrams {
+            match self.send_outgoing(received, one) {
+                Ok(_) => {
+                    report.sent += 1;
+                    has_sent = true;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(error) => report.count(&error, 1),
+            }
+        }
+        // The same error for each alone was about something else.
+        if has_sent {
+            let whole = error.raw_os_error() == Some(libc::EIO);
+            self.give_up_segments(if whole { 0 } else { train.segment_bytes - 1 });
+        }
+        true
     }
 
-    fn send_message(&self, message: &Message<'_>) -> io::Result<usize> {
+    fn send_outgoing(&self, received: &(impl Payloads + ?Sized), one: &Outgoing) -> io::Result<usize> {
+        let control = SendControl::new(self.is_v4(), one.source, one.ecn);
+        let parts = parts(received, one).ok_or(io::ErrorKind::InvalidInput)?;
+        self.send_message(&one.to.into(), &control, parts)
+    }
+
+    fn send_message(
+        &self,
+        to: &RawAddress,
+        control: &SendControl,
+        parts: [&[u8]; sys::PARTS],
+    ) -> io::Result<usize> {
         let mut retry = Retry::default();
         loop {
+            let message = Message { to, control: control.as_bytes(), parts: parts.into_iter() };
             match sys::send_one(self.as_fd(), message) {
                 Err(error) if retry.is_worthwhile(&error) => {}
                 result => return result,
@@ -157,12 +213,16 @@ impl UdpSocket {
 }
 
 impl SendScratch {
-    /// Memory for batches of 32.
+    /// Most datagrams that one system call takes; a longer run is sent by several.
+    pub const DATAGRAMS_MAX: usize = sys::SEGMENTS_MAX;
+
+    /// Memory for batches of 32 messages.
     pub fn new() -> Self {
         Self {
             headers: Headers::new(),
             addresses: Box::new([RawAddress::EMPTY; sys::BATCH_MAX]),
             controls: Box::new([SendControl::EMPTY; sys::BATCH_MAX]),
+            trains: Trains::default(),
         }
     }
 }
@@ -178,14 +238,21 @@ impl SendReport {
         self.sent + self.would_block + self.failed + self.too_big
     }
 
-    /// Counts a datagram that was not sent.
-    pub fn count(&mut self, error: &io::Error) {
-        match error.raw_os_error() {
-            Some(libc::EAGAIN | libc::ENOBUFS) => self.would_block += 1,
-            Some(libc::EMSGSIZE) => self.too_big += 1,
-            _ => self.failed += 1,
-        }
+    /// Counts datagrams that were not sent.
+    pub fn count(&mut self, error: &io::Error, datagrams: usize) {
+        let count = match error.raw_os_error() {
+            Some(libc::EAGAIN | libc::ENOBUFS) => &mut self.would_block,
+            Some(libc::EMSGSIZE) => &mut self.too_big,
+            _ => &mut self.failed,
+        };
+        *count += datagrams;
     }
+}
+
+/// Whether the kernel may be unable to cut what it could send in pieces: it has no way to (`EIO`), or a segment is longer than
+/// what the interface carries (`EMSGSIZE`, `EINVAL` before Linux 6.14).
+fn refuses_segments(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL | libc::EMSGSIZE))
 }
 
 /// Whether a refused datagram gets a second try: once, if the refusal may be an ICMP error that was pending.
@@ -203,14 +270,9 @@ impl Retry {
 
 /// The pieces of `one`, or `None` if its payload is not in `received`: sending something else instead could
 /// show one client what another one received.
-fn message<'a>(
-    received: &'a (impl Payloads + ?Sized),
-    one: &'a Outgoing,
-    to: &'a RawAddress,
-    control: &'a SendControl,
-) -> Option<Message<'a>> {
+fn parts<'a>(received: &'a (impl Payloads + ?Sized), one: &'a Outgoing) -> Option<[&'a [u8]; sys::PARTS]> {
     let payload = received.payload(one.slot, &one.payload)?;
-    Some(Message { to, control: control.as_bytes(), parts: [one.header.as_slice(), payload, one.padding()] })
+    Some([one.header.as_slice(), payload, one.padding()])
 }
 
 #[cfg(test)]
@@ -220,7 +282,7 @@ mod tests {
 
     use super::super::testing::{LOCAL, TIMEOUT, filled, in_namespace, listener, peer, receive, relay};
     use super::*;
-    use crate::net::{Buffers, Header, RecvBatch};
+    use crate::net::{Header, Payloads, RecvBatch, UdpOptions};
 
     fn outgoing(to: SocketAddr, len: u32) -> Outgoing {
         Outgoing { to, source: None, ecn: 0, header: Header::EMPTY, slot: 0, payload: 0..len, pad: 0 }
@@ -271,6 +333,62 @@ mod tests {
         let run: Vec<_> = (0..100).map(numbered).collect();
         assert_eq!(socket.send_run(&mut SendScratch::new(), &batch, &run).sent, 100);
         (0..100).for_each(|i| assert_eq!(received_by(&peer), [i, b'x']));
+    }
+
+    fn with_offload(ip: IpAddr, offload: bool) -> UdpSocket {
+        UdpSocket::relay(ip, 0, UdpOptions { offload, ..UdpOptions::default() }).unwrap()
+    }
+
+    #[test]
+    fn a_train_is_taken_and_handed_over_in_one_go_and_cut_where_it_was_coupled() {
+        for ip in LOCAL {
+            let received = filled(ip, &std::array::from_fn::<u8, 200, _>(|i| i as u8));
+            for (coupling, coalescing) in [(true, true), (true, false), (false, true), (false, false)] {
+                let (from, to) = (with_offload(ip, coupling), with_offload(ip, coalescing));
+                let way = outgoing(to.local_addr().unwrap(), 0);
+                let one = |start: u32, bytes: u32, ecn: u8| {
+                    let header = Header::of(&[0x40, 0, 0, start as u8]);
+                    Outgoing { header, payload: start..start + bytes, ecn, ..way.clone() }
+                };
+                // Two trains, the first with a shorter end, and a datagram that fits to none.
+                let run = [
+                    one(0, 40, 1),
+                    one(40, 40, 1),
+                    one(80, 7, 1),
+                    one(0, 9, 2),
+                    one(9, 9, 2),
+                    one(100, 60, 2),
+                ];
+                assert_eq!(from.send_run(&mut SendScratch::new(), &received, &run).sent, run.len());
+                let mut batch = RecvBatch::new(65_536);
+                assert_eq!(receive(&to, &mut batch), run.len());
+                assert_eq!(batch.slots_used(), if coupling && coalescing { 3 } else { run.len() });
+                for (i, sent) in run.iter().enumerate() {
+                    let got = batch.datagram(i);
+                    let payload = received.payload(0, &sent.payload).unwrap();
+                    assert_eq!(got.bytes, [sent.header.as_slice(), payload].concat());
+                    assert_eq!((got.ecn, got.from), (sent.ecn, from.local_addr().unwrap()));
+                    let range = got.start..got.start + got.bytes.len() as u32;
+                    assert_eq!(batch.payload(got.slot, &range), Some(got.bytes));
+                    assert!(!got.truncated);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn as_many_segments_as_a_kernel_sends_in_one_go_are_received() {
+        let (sender, to) = (peer(LOCAL[0]), with_offload(LOCAL[0], true));
+        sys::set_option(sender.as_fd(), libc::SOL_UDP, libc::UDP_SEGMENT, 10).unwrap();
+        // 128 since Linux 6.9, 64 before.
+        let bytes: Vec<u8> = (0..1275_u32).map(|i| i as u8).collect();
+        let send = |bytes: &[u8]| sender.send_to(bytes, to.local_addr().unwrap());
+        let sent = send(&bytes).or_else(|_| send(&bytes[..635])).unwrap();
+        let mut batch = RecvBatch::new(65_536);
+        assert_eq!(receive(&to, &mut batch), sent.div_ceil(10));
+        let got: Vec<_> = (0..batch.len()).map(|i| batch.datagram(i).bytes).collect();
+        assert!(got[..got.len() - 1].iter().all(|segment| segment.len() == 10));
+        assert_eq!(got.concat(), bytes[..sent]);
     }
 
     #[test]
@@ -369,10 +487,16 @@ mod tests {
             setup,
             || {
                 let batch = filled(LOCAL[0], &[1; 1000]);
-                let buffers = Buffers { send_bytes: Some(1), ..Buffers::default() };
-                let socket = UdpSocket::relay(LOCAL[0], 0, buffers).unwrap();
-                let run = vec![outgoing("127.0.0.1:9".parse().unwrap(), 1000); 100];
-                let report = socket.send_run(&mut SendScratch::new(), &batch, &run);
+                let small = |offload| {
+                    let options = UdpOptions { send_bytes: Some(1), offload, ..UdpOptions::default() };
+                    UdpSocket::relay(LOCAL[0], 0, options).unwrap()
+                };
+                let run = vec![outgoing("127.0.0.1:9".parse().unwrap(), 1000); 200];
+                // What is too full for a train is dropped as a whole.
+                let report = small(true).send_run(&mut SendScratch::new(), &batch, &run);
+                assert_eq!(report, SendReport { sent: 64, would_block: 136, ..SendReport::default() });
+                let (socket, run) = (small(false), &run[..100]);
+                let report = socket.send_run(&mut SendScratch::new(), &batch, run);
                 assert!(report.sent > 0 && report.would_block > 50, "{report:?}");
                 assert_eq!(report.sent + report.would_block, 100);
                 let alone = socket.send_run(&mut SendScratch::new(), &batch, &run[..1]);
@@ -393,6 +517,7 @@ mod tests {
             || {
                 replies_from("::", "fd00::2");
                 LOCAL.into_iter().for_each(fragments_unless_forbidden);
+                LOCAL.into_iter().for_each(sends_apart_what_the_interface_cannot_cut);
                 df_is_set_on_request_only();
             },
         );
@@ -412,6 +537,23 @@ mod tests {
             assert_eq!(socket.send_unfragmented(&mut scratch, &batch, &fits).unwrap(), 1400);
             assert_eq!(received_by(&peer).len(), 1400);
         }
+    }
+
+    fn sends_apart_what_the_interface_cannot_cut(ip: IpAddr) {
+        let (from, to) = (with_offload(ip, true), with_offload(ip, true));
+        let received = filled(ip, &[7; 2000]);
+        let way = outgoing(to.local_addr().unwrap(), 0);
+        let mut batch = RecvBatch::new(65_536);
+        let mut slots_of = |bytes: u32| {
+            let run = vec![Outgoing { payload: 0..bytes, ..way.clone() }; 3];
+            assert_eq!(from.send_run(&mut SendScratch::new(), &received, &run).sent, 3);
+            assert_eq!(receive(&to, &mut batch), 3);
+            assert!((0..3).all(|i| batch.datagram(i).bytes.len() == bytes as usize));
+            batch.slots_used()
+        };
+        // Above the MTU each leaves in fragments of its own, and that is remembered; what fits still goes in one go.
+        assert_eq!([2000, 2000, 1400].map(&mut slots_of), [3, 3, 1]);
+        assert_eq!(from.segment_bytes_max(), 1999);
     }
 
     /// Reads the IPv4 headers of what is sent, through a raw socket.

@@ -1,5 +1,6 @@
 //! UDP sockets of a shard: how they are opened, and receiving.
 
+use std::cell::Cell;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
@@ -28,18 +29,29 @@ const PENDING_ERRORS_MAX: usize = 4;
 pub struct UdpSocket {
     socket: Socket,
     v4: bool,
+    /// The longest segment that the kernel may be asked to cut; 0 when it cannot.
+    segment_bytes_max: Cell<u16>,
 }
 
-/// Sizes of the kernel's buffers of one socket, in bytes; `None` leaves the system's default.
+/// What can be chosen for a socket.
 ///
-/// The kernel doubles what is asked for, to cover its bookkeeping, and cuts it at `net.core.rmem_max` and
-/// `net.core.wmem_max`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Buffers {
+/// Sizes of the kernel's buffers are bytes, and `None` leaves the system's default. The kernel doubles what is asked for, to
+/// cover its bookkeeping, and cuts it at `net.core.rmem_max` and `net.core.wmem_max`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UdpOptions {
     /// Payload bytes that may wait to be received.
     pub receive_bytes: Option<usize>,
     /// Payload bytes that may wait to be sent.
     pub send_bytes: Option<usize>,
+    /// Let the kernel, where it can, coalesce what one sender sent (`UDP_GRO`), and cut apart what leaves for one receiver
+    /// (`UDP_SEGMENT`). Such a socket needs a [`RecvBatch`] with slots of 65,536 bytes.
+    pub offload: bool,
+}
+
+impl Default for UdpOptions {
+    fn default() -> Self {
+        Self { receive_bytes: None, send_bytes: None, offload: true }
+    }
 }
 
 /// Whether a socket leaves DF unset (the normal state) or sets it.
@@ -58,8 +70,8 @@ impl UdpSocket {
     /// # Errors
     /// `AddrInUse` when somebody else holds the port, `AddrNotAvailable` when the address is not on this host,
     /// `PermissionDenied` below port 1024 without the capability, or no file descriptor is left.
-    pub fn listener(address: SocketAddr, buffers: Buffers) -> io::Result<Self> {
-        let socket = Self::open(address, buffers)?;
+    pub fn listener(address: SocketAddr, options: UdpOptions) -> io::Result<Self> {
+        let socket = Self::open(address, options)?;
         socket.socket.set_reuse_port(true)?;
         socket.tell_destinations(address)?;
         socket.socket.bind(&address.into())?;
@@ -70,9 +82,9 @@ impl UdpSocket {
     ///
     /// # Errors
     /// It is no socket of UDP.
-    pub fn adopt(socket: Socket, address: SocketAddr, buffers: Buffers) -> io::Result<Self> {
-        let adopted = Self { socket, v4: address.is_ipv4() };
-        adopted.prepare(buffers)?;
+    pub fn adopt(socket: Socket, address: SocketAddr, options: UdpOptions) -> io::Result<Self> {
+        let adopted = Self { socket, v4: address.is_ipv4(), segment_bytes_max: Cell::new(0) };
+        adopted.prepare(options)?;
         adopted.tell_destinations(address)?;
         Ok(adopted)
     }
@@ -83,9 +95,9 @@ impl UdpSocket {
     ///
     /// # Errors
     /// As for [`Self::listener`]; `AddrInUse` is the normal answer for a port that some process holds.
-    pub fn relay(ip: IpAddr, port: u16, buffers: Buffers) -> io::Result<Self> {
+    pub fn relay(ip: IpAddr, port: u16, options: UdpOptions) -> io::Result<Self> {
         let address = SocketAddr::new(ip, port);
-        let socket = Self::open(address, buffers)?;
+        let socket = Self::open(address, options)?;
         socket.option((libc::SOL_IP, libc::IP_RECVERR), (libc::SOL_IPV6, libc::IPV6_RECVERR))?;
         // Reports the error queue as priority data too: an edge that an async runtime can wait for.
         let select_errors = (libc::SOL_SOCKET, SO_SELECT_ERR_QUEUE);
@@ -110,9 +122,18 @@ impl UdpSocket {
     /// # Errors
     /// Only for a broken socket or a kernel without memory. The batch is empty then.
     pub fn recv(&self, batch: &mut RecvBatch) -> io::Result<usize> {
+        self.recv_slots(batch, RecvBatch::SLOTS_MAX)
+    }
+
+    /// The same with `slots_max` slots at most, taken as 1 to 32: of a socket that seldom has more than a few, this spares the
+    /// kernel to prepare and to look for others.
+    ///
+    /// # Errors
+    /// As for [`Self::recv`].
+    pub fn recv_slots(&self, batch: &mut RecvBatch, slots_max: usize) -> io::Result<usize> {
         let mut pending = 0;
         while pending < PENDING_ERRORS_MAX {
-            match batch.fill(self.as_fd()) {
+            match batch.fill(self.as_fd(), slots_max) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if may_come_from_icmp(&error) => pending += 1,
@@ -138,6 +159,16 @@ impl UdpSocket {
         self.v4
     }
 
+    /// The longest segment that the kernel may be asked to cut on this socket; 0 when it cannot.
+    pub(super) fn segment_bytes_max(&self) -> u16 {
+        self.segment_bytes_max.get()
+    }
+
+    /// Remembers that segments above `bytes` cannot be cut here.
+    pub(super) fn give_up_segments(&self, bytes: u16) {
+        self.segment_bytes_max.set(self.segment_bytes_max.get().min(bytes));
+    }
+
     /// Chooses between fragments and DF for what is sent from now on.
     pub(super) fn set_fragmentation(&self, fragmentation: Fragmentation) -> io::Result<()> {
         // PROBE sets DF and, like OMIT, does not believe in a path MTU below that of the interface.
@@ -152,30 +183,42 @@ impl UdpSocket {
     }
 
     /// A socket for the family of `address`, not bound yet, with the options that all have in common.
-    fn open(address: SocketAddr, buffers: Buffers) -> io::Result<Self> {
+    fn open(address: SocketAddr, options: UdpOptions) -> io::Result<Self> {
         let kind = Type::DGRAM.nonblocking().cloexec();
         let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::UDP))?;
         if address.is_ipv6() {
             socket.set_only_v6(true)?;
         }
-        let opened = Self { socket, v4: address.is_ipv4() };
-        opened.prepare(buffers)?;
+        let opened = Self { socket, v4: address.is_ipv4(), segment_bytes_max: Cell::new(0) };
+        opened.prepare(options)?;
         Ok(opened)
     }
 
     /// Sets the options that all have in common.
-    fn prepare(&self, buffers: Buffers) -> io::Result<()> {
+    fn prepare(&self, options: UdpOptions) -> io::Result<()> {
         let socket = &self.socket;
-        if let Some(bytes) = buffers.receive_bytes {
+        if let Some(bytes) = options.receive_bytes {
             socket.set_recv_buffer_size(bytes)?;
         }
-        if let Some(bytes) = buffers.send_bytes {
+        if let Some(bytes) = options.send_bytes {
             socket.set_send_buffer_size(bytes)?;
         }
         let overflow = (libc::SOL_SOCKET, SO_RXQ_OVFL);
         self.option(overflow, overflow)?;
         self.option((libc::SOL_IP, libc::IP_RECVTOS), (libc::SOL_IPV6, libc::IPV6_RECVTCLASS))?;
+        if options.offload {
+            self.probe_offload();
+        }
         self.set_fragmentation(Fragmentation::Allowed)
+    }
+
+    /// Turns on what the kernel knows of it: coalescing since Linux 5.0, cutting since 4.18.
+    fn probe_offload(&self) {
+        let _without = sys::set_option(self.as_fd(), libc::SOL_UDP, libc::UDP_GRO, 1);
+        // 0 cuts nothing unless a message says where.
+        if sys::set_option(self.as_fd(), libc::SOL_UDP, libc::UDP_SEGMENT, 0).is_ok() {
+            self.segment_bytes_max.set(u16::MAX);
+        }
     }
 
     /// Has each datagram tell where it was sent to, where `address` does not say so.
@@ -260,15 +303,15 @@ mod tests {
         for ip in LOCAL {
             let first = listener(ip);
             let address = first.local_addr().unwrap();
-            let second = UdpSocket::listener(address, Buffers::default()).unwrap();
+            let second = UdpSocket::listener(address, UdpOptions::default()).unwrap();
             assert_eq!(second.local_addr().unwrap(), address);
             let taken =
                 |result: io::Result<UdpSocket>| result.unwrap_err().kind() == io::ErrorKind::AddrInUse;
-            assert!(taken(UdpSocket::relay(ip, address.port(), Buffers::default())));
+            assert!(taken(UdpSocket::relay(ip, address.port(), UdpOptions::default())));
             let holder = relay(ip);
             let address = holder.local_addr().unwrap();
-            assert!(taken(UdpSocket::relay(ip, address.port(), Buffers::default())));
-            assert!(taken(UdpSocket::listener(address, Buffers::default())));
+            assert!(taken(UdpSocket::relay(ip, address.port(), UdpOptions::default())));
+            assert!(taken(UdpSocket::listener(address, UdpOptions::default())));
         }
     }
 
@@ -278,14 +321,15 @@ mod tests {
         let both = |_| {
             let v6 = listener("::".parse().unwrap());
             let port = v6.local_addr().unwrap().port();
-            UdpSocket::relay("0.0.0.0".parse().unwrap(), port, Buffers::default()).is_ok()
+            UdpSocket::relay("0.0.0.0".parse().unwrap(), port, UdpOptions::default()).is_ok()
         };
         assert!((0..8).any(both));
     }
 
     #[test]
     fn buffer_sizes_reach_the_kernel() {
-        let buffers = Buffers { receive_bytes: Some(50_000), send_bytes: Some(40_000) };
+        let buffers =
+            UdpOptions { receive_bytes: Some(50_000), send_bytes: Some(40_000), ..UdpOptions::default() };
         let socket = UdpSocket::relay(LOCAL[0], 0, buffers).unwrap();
         assert_eq!(socket.socket.recv_buffer_size().unwrap(), 100_000);
         assert_eq!(socket.socket.send_buffer_size().unwrap(), 80_000);
@@ -293,7 +337,7 @@ mod tests {
 
     #[test]
     fn what_a_full_receive_buffer_loses_is_counted() {
-        let buffers = Buffers { receive_bytes: Some(1), send_bytes: None };
+        let buffers = UdpOptions { receive_bytes: Some(1), ..UdpOptions::default() };
         for ip in LOCAL {
             let socket = UdpSocket::relay(ip, 0, buffers).unwrap();
             let client = peer(ip);

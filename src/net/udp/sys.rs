@@ -11,27 +11,31 @@ use std::ptr::null_mut;
 use super::address::RawAddress;
 use super::cmsg::{ErrorControl, RecvControl};
 
-/// Most datagrams in one call.
+/// Most messages in one call.
 pub(super) const BATCH_MAX: usize = 32;
+/// Most datagrams that one message is cut into: what every kernel takes that cuts at all.
+pub(super) const SEGMENTS_MAX: usize = 64;
 /// Pieces of one outgoing datagram: header, payload, padding.
 pub(super) const PARTS: usize = 3;
+/// Pieces of all messages of one call.
+const PARTS_MAX: usize = PARTS * SEGMENTS_MAX;
 
 /// Preallocated message headers for batch calls: 32 headers and the pieces that they point to.
 pub(super) struct Headers {
     messages: Box<[libc::mmsghdr; BATCH_MAX]>,
-    parts: Box<[[libc::iovec; PARTS]; BATCH_MAX]>,
+    parts: Box<[libc::iovec; PARTS_MAX]>,
 }
 
 // SAFETY: what makes the type not `Send` by itself are the pointers inside. By the ownership rule above they are
 // dead between calls, so the thread that makes the next call writes all that it lets the kernel read.
 unsafe impl Send for Headers {}
 
-/// One datagram to send, borrowed from wherever its pieces are.
-#[derive(Clone, Copy)]
-pub(super) struct Message<'a> {
+/// One message to send, borrowed from wherever its pieces are: a datagram, or several if `control` says where to cut.
+pub(super) struct Message<'a, P> {
     pub(super) to: &'a RawAddress,
     pub(super) control: &'a [u8],
-    pub(super) parts: [&'a [u8]; PARTS],
+    /// Its bytes in order.
+    pub(super) parts: P,
 }
 
 /// What the kernel reported about one received datagram.
@@ -45,10 +49,7 @@ pub(super) struct Filled {
 
 impl Headers {
     pub(super) fn new() -> Self {
-        Self {
-            messages: Box::new([empty_message(); BATCH_MAX]),
-            parts: Box::new([[EMPTY_PART; PARTS]; BATCH_MAX]),
-        }
+        Self { messages: Box::new([empty_message(); BATCH_MAX]), parts: Box::new([EMPTY_PART; PARTS_MAX]) }
     }
 
     /// What the last [`recv_many`] reported for slot `i`, which must be below its result.
@@ -77,14 +78,14 @@ pub(super) fn recv_many(
 ) -> io::Result<usize> {
     let room = addresses.iter_mut().zip(controls.iter_mut()).zip(slots.chunks_exact_mut(slot_bytes));
     let mut wanted = 0;
-    for ((message, parts), ((address, control), slot)) in
+    for ((message, part), ((address, control), slot)) in
         headers.messages.iter_mut().zip(headers.parts.iter_mut()).zip(room)
     {
-        parts[0] = libc::iovec { iov_base: slot.as_mut_ptr().cast(), iov_len: slot.len() };
+        *part = libc::iovec { iov_base: slot.as_mut_ptr().cast(), iov_len: slot.len() };
         let (address, control) = (address.as_bytes_mut(), control.as_bytes_mut());
         message.msg_hdr.msg_name = address.as_mut_ptr().cast();
         message.msg_hdr.msg_namelen = address.len() as libc::socklen_t;
-        message.msg_hdr.msg_iov = parts.as_mut_ptr();
+        message.msg_hdr.msg_iov = part;
         message.msg_hdr.msg_iovlen = 1;
         message.msg_hdr.msg_control = control.as_mut_ptr().cast();
         message.msg_hdr.msg_controllen = control.len();
@@ -99,27 +100,30 @@ pub(super) fn recv_many(
     count(received as isize)
 }
 
-/// Writes up to [`BATCH_MAX`] messages into `headers` and hands each not yet sent tail of them to the kernel:
-/// `step` gets the kernel's answer for the datagrams from `start` on and returns the next `start`, or `None`
-/// to stop. Returns how many messages there were.
-pub(super) fn send_many<'a>(
+/// Writes up to [`BATCH_MAX`] messages into `headers`, of [`PARTS`] x [`SEGMENTS_MAX`] pieces in all, and hands each not
+/// yet sent tail of them to the kernel: `step` gets the kernel's answer for the messages from `start` on and returns the
+/// next `start`, or `None` to stop. Returns how many messages there were; one for whose pieces there was no room ends them.
+pub(super) fn send_many<'a, P: Iterator<Item = &'a [u8]>>(
     fd: BorrowedFd<'_>,
     headers: &mut Headers,
-    messages: impl Iterator<Item = Message<'a>>,
+    messages: impl Iterator<Item = Message<'a, P>>,
     mut step: impl FnMut(usize, io::Result<usize>) -> Option<usize>,
 ) -> usize {
     let mut filled = 0;
-    for ((header, parts), message) in headers.messages.iter_mut().zip(headers.parts.iter_mut()).zip(messages)
-    {
-        *parts = message.parts.map(part);
-        header.msg_hdr = send_header(&message, parts);
+    let mut free = &mut headers.parts[..];
+    for (header, Message { to, control, parts }) in headers.messages.iter_mut().zip(messages) {
+        let Some(used) = write_parts(free, parts) else { break };
+        let (pieces, rest) = free.split_at_mut(used);
+        header.msg_hdr = send_header(to, control, pieces);
+        free = rest;
         filled += 1;
     }
     let mut next = Some(0);
     while let Some(start) = next.filter(|start| *start < filled) {
         let rest = &mut headers.messages[start..filled];
-        // SAFETY: every header of `rest` was set above from a `Message<'a>`, whose borrows outlive this function, and
-        // from an iovec array in `headers`, which nothing touched since. The kernel writes only `msg_len`.
+        // SAFETY: every header of `rest` was set above from a `Message<'a, _>`, whose borrows and whose pieces outlive this
+        // function, and from iovecs in `headers` that are its own and that nothing touched since. The kernel writes only
+        // `msg_len`.
         let sent = unsafe {
             libc::sendmmsg(fd.as_raw_fd(), rest.as_mut_ptr(), rest.len() as libc::c_uint, SEND_FLAGS)
         };
@@ -128,12 +132,17 @@ pub(super) fn send_many<'a>(
     filled
 }
 
-/// Sends one datagram without blocking. Returns its length.
-pub(super) fn send_one(fd: BorrowedFd<'_>, message: &Message<'_>) -> io::Result<usize> {
-    let mut parts = message.parts.map(part);
-    let header = send_header(message, &mut parts);
-    // SAFETY: `header` points to the address, control bytes and pieces that `message` borrows, and to `parts`, which
-    // lives in this frame. The kernel reads them with the sizes given and writes nothing.
+/// Sends one message of up to [`PARTS`] pieces without blocking; more are left out. Returns its length.
+pub(super) fn send_one<'a>(
+    fd: BorrowedFd<'_>,
+    Message { to, control, parts }: Message<'a, impl Iterator<Item = &'a [u8]>>,
+) -> io::Result<usize> {
+    let mut room = [EMPTY_PART; PARTS];
+    let used = write_parts(&mut room, parts.take(PARTS)).unwrap_or(PARTS);
+    let header = send_header(to, control, &mut room[..used]);
+    // SAFETY: `header` points to the address, control bytes and pieces that the message borrows for `'a`, which outlives
+    // this function, and to `room`, which lives in this frame. The kernel reads them with the sizes given and writes
+    // nothing.
     count(unsafe { libc::sendmsg(fd.as_raw_fd(), &raw const header, SEND_FLAGS) })
 }
 
@@ -179,22 +188,32 @@ fn empty_message() -> libc::mmsghdr {
     unsafe { zeroed() }
 }
 
-/// A piece for the kernel to read. An empty slice has a dangling pointer that the kernel does not follow.
+/// A piece for the kernel to read.
 fn part(bytes: &[u8]) -> libc::iovec {
     libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() }
 }
 
-/// A header for sending `message`, whose pieces are in `parts`. The pointers are cast to mutable because
-/// receiving shares the structure; the kernel does not write through them.
-fn send_header(message: &Message<'_>, parts: &mut [libc::iovec; PARTS]) -> libc::msghdr {
+/// Writes the pieces that have bytes to the front of `room`. Returns how many, or `None` where they do not fit.
+fn write_parts<'a>(room: &mut [libc::iovec], parts: impl Iterator<Item = &'a [u8]>) -> Option<usize> {
+    let mut used = 0;
+    for bytes in parts.filter(|bytes| !bytes.is_empty()) {
+        *room.get_mut(used)? = part(bytes);
+        used += 1;
+    }
+    Some(used)
+}
+
+/// A header for sending `parts`. The pointers are cast to mutable because receiving shares the structure; the kernel
+/// does not write through them.
+fn send_header(to: &RawAddress, control: &[u8], parts: &mut [libc::iovec]) -> libc::msghdr {
     let mut header = empty_message().msg_hdr;
-    header.msg_name = message.to.as_bytes().as_ptr().cast_mut().cast();
-    header.msg_namelen = message.to.len() as libc::socklen_t;
+    header.msg_name = to.as_bytes().as_ptr().cast_mut().cast();
+    header.msg_namelen = to.len() as libc::socklen_t;
     header.msg_iov = parts.as_mut_ptr();
-    header.msg_iovlen = PARTS;
-    if !message.control.is_empty() {
-        header.msg_control = message.control.as_ptr().cast_mut().cast();
-        header.msg_controllen = message.control.len();
+    header.msg_iovlen = parts.len();
+    if !control.is_empty() {
+        header.msg_control = control.as_ptr().cast_mut().cast();
+        header.msg_controllen = control.len();
     }
     header
 }

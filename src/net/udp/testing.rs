@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::process::Command;
 use std::time::Duration;
 
-use super::{Buffers, RecvBatch, UdpSocket};
+use super::{RecvBatch, UdpOptions, UdpSocket};
 use crate::net::{Event, Poller};
 
 pub(super) const LOCAL: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
@@ -14,11 +14,11 @@ pub(super) const LOCAL: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::
 pub(super) const TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(super) fn listener(ip: IpAddr) -> UdpSocket {
-    UdpSocket::listener(SocketAddr::new(ip, 0), Buffers::default()).unwrap()
+    UdpSocket::listener(SocketAddr::new(ip, 0), UdpOptions::default()).unwrap()
 }
 
 pub(super) fn relay(ip: IpAddr) -> UdpSocket {
-    UdpSocket::relay(ip, 0, Buffers::default()).unwrap()
+    UdpSocket::relay(ip, 0, UdpOptions::default()).unwrap()
 }
 
 /// Waits until the poller reports `socket` in the wanted way.

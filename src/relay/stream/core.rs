@@ -81,7 +81,7 @@ impl Core {
             outgoing: Vec::new(),
             batch: RecvBatch::new(1 << 16),
             scratch: SendScratch::new(),
-            run: Vec::with_capacity(RecvBatch::DATAGRAMS_MAX),
+            run: Vec::with_capacity(SendScratch::DATAGRAMS_MAX),
             run_relay: None,
             reply: Box::new([0; REPLY_BYTES_MAX]),
             budget: 0,
@@ -229,7 +229,7 @@ impl Core {
         self.run.push(outgoing);
         if dont_fragment {
             self.send_unfragmented(input);
-        } else if self.run.len() == RecvBatch::DATAGRAMS_MAX {
+        } else if self.run.len() == SendScratch::DATAGRAMS_MAX {
             self.send_run(input);
         }
     }
@@ -255,7 +255,7 @@ impl Core {
             let mut report = SendReport::default();
             match relay.socket.send_unfragmented(&mut self.scratch, input.bytes, one) {
                 Ok(_) => report.sent = 1,
-                Err(error) => report.count(&error),
+                Err(error) => report.count(&error, 1),
             }
             let way = (Direction::ToPeer, input.from.transport);
             count_sent(self.server.counters(), way, &self.run, &report);

@@ -10,7 +10,7 @@ use super::peers::Peers;
 use crate::metrics::{Closed, Published, busy_nanos, connections_accepted, connections_closed};
 use crate::net::Clock;
 use crate::net::tls::HandedOver;
-use crate::net::{Buffers, tcp};
+use crate::net::{UdpOptions, tcp};
 use crate::relay::admission::{Admission, Admitted};
 use crate::relay::mailbox::{Command, Mailbox, Wake};
 use crate::relay::obey::Read;
@@ -63,8 +63,8 @@ pub struct Setup {
     pub dtls: Option<DtlsSetup>,
     /// How patient it is.
     pub deadlines: Deadlines,
-    /// Kernel buffers of relay sockets.
-    pub relay_buffers: Buffers,
+    /// Kernel buffers and offloads of relay sockets.
+    pub relay_options: UdpOptions,
     /// What it shares with the other drivers.
     pub registry: Arc<Registry>,
     /// How many connections there may be.
@@ -137,7 +137,7 @@ impl Prepared {
 
     async fn serve(self) -> io::Result<()> {
         let Self { setup, mailbox, notify, published, beats } = self;
-        let ports = RelayPorts::new(setup.index, Arc::clone(&setup.registry), setup.relay_buffers);
+        let ports = RelayPorts::new(setup.index, Arc::clone(&setup.registry), setup.relay_options);
         let shared = Rc::new_cyclic(|shared| Shared {
             core: RefCell::new(Core::new(
                 setup.server,

@@ -6,7 +6,7 @@ use crate::auth::Authenticator;
 use crate::base::Random;
 use crate::metrics::{Closed, Published, Snapshot, connections_accepted, connections_closed};
 use crate::net::Clock;
-use crate::net::{Buffers, tcp};
+use crate::net::{UdpOptions, tcp};
 use crate::relay::{Admission, Command, ConnectionLimits, Mailbox, Registry};
 use crate::turn::{
     Ledger, LedgerSettings, OwnAddresses, PeerPolicy, PeerRules, PortRange, RelayAddress, Server, Settings,
@@ -61,7 +61,7 @@ impl Running {
             tls: None,
             dtls: None,
             deadlines,
-            relay_buffers: Buffers::default(),
+            relay_options: UdpOptions::default(),
             registry: Arc::clone(&registry),
             admission: Arc::new(Admission::new(limits, Random::seeded(3))),
             http: mpsc::channel(1).0,
