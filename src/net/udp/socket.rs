@@ -212,11 +212,9 @@ impl UdpSocket {
         self.set_fragmentation(Fragmentation::Allowed)
     }
 
-    /// Turns on what the kernel knows of it: coalescing since Linux 5.0, cutting since 4.18.
+    /// Turns on what the kernel knows of it. Who coalesces (Linux 5.0) also cuts (4.18).
     fn probe_offload(&self) {
-        let _without = sys::set_option(self.as_fd(), libc::SOL_UDP, libc::UDP_GRO, 1);
-        // 0 cuts nothing unless a message says where.
-        if sys::set_option(self.as_fd(), libc::SOL_UDP, libc::UDP_SEGMENT, 0).is_ok() {
+        if sys::set_option(self.as_fd(), libc::SOL_UDP, libc::UDP_GRO, 1).is_ok() {
             self.segment_bytes_max.set(u16::MAX);
         }
     }

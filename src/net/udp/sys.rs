@@ -77,7 +77,7 @@ pub(super) fn recv_many(
     slot_bytes: usize,
 ) -> io::Result<usize> {
     let room = addresses.iter_mut().zip(controls.iter_mut()).zip(slots.chunks_exact_mut(slot_bytes));
-    let mut wanted = 0;
+    let mut wanted = 0_usize;
     for ((message, part), ((address, control), slot)) in
         headers.messages.iter_mut().zip(headers.parts.iter_mut()).zip(room)
     {
@@ -92,10 +92,17 @@ pub(super) fn recv_many(
         message.msg_hdr.msg_flags = 0;
         wanted += 1;
     }
-    // SAFETY: the first `wanted` headers were set above. Each points to its own address, control buffer, iovec and
+    let (fd, messages) = (fd.as_raw_fd(), &mut headers.messages[..wanted]);
+    if let [only] = messages {
+        // SAFETY: as below, for the one header.
+        let read = unsafe { libc::recvmsg(fd, &raw mut only.msg_hdr, libc::MSG_DONTWAIT) };
+        only.msg_len = count(read)? as libc::c_uint;
+        return Ok(1);
+    }
+    // SAFETY: each of the `wanted` headers was set above. Each points to its own address, control buffer, iovec and
     // slot with their exact sizes, all borrowed mutably by this function, and any bytes are valid in them.
     let received = unsafe {
-        libc::recvmmsg(fd.as_raw_fd(), headers.messages.as_mut_ptr(), wanted, libc::MSG_DONTWAIT, null_mut())
+        libc::recvmmsg(fd, messages.as_mut_ptr(), wanted as libc::c_uint, libc::MSG_DONTWAIT, null_mut())
     };
     count(received as isize)
 }
