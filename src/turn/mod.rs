@@ -22,6 +22,7 @@ mod connections;
 mod discovery;
 mod error;
 mod ledger;
+mod overload;
 mod owing;
 mod peer_path;
 mod peer_policy;
