@@ -50,6 +50,11 @@ fn figures(criterion: &mut Criterion) {
         let rate = runtime.block_on(crowd(&store, rounds));
         let ratio = rate * floor.as_secs_f64() / WRITERS as f64;
         ratios.push(ratio);
+        let bare = bare(folder.path(), rounds);
+        println!(
+            "run {run}: sled alone, {WRITERS} writes, its flush and the fence: {:.2} of {WRITERS} a floor",
+            floor.as_secs_f64() / bare.as_secs_f64()
+        );
         println!(
             "run {run}: fsync + fdatasync {floor:?}; {WRITERS} writers: {rate:.0} acknowledged writes/s, {ratio:.2} of {WRITERS} \
              a floor; a lone write: median {:?}, {:.2} floors",
@@ -100,6 +105,32 @@ fn floor(folder: &Path, rounds: u64) -> Duration {
         began.elapsed()
     };
     median((0..rounds).map(once).collect())
+}
+
+/// The median of what no store on sled can do without for a group: one batch of as many records, the flush that has to come
+/// before the answers, and the fence behind it. Nothing is encoded, hashed, handed over or answered.
+fn bare(folder: &Path, rounds: u64) -> Duration {
+    let path = folder.join("bare");
+    let database = sled::Config::new().path(&path).flush_every_ms(None).open().unwrap();
+    let fence = File::create(folder.join("bare-fence")).unwrap();
+    fence.write_all_at(&[0; 8192], 0).unwrap();
+    fence.sync_all().unwrap();
+    let once = |round: u64| {
+        let began = Instant::now();
+        let mut batch = sled::Batch::default();
+        for writer in 0..WRITERS {
+            batch.insert(&(writer * 1000 + round % 1000).to_be_bytes(), &[b'x'; 230][..]);
+        }
+        database.apply_batch(batch).unwrap();
+        database.flush().unwrap();
+        fence.write_all_at(&[1; 4096], round % 2 * 4096).unwrap();
+        fence.sync_data().unwrap();
+        began.elapsed()
+    };
+    let times = (0..rounds).map(once).collect();
+    drop(database);
+    std::fs::remove_dir_all(path).unwrap();
+    median(times)
 }
 
 async fn alone(store: &Store, rounds: u64) -> Duration {
