@@ -3,6 +3,7 @@
 
 mod api_key;
 mod backup;
+mod bench;
 mod calls;
 mod cert;
 mod check_config;
@@ -29,6 +30,7 @@ use crate::base::Exit;
 use crate::config::{self, Loaded};
 use api_key::ApiKeyArgs;
 use backup::{BackupArgs, ExportArgs, RestoreArgs};
+use bench::BenchArgs;
 use calls::CallsArgs;
 use cert::CertArgs;
 use check_config::CheckConfigArgs;
@@ -133,6 +135,9 @@ pub enum AdminVerb {
     /// Sign tokens for clients of signaling.
     #[command(subcommand)]
     Token(TokenArgs),
+    /// Measure how fast a TURN server is, this one or any other.
+    #[command(subcommand)]
+    Bench(BenchArgs),
     /// Check whether the store of a daemon opens; for the daemon itself.
     #[command(hide = true)]
     ProbeStore(ProbeStoreArgs),
@@ -169,6 +174,7 @@ pub fn obey(path: &Path, verb: &AdminVerb) -> Exit {
         },
         AdminVerb::ApiKey(args) => ask(path, |client| api_key::api_key(client, args)),
         AdminVerb::Token(args) => over(token::token(path, args)),
+        AdminVerb::Bench(args) => over(bench::bench(args)),
         AdminVerb::ProbeStore(args) => probe_store::probe_store(args),
         AdminVerb::Version(args) => over(version::version(args)),
     }

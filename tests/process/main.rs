@@ -18,6 +18,7 @@ mod addresses;
 mod admin_key;
 mod admin_socket;
 mod bandwidth;
+mod bench;
 mod bursts;
 mod caller;
 mod credentials;
