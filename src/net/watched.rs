@@ -24,12 +24,12 @@ impl WatchedSocket {
         watched.map(Self).map_err(io::Error::from)
     }
 
-    /// Replaces the content of `batch` by what is ready, and otherwise has the task woken later. Returns how many
-    /// datagrams it holds; 0 means that there may be errors to read (`recv_error`), and that the next call waits.
-    pub fn poll_recv(&self, cx: &mut Context<'_>, batch: &mut RecvBatch) -> Poll<usize> {
+    /// Replaces the content of `batch` by what is ready, in up to `slots_max` slots, and otherwise has the task woken later.
+    /// Returns how many datagrams it holds; 0 means that there may be errors to read (`recv_error`), and that the next call waits.
+    pub fn poll_recv(&self, cx: &mut Context<'_>, batch: &mut RecvBatch, slots_max: usize) -> Poll<usize> {
         // An error means that the runtime ends, and this socket with it.
         let Ok(mut ready) = ready!(self.0.poll_read_ready(cx)) else { return Poll::Pending };
-        let count = ready.get_inner().recv(batch).unwrap_or(0);
+        let count = ready.get_inner().recv_slots(batch, slots_max).unwrap_or(0);
         if !batch.is_full() {
             // What came after the guard was taken makes a new edge, which this does not clear.
             ready.clear_ready();

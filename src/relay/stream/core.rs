@@ -31,6 +31,9 @@ const SEND_BYTES_MAX: usize = 20 + 24 + 4 + 4 + 65_508;
 /// a datagram that leaves.
 const MESSAGES_PER_TURN: usize = 256;
 
+/// Slots of a receive from a relay socket at least: readiness is told once for all that came.
+const SLOTS_MIN: usize = 8;
+
 /// Batches from one relay socket before its connection looks at something else.
 const BATCHES_PER_TURN: usize = 2;
 
@@ -268,7 +271,11 @@ impl Core {
     pub(super) fn on_relay(&mut self, now: Now, relay: RelayId, room: usize, cx: &mut Context<'_>) -> bool {
         for turn in 0..BATCHES_PER_TURN {
             let Some(socket) = self.ports.find_mut(relay) else { return turn > 0 };
-            let Poll::Ready(count) = socket.socket.poll_recv(cx, &mut self.batch) else { return turn > 0 };
+            // One slot that stays empty tells that there is no more, which spares another look.
+            let slots = socket.appetite.slots().max(SLOTS_MIN);
+            let received = socket.socket.poll_recv(cx, &mut self.batch, slots);
+            let Poll::Ready(count) = received else { return turn > 0 };
+            socket.appetite.learn(self.batch.slots_used());
             if count == 0 {
                 self.drain_errors(now, relay, room);
                 continue;

@@ -264,7 +264,7 @@ impl Table {
         batch: &mut RecvBatch,
     ) -> Poll<usize> {
         let door = &mut self.doors[door];
-        let received = door.socket.poll_recv(cx, batch);
+        let received = door.socket.poll_recv(cx, batch, RecvBatch::SLOTS_MAX);
         let counters = core.server.counters();
         if let Poll::Ready(count @ 1..) = received {
             counters.increment(udp_batches(BatchOp::Receive));
