@@ -87,13 +87,19 @@ impl CallKeeper {
     }
 
     /// Signaling has ended: writes what it left, without the grace.
-    pub(in crate::daemon) async fn finish(self) {
-        self.shared.change(|endings| endings.hurry = true);
-        if timeout(FINISH_WITHIN, self.writing).await.is_err() {
+    pub(in crate::daemon) async fn finish(mut self) {
+        if timeout(FINISH_WITHIN, self.all_written()).await.is_err() {
             tracing::error!("the store did not take the last calls in time");
         }
         // It may still wait for drivers, which end now.
         self.hearing.abort();
+    }
+
+    /// The same, however long the store takes.
+    pub(super) async fn all_written(&mut self) {
+        self.shared.change(|endings| endings.hurry = true);
+        // It ends by itself only when it panicked, which was said.
+        let _ended = (&mut self.writing).await;
     }
 }
 
