@@ -1,7 +1,7 @@
 //! A runtime on loopback with little patience: what ends a connection, and what does not.
 
 use super::connection::Connection;
-use super::{Deadlines, Prepared, Setup, StreamDoorSettings, bind_stream_doors};
+use super::{Deadlines, Prepared, Setup, StreamDoorSettings, adopt_stream_doors};
 use crate::auth::Authenticator;
 use crate::base::Random;
 use crate::metrics::{Closed, Published, Snapshot, connections_accepted, connections_closed};
@@ -33,7 +33,8 @@ struct Running {
 impl Running {
     fn start(deadlines: Deadlines, limits: ConnectionLimits) -> Self {
         let ip = Ipv4Addr::LOCALHOST.into();
-        let address = tcp::probe(SocketAddr::new(ip, 0)).expect("a free port");
+        let listener = tcp::listen(SocketAddr::new(ip, 0)).expect("a free port");
+        let address = listener.local_addr().expect("bound");
         let settings = StreamDoorSettings { address, tcp: true, tls: false, proxies: Vec::new() };
         let ledger = LedgerSettings {
             addresses: vec![RelayAddress { internal: ip, external: ip }],
@@ -57,7 +58,7 @@ impl Running {
             index: 0,
             drivers: 1,
             server,
-            doors: bind_stream_doors(&settings, 1).expect("a free port"),
+            doors: adopt_stream_doors(&settings, &[listener], 1).expect("a descriptor"),
             tls: None,
             dtls: None,
             deadlines,
@@ -76,6 +77,20 @@ impl Running {
         let stream = TcpStream::connect(self.address).expect("it listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
         stream
+    }
+
+    /// A connection whose first message was answered, and how many before it were closed instead: this thread was not
+    /// let run for as long as a message may take.
+    fn answered(&self) -> (TcpStream, u64) {
+        let (started, mut late) = (Instant::now(), 0);
+        loop {
+            let mut stream = self.connect();
+            if stream.write_all(&BINDING).and_then(|()| stream.read_exact(&mut [0; 32])).is_ok() {
+                return (stream, late);
+            }
+            late += 1;
+            assert!(started.elapsed() < PATIENCE, "{late} connections, and no answer");
+        }
     }
 
     /// Waits until so many connections have ended for this reason.
@@ -137,9 +152,7 @@ fn who_says_nothing_and_who_never_ends_a_message_is_closed() {
 #[test]
 fn the_deadline_of_a_message_is_absolute_and_not_per_byte() {
     let server = Running::start(Deadlines { idle: PATIENCE * 9, ..hasty() }, NO_LIMIT);
-    let mut stream = server.connect();
-    stream.write_all(&BINDING).expect("open");
-    stream.read_exact(&mut [0; 32]).expect("an answer to the first message");
+    let (mut stream, late) = server.answered();
     // The start of a long one, then a byte whenever there is room for it.
     stream.write_all(&[0, 3, 4, 0]).expect("open");
     let mut writer = stream.try_clone().expect("a descriptor");
@@ -151,20 +164,37 @@ fn the_deadline_of_a_message_is_absolute_and_not_per_byte() {
     });
     assert!(rest(&mut stream).is_empty());
     trickle.join().expect("no panic");
-    server.expect_closed(Closed::MessageTimeout, 1);
+    server.expect_closed(Closed::MessageTimeout, 1 + late);
 }
 
 #[test]
 fn who_is_done_is_closed_as_idle_and_who_asks_again_stays() {
     let server = Running::start(Deadlines { message: PATIENCE * 9, ..hasty() }, NO_LIMIT);
-    let mut stream = server.connect();
-    let started = Instant::now();
-    while started.elapsed() < hasty().idle * 4 {
-        stream.write_all(&BINDING).expect("who talks stays");
-        stream.read_exact(&mut [0; 32]).expect("an answer");
-    }
+    let (started, mut late) = (Instant::now(), 0);
+    let mut stream = loop {
+        let mut stream = server.connect();
+        match talk(&mut stream, hasty().idle * 4) {
+            Ok(()) => break stream,
+            Err(silent) => assert!(silent >= hasty().idle, "closed after {silent:?} of silence"),
+        }
+        late += 1;
+        assert!(started.elapsed() < PATIENCE, "{late} connections, and this thread was never let run");
+    };
     assert!(rest(&mut stream).is_empty());
-    server.expect_closed(Closed::Idle, 1);
+    server.expect_closed(Closed::Idle, 1 + late);
+}
+
+/// Asks again and again for so long. `Err`: it was closed, with the longest that it can have been silent for.
+fn talk(stream: &mut TcpStream, span: Duration) -> Result<(), Duration> {
+    let started = Instant::now();
+    let mut asked = started;
+    while started.elapsed() < span {
+        // The server heard the question before later than this.
+        let before = std::mem::replace(&mut asked, Instant::now());
+        let answered = stream.write_all(&BINDING).and_then(|()| stream.read_exact(&mut [0; 32]));
+        answered.map_err(|_| before.elapsed())?;
+    }
+    Ok(())
 }
 
 #[test]
