@@ -135,8 +135,11 @@ mod tests {
     #[test]
     fn several_listeners_share_a_port_that_is_then_nobody_elses() {
         for ip in [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)] {
-            let address = probe(SocketAddr::new(ip, 0)).expect("a free port");
-            let held = [listen(address).expect("first"), listen(address).expect("second")];
+            let any = SocketAddr::new(ip, 0);
+            assert_ne!(probe(any).expect("a free port").port(), 0);
+            let first = listen(any).expect("a free port");
+            let address = first.local_addr().expect("bound");
+            let held = [first, listen(address).expect("second")];
             assert_eq!(probe(address).expect_err("ours").kind(), io::ErrorKind::AddrInUse);
             drop(held);
             assert_eq!(probe(address).expect("free again"), address);
@@ -146,8 +149,8 @@ mod tests {
     #[test] // RFC 6062 section 5.2
     fn connections_leave_from_the_address_that_listens_and_is_nobody_elses() {
         for ip in [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)] {
-            let address = probe(SocketAddr::new(ip, 0)).expect("a free port");
-            let relay = listen_relay(address).expect("free");
+            let relay = listen_relay(SocketAddr::new(ip, 0)).expect("a free port");
+            let address = relay.local_addr().expect("bound");
             assert_eq!(listen_relay(address).expect_err("taken").kind(), io::ErrorKind::AddrInUse);
             let peers = [0, 1].map(|_| TcpListener::bind((ip, 0)).expect("a free port"));
             let made = peers.each_ref().map(|peer| {
@@ -173,8 +176,7 @@ mod tests {
 
     #[test]
     fn a_reset_is_seen_by_the_other_side() {
-        let listener =
-            listen(probe(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("free")).expect("ours");
+        let listener = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a free port");
         listener.set_nonblocking(false).expect("a listener");
         let mut client = TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
         let (stream, _) = listener.accept().expect("accepted");
