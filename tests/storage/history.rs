@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use turnstone::base::Random;
 use turnstone::storage::{Batch, Key, Page, Probe, Record, Store, StoreError, StoreSettings, Table};
 
@@ -143,7 +144,26 @@ pub(crate) fn unchecked(path: &Path) -> StoreSettings {
     StoreSettings { path: path.into(), probe: None }
 }
 
-/// Closes the store; it can be opened again.
+/// Closes the store; it can be opened again, and its disk is not busy.
 pub(crate) fn close(store: &Store) {
-    assert!(store.close(Duration::from_secs(60)), "the store was not closed in a minute");
+    assert!(store.close(MINUTE), "the store was not closed in a minute");
+    await_release();
 }
+
+/// Waits until nobody has a file open, or its lock, that this process has closed: a child that another test has just
+/// forked has them all until it runs its own program.
+pub(crate) fn await_release() {
+    let ours = fs::read("/proc/self/cmdline").unwrap();
+    let is_forked = |child: &str| fs::read(format!("/proc/{child}/cmdline")).is_ok_and(|line| line == ours);
+    let has_forked = |task: fs::DirEntry| {
+        let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        children.split_whitespace().any(is_forked)
+    };
+    let started = Instant::now();
+    while fs::read_dir("/proc/self/task").unwrap().flatten().any(has_forked) {
+        assert!(started.elapsed() < MINUTE, "a child does not run its program");
+        std::thread::yield_now();
+    }
+}
+
+const MINUTE: Duration = Duration::from_secs(60);

@@ -1,6 +1,6 @@
 //! How a store opens, or says why it does not.
 
-use super::history::{Contents, Person, batch, checked, close, unchecked};
+use super::history::{Contents, Person, await_release, batch, checked, close, unchecked};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
@@ -18,7 +18,9 @@ async fn some_store(path: &Path) -> Contents {
 }
 
 fn sentence(settings: &StoreSettings) -> String {
-    match Store::open(settings) {
+    let opened = Store::open(settings);
+    await_release();
+    match opened {
         Err(StoreError::Closed(sentence)) => sentence.to_string(),
         other => panic!("{other:?}"),
     }
@@ -211,6 +213,8 @@ fn with_sled(folder: &Path, work: impl FnOnce(&sled::Db)) {
     let db = sled::open(folder.join("store/database")).unwrap();
     work(&db);
     db.flush().unwrap();
+    drop(db);
+    await_release();
 }
 
 /// Copies a folder.
