@@ -17,7 +17,7 @@ const APART: Duration = Duration::from_secs(1);
 const LOOKS: usize = 10;
 
 /// Looks until the pages are not too far apart, since other processes want the machine, too.
-const TRIES: usize = 3;
+const TRIES: usize = 10;
 
 /// Bytes from clients and from peers.
 type Bytes = [u64; 2];
@@ -79,7 +79,7 @@ fn look(daemon: &Daemon, last: &mut [Bytes; 4], sent: impl Fn() -> u64) -> Durat
 }
 
 /// Says that it is over, also when a test fails.
-struct Over<'a>(&'a AtomicBool);
+pub(crate) struct Over<'a>(pub(crate) &'a AtomicBool);
 
 impl Drop for Over<'_> {
     fn drop(&mut self) {

@@ -2,6 +2,7 @@
 
 use crate::caller::Caller;
 use crate::daemon::{Config, Daemon, PATIENCE, eventually};
+use crate::figures::Over;
 use crate::minting;
 use crate::traffic::Traffic;
 use crate::verbs::{ask, ask_json};
@@ -93,6 +94,7 @@ fn the_seconds_of_the_dashboard_add_up_to_what_metrics_count() {
     page.look(&daemon);
     let begin = page.last.unwrap();
     std::thread::scope(|scope| {
+        let _ends_with_us = Over(&over);
         scope.spawn(|| {
             while !over.load(SeqCst) {
                 begun.fetch_add(1, SeqCst);
@@ -102,13 +104,10 @@ fn the_seconds_of_the_dashboard_add_up_to_what_metrics_count() {
         eventually(PATIENCE, "three seconds with traffic", || {
             page.look(&daemon);
             let sent = begun.load(SeqCst) * round;
-            if page.sums.bytes.iter().any(|bytes| *bytes > sent) {
-                over.store(true, SeqCst);
-                panic!("{:?} when {sent} were sent", page.sums);
-            }
+            let is_true = page.sums.bytes.iter().all(|bytes| *bytes <= sent);
+            assert!(is_true, "{:?} when {sent} were sent", page.sums);
             (page.last.unwrap() >= begin + 4).then_some(())
         });
-        over.store(true, SeqCst);
     });
     let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
     for _ in 0..40 {
