@@ -1,6 +1,7 @@
 //! Two clients behind symmetric NATs on a virtual network: they cannot reach each other directly, and
 //! can through our core. The clients, the NATs and the network are not ours.
 
+use crate::daemon::PATIENCE;
 use crate::world::{self, Options, Out, RELAY_V4, SERVER_V4, World};
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -19,9 +20,6 @@ use webrtc_util::vnet::router::{Nic, Router, RouterConfig};
 
 type Socket = Arc<dyn Conn + Send + Sync>;
 
-/// Far more than a virtual network needs.
-const STEP: Duration = Duration::from_secs(5);
-
 /// How long a datagram that a NAT drops is waited for; what passes takes about a millisecond.
 const NOTHING_FOR: Duration = Duration::from_millis(500);
 
@@ -37,7 +35,7 @@ async fn clients_behind_symmetric_nats_meet_over_the_relay_and_not_directly() {
     let (at_alice, at_bob) = (of_alice.local_addr().unwrap(), of_bob.local_addr().unwrap());
     assert_eq!((at_alice.ip(), at_bob.ip()), (RELAY_V4.into(), RELAY_V4.into()));
     // The first datagram of each side makes its permission; Bob's goes before Alice permits him.
-    timeout(STEP, of_bob.send_to(b"open", at_alice)).await.unwrap().unwrap();
+    timeout(PATIENCE, of_bob.send_to(b"open", at_alice)).await.unwrap().unwrap();
     for round in 0..20u8 {
         assert_passes(&of_alice, &of_bob, &[b'a', round]).await;
         assert_passes(&of_bob, &of_alice, &[b'b', round]).await;
@@ -56,9 +54,9 @@ async fn clients_behind_endpoint_independent_nats_need_no_relay() {
 
 async fn assert_passes(from: &Socket, to: &Socket, payload: &[u8]) {
     let mut buffer = [0; 100];
-    timeout(STEP, from.send_to(payload, to.local_addr().unwrap())).await.unwrap().unwrap();
+    timeout(PATIENCE, from.send_to(payload, to.local_addr().unwrap())).await.unwrap().unwrap();
     loop {
-        let (length, sender) = timeout(STEP, to.recv_from(&mut buffer)).await.unwrap().unwrap();
+        let (length, sender) = timeout(PATIENCE, to.recv_from(&mut buffer)).await.unwrap().unwrap();
         assert_eq!(sender, from.local_addr().unwrap());
         // The datagram that made the permission may have come through.
         if &buffer[..length] != b"open" {
@@ -95,7 +93,7 @@ async fn mapped(socket: &Socket) -> SocketAddr {
     let request = world::bare(TransactionId([9; 12]), Class::Request, Method::BINDING, &[]);
     socket.send_to(&request, SERVER_V4).await.unwrap();
     let mut buffer = [0; 500];
-    let (length, _) = timeout(STEP, socket.recv_from(&mut buffer)).await.unwrap().unwrap();
+    let (length, _) = timeout(PATIENCE, socket.recv_from(&mut buffer)).await.unwrap().unwrap();
     world::Answer::read(&buffer[..length]).mapped.unwrap()
 }
 
@@ -121,7 +119,7 @@ async fn connect(lan: &Arc<Net>, username: &str) -> Client {
 }
 
 async fn allocate(client: &Client) -> Socket {
-    Arc::new(timeout(STEP, client.allocate()).await.unwrap().unwrap())
+    Arc::new(timeout(PATIENCE, client.allocate()).await.unwrap().unwrap())
 }
 
 /// Our server on a wide network, and two hosts, each behind a NAT of this kind.

@@ -8,7 +8,6 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 /// Where its metrics are, inside of its namespace.
 const ADMIN: &str = "127.0.0.1:9640";
@@ -49,11 +48,11 @@ impl<'a> Daemon<'a> {
         of_family.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>() as u64
     }
 
-    /// The same, once it is what was `expected`: shards publish their counters a moment later. After
-    /// 5 s as it is.
+    /// The same, once it is what was `expected`: shards publish their counters a moment later. When
+    /// patience is over, as it is.
     pub(crate) fn await_metric(&self, family: &str, label: &str, expected: impl Fn(u64) -> bool) -> u64 {
         let mut value = 0;
-        poll::until(Duration::from_secs(5), || {
+        poll::until(poll::PATIENCE, || {
             value = self.metric(family, label);
             expected(value)
         });
@@ -69,17 +68,17 @@ impl<'a> Daemon<'a> {
     }
 
     fn await_ready(&mut self) {
-        let ready = poll::until(Duration::from_secs(20), || {
+        let ready = poll::until(poll::PATIENCE, || {
             let ended = self.child.try_wait().expect("our own child");
             assert!(ended.is_none(), "the daemon ended with {ended:?}");
             self.get("/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
         });
-        assert!(ready, "not ready after 20 s");
+        assert!(ready, "not ready in time");
     }
 
     fn get(&self, path: &str) -> Option<String> {
         let mut stream = self.space.enter(|| TcpStream::connect(ADMIN)).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+        stream.set_read_timeout(Some(poll::PATIENCE)).ok()?;
         write!(stream, "GET {path} HTTP/1.1\r\nhost: {ADMIN}\r\nconnection: close\r\n\r\n").ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;

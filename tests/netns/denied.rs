@@ -8,7 +8,6 @@ use crate::skip::skip;
 use crate::space::{Space, at, ip, missing};
 use crate::stun::{Attribute, attribute};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::time::Duration;
 
 /// Denied whatever the config says: zero, metadata services, multicast, broadcast.
 const ALWAYS_V4: [&str; 9] = [
@@ -155,9 +154,8 @@ fn a_denied_peer_that_knows_the_relay_port_reaches_no_client() {
         site.server.udp(at(from)).send_to(b"inwards", relayed).expect("the server is this host");
     }
     peer.send_to(b"control", relayed).expect("the server is on the link");
-    let patience = Duration::from_secs(5);
     let control = Payload::Data(peer.local_addr().expect("bound"), b"control".to_vec());
-    assert_eq!(client.receive(patience), Some(control), "and nothing before it");
+    assert_eq!(client.receive(poll::PATIENCE), Some(control), "and nothing before it");
     assert_eq!(daemon.await_metric("turnstone_relay_packets_total", "from_peer", |n| n > 0), 1);
 }
 
@@ -386,7 +384,7 @@ impl Attacker<'_> {
 /// Waits until one of `sockets` has `payload`; all else that came is thrown away.
 fn await_datagram(sockets: &[UdpSocket], payload: &[u8]) {
     let mut is_there = |socket| try_receive(socket).is_some_and(|got| got == payload);
-    let came = poll::until(Duration::from_secs(5), || sockets.iter().any(&mut is_there));
+    let came = poll::until(poll::PATIENCE, || sockets.iter().any(&mut is_there));
     assert!(came, "{:?} reached none of {sockets:?}", String::from_utf8_lossy(payload));
 }
 

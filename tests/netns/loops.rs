@@ -3,14 +3,13 @@
 use crate::client::{Client, Payload, USERS};
 use crate::daemon::Daemon;
 use crate::flood::datagram;
-use crate::poll;
+use crate::poll::{self, PATIENCE};
 use crate::skip::skip;
 use crate::space::{Space, at, missing};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::net::{SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(5);
 /// How long the counters must stand still after the last packet.
 const WATCHED: Duration = Duration::from_secs(3);
 

@@ -2,15 +2,13 @@
 
 use crate::client::{Client, Payload, USERS};
 use crate::daemon::Daemon;
-use crate::poll;
+use crate::poll::{self, PATIENCE};
 use crate::skip::skip;
 use crate::space::{Space, at, missing};
 use crate::stun::{self, attribute};
 use std::net::{SocketAddr, UdpSocket};
-use std::time::Duration;
 
 const SERVER: &str = "44.1.0.1:3478";
-const PATIENCE: Duration = Duration::from_secs(5);
 const QUOTA_REACHED: u16 = 486;
 
 #[test]
@@ -61,7 +59,7 @@ fn a_roaming_client_never_locks_itself_out_of_its_quota() {
     for roam in 0..4u8 {
         mapped = town.homes[0].rebind(&mut alice, mapped);
         let mut relayed = None;
-        let allocated = poll::until(Duration::from_secs(15), || {
+        let allocated = poll::until(PATIENCE, || {
             let answer = alice.try_allocate(&[]);
             refused += u32::from(answer.code() == QUOTA_REACHED);
             assert!([0, QUOTA_REACHED].contains(&answer.code()), "roam {roam}: {}", answer.code());

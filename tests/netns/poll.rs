@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+/// How long an answer may take, and a condition to come true; a machine under load is slow.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
+
 /// Between two looks.
 const PACE: Duration = Duration::from_millis(5);
 

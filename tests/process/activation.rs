@@ -10,7 +10,6 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 /// Hands standard input, and output if there are two, to the daemon as a service manager would.
 const HAND_OVER: &str = "export LISTEN_PID=$$; exec \"$0\" \"$@\" 3<&0 4>&1 </dev/null >/dev/null";
@@ -32,7 +31,7 @@ fn start(config: &Config, sockets: Vec<OwnedFd>) -> Daemon {
 /// The address that a Binding over TCP is told to come from: its family, 1 or 2 (RFC 8489 section 14.2).
 fn family_seen(server: SocketAddr) -> u8 {
     let mut stream = TcpStream::connect(server).expect("a listener");
-    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("not zero");
+    stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
     let mut request = vec![0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42];
     request.extend([7; 12]);
     stream.write_all(&request).expect("sent");

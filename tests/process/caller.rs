@@ -1,6 +1,7 @@
 //! A client on a real socket that speaks through our own codec, so that a test can say exactly what
 //! it sends.
 
+use crate::daemon::PATIENCE;
 use crate::world::{self, Answer, Attributes, UDP};
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -9,9 +10,6 @@ use std::time::{Duration, Instant};
 use turnstone::wire::channel_data::{self, ChannelData, ChannelNumber};
 use turnstone::wire::stun::attribute::{self, Icmp};
 use turnstone::wire::stun::{AttributeType, Class, Message, Method, TransactionId};
-
-/// How long an answer may take on a machine under load.
-const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// RFC 8489 section 6.2.1 with a constant interval: the same bytes again.
 const RETRANSMIT_EVERY: Duration = Duration::from_millis(500);
@@ -165,7 +163,7 @@ impl Caller {
     /// The next thing from a peer.
     #[track_caller]
     pub(crate) fn receive(&mut self) -> Incoming {
-        self.receive_within(ANSWER_MAX).expect("nothing came from a peer")
+        self.receive_within(PATIENCE).expect("nothing came from a peer")
     }
 
     pub(crate) fn receive_within(&mut self, bound: Duration) -> Option<Incoming> {
@@ -180,7 +178,7 @@ impl Caller {
     /// Sends and waits for the response with this id; what peers sent meanwhile is kept.
     #[track_caller]
     fn exchange(&mut self, id: TransactionId, request: &[u8]) -> Answer {
-        let deadline = Instant::now() + ANSWER_MAX;
+        let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             self.transmit(request);
             let again = Instant::now() + RETRANSMIT_EVERY;
@@ -246,7 +244,7 @@ pub(crate) fn peer() -> UdpSocket {
 
 pub(crate) fn peer_on(ip: IpAddr) -> UdpSocket {
     let socket = UdpSocket::bind((ip, 0)).unwrap();
-    socket.set_read_timeout(Some(ANSWER_MAX)).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
     socket
 }
 

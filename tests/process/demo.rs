@@ -10,7 +10,6 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 use turn::client::{Client, ClientConfig};
@@ -62,7 +61,7 @@ fn demo_relays_prints_ice_servers_that_work_and_ends_on_ctrl_c() {
     log_in_to_the_dashboard(&text);
 
     send_signal(&demo.0, libc::SIGINT);
-    let status = wait(&mut demo.0, Duration::from_secs(5)).expect("Ctrl-C ends it");
+    let status = wait(&mut demo.0, PATIENCE).expect("Ctrl-C ends it");
     assert_eq!(status.code(), Some(0), "{:#?}", stderr.so_far());
     let config = text.split("turnstone --config ").nth(1).unwrap().split(' ').next().unwrap();
     assert!(!Path::new(config).parent().unwrap().exists(), "its folder is gone: {config}");

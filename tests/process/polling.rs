@@ -1,10 +1,10 @@
 //! A client of Socket.IO by long polling, of a few lines and none of the daemon's code.
 
+use crate::daemon::PATIENCE;
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
 
 /// One Engine.IO session.
 pub(crate) struct Polling {
@@ -91,7 +91,7 @@ impl Polling {
 /// The body of the answer.
 fn exchange(server: SocketAddr, method: &str, target: &str, body: &str) -> String {
     let mut stream = TcpStream::connect(server).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let length = body.len();
     let request = format!(
         "{method} {target} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\nContent-Type: text/plain\r\n\

@@ -5,7 +5,6 @@ use crate::start::assert_refused;
 use crate::tls_client::Link;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::time::Duration;
 
 const SOCKET_IO: &str = "/socket.io/?EIO=4&transport=polling";
 
@@ -26,7 +25,7 @@ fn ask(link: &mut (impl Read + Write), path: &str, line: &str) -> String {
 
 fn connect(server: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(server).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream
 }
 

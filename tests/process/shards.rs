@@ -1,9 +1,8 @@
 //! Two workers: the kernel spreads clients over them by port, and nobody can tell.
 
 use crate::caller::{Caller, assert_relays, peer};
-use crate::daemon::{Config, Daemon, eventually};
+use crate::daemon::{Config, Daemon, PATIENCE, eventually};
 use std::collections::BTreeMap;
-use std::time::Duration;
 use turnstone::wire::stun::AttributeType;
 
 /// Source ports that are tried so that both workers are met; all on one has chance 2^-39.
@@ -85,7 +84,7 @@ fn a_roaming_client_evicts_its_idle_predecessor_on_either_worker() {
     // Ten seconds later the old ones are; each newcomer takes the place of one, on whichever worker.
     for _ in 0..8 {
         let mut roamed = Caller::new(daemon.server);
-        eventually(Duration::from_secs(20), "room for the roaming client", || {
+        eventually(PATIENCE, "room for the roaming client", || {
             (roamed.try_allocate(&[]).code == 0).then_some(())
         });
     }

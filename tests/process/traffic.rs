@@ -2,6 +2,7 @@
 //! overflows and every loss is the relay's.
 
 use crate::caller::{Incoming, peer};
+use crate::daemon::PATIENCE;
 use crate::party::Party;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -47,7 +48,7 @@ impl Traffic {
         let payload = payload(self.round);
         self.parties.iter().for_each(|party| party.caller.send_on(CHANNEL, &payload));
         for (n, party) in self.parties.iter_mut().enumerate() {
-            let came = party.caller.receive_within(Duration::from_secs(10));
+            let came = party.caller.receive_within(PATIENCE);
             let expected = Incoming::Channel(CHANNEL, payload.to_vec());
             assert_eq!(came, Some(expected), "session {n} in round {}", self.round);
         }

@@ -1,17 +1,15 @@
 //! A call between a client of Socket.IO and one of the plain wire, without a browser and with media through the relay.
 
+use crate::daemon::PATIENCE;
 use crate::node::Client;
 use crate::stage::Stage;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 use turn::client::{Client as TurnClient, ClientConfig};
 use webrtc_util::Conn;
-
-pub(crate) const STEP: Duration = Duration::from_secs(5);
 
 /// What the caller sees of a call that it ends, and the callee; both from their first moment.
 const CALLER: [&str; 12] = [
@@ -141,20 +139,20 @@ fn talk_through_the_relay(stage: &Stage, id: &str, parties: [(&Value, &str); 2])
     runtime.block_on(async {
         let [(alice, a), (bob, b)] = parties;
         let (alice, bob) = (connect(stage, alice, id, a).await, connect(stage, bob, id, b).await);
-        let one = timeout(STEP, alice.allocate()).await.unwrap().unwrap();
-        let other = timeout(STEP, bob.allocate()).await.unwrap().unwrap();
+        let one = timeout(PATIENCE, alice.allocate()).await.unwrap().unwrap();
+        let other = timeout(PATIENCE, bob.allocate()).await.unwrap().unwrap();
         stage.daemon.await_allocations(2);
         let (to, from) = (other.local_addr().unwrap(), one.local_addr().unwrap());
         let mut buffer = [0; 64];
         // The first one opens the other's permission, and nobody is there to let it in yet.
-        timeout(STEP, other.send_to(b"opens", from)).await.unwrap().unwrap();
+        timeout(PATIENCE, other.send_to(b"opens", from)).await.unwrap().unwrap();
         for text in [&b"hello"[..], b"and again"] {
-            timeout(STEP, one.send_to(text, to)).await.unwrap().unwrap();
-            let (length, source) = timeout(STEP, other.recv_from(&mut buffer)).await.unwrap().unwrap();
+            timeout(PATIENCE, one.send_to(text, to)).await.unwrap().unwrap();
+            let (length, source) = timeout(PATIENCE, other.recv_from(&mut buffer)).await.unwrap().unwrap();
             assert_eq!((&buffer[..length], source), (text, from));
         }
         for client in [alice, bob] {
-            timeout(STEP, client.close()).await.unwrap().unwrap();
+            timeout(PATIENCE, client.close()).await.unwrap().unwrap();
         }
         one.close().await.unwrap();
         other.close().await.unwrap();

@@ -1,7 +1,7 @@
 //! A call that owns its relay, from the outside: minted by API key, called by socket.io-client, relayed by the `turn`
 //! crate, and recorded with every byte.
 
-use crate::call::{STEP, connect};
+use crate::call::connect;
 use crate::daemon::{BINARY, PATIENCE, eventually, run_to_end};
 use crate::node::Client;
 use crate::stage::Stage;
@@ -34,16 +34,16 @@ fn a_relayed_call_is_recorded_with_its_bytes_and_its_relay_ends_with_it() {
     let (sent, clients) = runtime.block_on(async {
         let one = connect(&stage, &started, &id, "alice").await;
         let other = connect(&stage, &accepted, &id, "bob").await;
-        let alices = timeout(STEP, one.allocate()).await.unwrap().unwrap();
-        let bobs = timeout(STEP, other.allocate()).await.unwrap().unwrap();
+        let alices = timeout(PATIENCE, one.allocate()).await.unwrap().unwrap();
+        let bobs = timeout(PATIENCE, other.allocate()).await.unwrap().unwrap();
         let (from, to) = (alices.local_addr().unwrap(), bobs.local_addr().unwrap());
         // It opens the permission of its sender; whether the other end lets it in already is a matter of luck.
-        timeout(STEP, bobs.send_to(b"opens", from)).await.unwrap().unwrap();
+        timeout(PATIENCE, bobs.send_to(b"opens", from)).await.unwrap().unwrap();
         let (mut sent, mut buffer) = (0, [0; 1500]);
         for round in 0..100usize {
             let text = vec![7; 100 + round];
-            timeout(STEP, alices.send_to(&text, to)).await.unwrap().unwrap();
-            let (length, _) = timeout(STEP, bobs.recv_from(&mut buffer)).await.unwrap().unwrap();
+            timeout(PATIENCE, alices.send_to(&text, to)).await.unwrap().unwrap();
+            let (length, _) = timeout(PATIENCE, bobs.recv_from(&mut buffer)).await.unwrap().unwrap();
             assert_eq!(length, text.len());
             sent += text.len() as u64;
         }
@@ -66,7 +66,7 @@ fn a_relayed_call_is_recorded_with_its_bytes_and_its_relay_ends_with_it() {
     // Its credentials are void at once, its sessions end after the grace, whatever their clients do.
     runtime.block_on(async {
         let late = connect(&stage, &accepted, &id, "bob").await;
-        assert!(timeout(STEP, late.allocate()).await.unwrap().is_err());
+        assert!(timeout(PATIENCE, late.allocate()).await.unwrap().is_err());
         late.close().await.unwrap();
     });
     stage.daemon.await_allocations(0);
@@ -125,7 +125,7 @@ fn allocates(stage: &Stage, started: &Value, user: &str) -> bool {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let client = connect(stage, started, id, user).await;
-        let allocated = timeout(STEP, client.allocate()).await.unwrap().is_ok();
+        let allocated = timeout(PATIENCE, client.allocate()).await.unwrap().is_ok();
         client.close().await.unwrap();
         allocated
     })

@@ -17,8 +17,10 @@ pub const BINARY: &str = env!("CARGO_BIN_EXE_turnstone");
 /// The shared secret of [`Config::default`].
 pub const SECRET: &str = "a-secret-of-at-least-32-characters-00001";
 
-/// How long a daemon may take to start, and a condition to come true; a machine under load is slow.
-pub const PATIENCE: Duration = Duration::from_secs(15);
+/// How long a daemon may take to start, an answer to come, and a condition to come true; a machine under load is slow.
+/// Shorter than the 45 s after which signaling gives up a client that has gone silent, so that this is no condition's
+/// cause.
+pub const PATIENCE: Duration = Duration::from_secs(40);
 
 /// A config file: the lines of each section.
 #[derive(Clone, Debug)]
@@ -479,8 +481,8 @@ pub fn eventually<T>(bound: Duration, what: &str, mut look: impl FnMut() -> Opti
 
 /// Status and body of `GET path`, in HTTP/1.0 so that the body ends with the connection.
 pub fn http_get(server: SocketAddr, path: &str) -> Option<(u16, String)> {
-    let mut stream = TcpStream::connect_timeout(&server, Duration::from_secs(2)).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    let mut stream = TcpStream::connect_timeout(&server, PATIENCE).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
     stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {server}\r\n\r\n").as_bytes()).ok()?;
     let mut text = String::new();
     stream.read_to_string(&mut text).ok()?;
