@@ -24,8 +24,13 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// `None`, and a loud word, where Node or its packages are not installed.
+    /// One that takes orders. `None`, and a loud word, where Node or its packages are not installed.
     pub(crate) fn start(test: &str) -> Option<Self> {
+        Self::spawn(test).inspect(Self::await_ready)
+    }
+
+    /// The same while it still loads its modules, which takes seconds on a machine under load.
+    pub(crate) fn spawn(test: &str) -> Option<Self> {
         let has_node = Command::new("node").arg("--version").stdout(Stdio::null()).status().is_ok();
         if !has_node {
             skip(test, "no `node`");
@@ -55,6 +60,12 @@ impl Node {
         });
         let input = RefCell::new(child.stdin.take().expect("piped"));
         Some(Self { child, input, reports, unseen: RefCell::default() })
+    }
+
+    /// From here on it does at once what it is told: tokens that end soon are good for something.
+    #[track_caller]
+    pub(crate) fn await_ready(&self) {
+        while self.next_of("node")["what"] != "ready" {}
     }
 
     pub(crate) fn tell(&self, order: &Value) {

@@ -24,8 +24,9 @@ impl Stage {
 
     /// The same with more sections.
     pub(crate) fn with(test: &str, sections: &str) -> Option<Self> {
-        let node = Node::start(test)?;
+        let node = Node::spawn(test)?;
         let (daemon, public) = daemon_with(sections);
+        node.await_ready();
         Some(Self { node, daemon, public })
     }
 

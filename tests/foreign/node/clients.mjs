@@ -8,6 +8,8 @@
 //   {"as":"alice","do":"close"}                  the client leaves
 //   {"as":"alice","do":"break"}                  the client closes its transport, as if the line was lost
 //
+// The first line says that orders are taken: {"as":"node","what":"ready"}.
+//
 // Wire "sdk" is our own client, with verbs of its own: sdk.mjs.
 import { createInterface } from "node:readline";
 import { io } from "socket.io-client";
@@ -153,3 +155,4 @@ lines.on("line", (line) => {
   }
 });
 lines.on("close", () => process.exit(0));
+report({ as: "node", what: "ready" });
