@@ -3,6 +3,7 @@
 import contextlib
 import json
 import subprocess
+import sys
 import time
 from collections import namedtuple
 from pathlib import Path
@@ -23,8 +24,8 @@ MANY = 10_000
 
 # What a bench may need beyond its rounds: 10,000 allocations take most of it.
 SETS_UP_S = 120
-# So long a flood goes on beyond the round beside it, which takes time to set up.
-FLOOD_LONGER_S = 3
+# A flood ends as soon as it is told to.
+FLOOD_ENDS_S = 10
 
 
 class Bench:
@@ -45,9 +46,9 @@ class Bench:
 
     def relay(self, *arguments, rounds=None, clients=CALLS, label=""):
         """Rounds of each target by its name. `label`: what sets this run apart from others of the scenario."""
-        command = self.relay_command(*arguments, rounds=rounds, clients=clients)
-        answer = self.ended(subprocess.Popen(command, **PIPES), command)
-        self.told.append({"label": label, **answer})
+        options = self.options
+        timing = ["--rounds", rounds or options.rounds, "--seconds", options.seconds, "--warm-up", options.warm_up]
+        answer = self.run("relay", *timing, "--clients", self.at_most(clients), *arguments, label=label)
         return {target["name"]: target["rounds"] for target in answer["targets"]}
 
     def relay_alone(self, name, *arguments, clients=CALLS, label=""):
@@ -55,16 +56,20 @@ class Bench:
         with self.started(name):
             return self.relay(*arguments, rounds=1, clients=clients, label=label)[name][0]
 
-    def relay_command(self, *arguments, rounds=None, clients=CALLS, seconds=None):
-        options = self.options
-        timing = ["--rounds", rounds or options.rounds, "--seconds", seconds or options.seconds,
-                  "--warm-up", options.warm_up]
-        return self.command("relay", *timing, "--clients", self.at_most(clients), *arguments)
-
     def allocate(self, count):
-        command = self.command("allocate", "--count", self.at_most(count))
-        answer = self.ended(subprocess.Popen(command, **PIPES), command)
-        self.told.append({"label": "allocate", **answer})
+        return self.run("allocate", "--count", self.at_most(count), label="allocate")
+
+    def run(self, verb, *arguments, label):
+        """What a bench printed, once it is over."""
+        command = self.command(verb, *arguments)
+        try:
+            ended = subprocess.run(command, **PIPES, timeout=self.patience())
+        except subprocess.TimeoutExpired:
+            raise servers.Failed(f"the load had not ended after {self.patience():.0f} s: {shown(command)}")
+        if ended.returncode != 0:
+            raise servers.Failed(f"{ended.stderr.strip() or f'exit status {ended.returncode}'}: {shown(command)}")
+        answer = json.loads(ended.stdout)
+        self.told.append({"label": label, **answer})
         return answer
 
     def at_most(self, clients):
@@ -76,20 +81,12 @@ class Bench:
         aimed = [word for server in self.running.values() for word in ["--target", server.bench_target(transport)]]
         who = ["--username", servers.USERNAME, "--password", servers.PASSWORD]
         secured = ["--insecure"] if transport == "tls" else []
-        pinned = ["taskset", "--cpu-list", str(self.options.load_core), servers.load_binary(self.options)]
-        return [*self.network.beside_load(), *pinned, "bench", verb, *aimed, *who, *secured, *arguments, "--json"]
+        command = [*self.beside_load(), str(servers.load_binary(self.options)), "bench", verb, *aimed]
+        return [*command, *who, *secured, *arguments, "--json"]
 
-    def ended(self, process, command):
-        """What a bench printed, once it is over."""
-        try:
-            out, err = process.communicate(timeout=self.patience())
-        except subprocess.TimeoutExpired:
-            raise servers.Failed(f"the load had not ended after {self.patience():.0f} s: {shown(command)}")
-        finally:
-            servers.end(process)
-        if process.returncode != 0:
-            raise servers.Failed(f"{err.strip() or f'exit status {process.returncode}'}: {shown(command)}")
-        return json.loads(out)
+    def beside_load(self):
+        """In front of what runs where the load comes from."""
+        return [*self.network.beside_load(), "taskset", "--cpu-list", str(self.options.load_core)]
 
     def patience(self):
         options = self.options
@@ -132,9 +129,10 @@ def large(way, burst, goals, *arguments):
             rounds = bench.relay("--way", way, "--size", LARGE, "--burst", burst, *arguments)
         bits = LARGE * 8 / 1e9
         name = bench.scenario.name
+        judged = {target: each for target, each in rounds.items() if target in ["turnstone", *goals]}
         return [Row(name, "Gbit/s", 2, "more", figure(rounds, lambda told: told["packets_per_second"] * bits), goals),
                 Row(name, "Gbit per CPU-second", 2, "more",
-                    figure(rounds, lambda told: per_cpu_second(told) * bits), goals)]
+                    figure(judged, lambda told: per_cpu_second(told) * bits), goals)]
     return measure
 
 
@@ -185,14 +183,14 @@ def delay(bench):
 
 
 def flood(bench):
-    """Paced calls alone and beside a client at full speed, each server for itself. The two loads share a core."""
+    """Paced calls alone and beside a client that sends a hundred thousand packets a second, each server for itself."""
     calls = CALLS - 1
     paced = ["--way", "both", "--size", SMALL, "--rate", 100 * calls]
     risen, lost = ({target.name: [] for target in bench.targets} for _ in range(2))
     for _ in range(bench.options.rounds):
         for name in risen:
             alone = bench.relay_alone(name, *paced, clients=calls, label="alone")
-            with bench.started(name), flooded(bench):
+            with bench.started(name) as running, flooded(bench, running[name]):
                 beside = bench.relay(*paced, rounds=1, clients=calls, label="beside a flood")[name][0]
             risen[name].append(beside["delay_us"]["p99"] / max(alone["delay_us"]["p99"], 1e-9))
             lost[name].append(100 * beside["loss"])
@@ -202,16 +200,22 @@ def flood(bench):
 
 
 @contextlib.contextmanager
-def flooded(bench):
-    """One more client at full speed, until after the end of the block."""
-    seconds = bench.options.seconds + bench.options.warm_up + FLOOD_LONGER_S
-    command = bench.relay_command("--way", "up", "--size", SMALL, rounds=1, clients=1, seconds=seconds)
-    flooder = subprocess.Popen(command, **PIPES)
+def flooded(bench, server):
+    """A flood from its first packet on until the end of the block."""
+    password = "plain" if server.target.plain else servers.PASSWORD
+    command = [*bench.beside_load(), sys.executable, servers.HERE / "flooder.py", server.place.address,
+               server.place.port, servers.USERNAME, password, bench.network.load_address]
+    flooder = subprocess.Popen([str(word) for word in command], **{**PIPES, "stdin": subprocess.PIPE})
     try:
+        if flooder.stdout.readline().strip() != "flooding":
+            raise servers.Failed(f"no flood: {flooder.communicate()[1].strip()}")
         yield
-        if flooder.poll() is not None:
-            raise servers.Failed(f"the flood ended before the calls: {flooder.communicate()[1].strip()}")
-        bench.told.append({"label": "the flood", **bench.ended(flooder, command)})
+        out, err = flooder.communicate(timeout=FLOOD_ENDS_S)
+        if not out:
+            raise servers.Failed(f"the flood ended early: {err.strip()}")
+        bench.told.append({"label": "the flood", "server": server.target.name, "flood": json.loads(out)})
+    except subprocess.TimeoutExpired:
+        raise servers.Failed("the flood does not end")
     finally:
         servers.end(flooder)
 
