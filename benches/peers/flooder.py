@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """A client that sends without looking whether anything arrives.
 
-    flooder.py ADDRESS PORT USERNAME PASSWORD|plain FROM
+    flooder.py ADDRESS PORT USERNAME PASSWORD|plain FROM RATE together|apart
 
-It allocates on the server (RFC 8656), or asks a plain forwarder, and says "flooding" on its standard output. Then bursts
-leave through a channel to a peer at FROM that reads nothing, until its standard input ends; at last it says how many
-packets left in how many seconds. A burst is one send (UDP_SEGMENT): it has to cost less than what it does to the server.
+It allocates on the server (RFC 8656), or asks a plain forwarder, and says "flooding" on its standard output. Then RATE
+packets a second leave through a channel to a peer at FROM that reads nothing, until its standard input ends. At last it
+says how many left in how many seconds. Together, a burst is one send (UDP_SEGMENT), maybe received as one;
+apart, each packet comes alone, and costs the server more and the flooder, too.
 """
 
 import hashlib
@@ -19,7 +20,9 @@ import sys
 import time
 
 PAYLOAD_BYTES = 160
-BURST, EVERY_S = 32, 0.0003
+BURST = 32
+# Who was away for longer leaves the rest out.
+BEHIND_MAX = 4
 # An owner that is gone closes the input; this is for one that hangs.
 LASTS_MAX_S = 120
 ANSWER_S, TRIES = 0.5, 20
@@ -32,7 +35,7 @@ CHANNEL = 0x4000
 
 
 def main():
-    address, port, username, password, origin = sys.argv[1:]
+    address, port, username, password, origin, rate, manner = sys.argv[1:]
     client, peer = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
     peer.bind((origin, 0))
     client.bind((origin, 0))
@@ -44,23 +47,34 @@ def main():
         allocate(client, username, password, peer.getsockname())
         channel = CHANNEL
     print("flooding", flush=True)
-    print(json.dumps(flood(client, channel)))
+    print(json.dumps(flood(client, channel, float(rate), manner == "together")))
 
 
-def flood(client, channel):
+def flood(client, channel, rate, is_together):
     segment = struct.pack(">HH", channel, PAYLOAD_BYTES) + bytes(PAYLOAD_BYTES)
-    size = [(socket.SOL_UDP, UDP_SEGMENT, struct.pack("H", len(segment)))]
-    burst = [segment * BURST]
     client.setblocking(False)
-    sent, begin = 0, time.monotonic()
-    while time.monotonic() < begin + LASTS_MAX_S and not select.select([sys.stdin], [], [], EVERY_S)[0]:
-        try:
-            client.sendmsg(burst, size)
-            sent += BURST
-        except (BlockingIOError, ConnectionRefusedError):
-            pass
+    send = sender_of_bursts(client, segment) if is_together else lambda: [client.send(segment) for _ in range(BURST)]
+    sent, told, begin, now = 0, 0, time.monotonic(), time.monotonic()
+    while now < begin + LASTS_MAX_S:
+        due = int((now - begin) * rate / BURST) + 1
+        for _ in range(min(due - told, BEHIND_MAX)):
+            try:
+                send()
+                sent += BURST
+            except (BlockingIOError, ConnectionRefusedError):
+                pass
+        told = due
+        if select.select([sys.stdin], [], [], max(begin + told * BURST / rate - time.monotonic(), 0))[0]:
+            break
+        now = time.monotonic()
     seconds = time.monotonic() - begin
     return {"sent": sent, "seconds": seconds, "packets_per_second": sent / seconds}
+
+
+def sender_of_bursts(client, segment):
+    size = [(socket.SOL_UDP, UDP_SEGMENT, struct.pack("H", len(segment)))]
+    burst = [segment * BURST]
+    return lambda: client.sendmsg(burst, size)
 
 
 def forward(client, peer):

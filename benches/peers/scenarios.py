@@ -182,29 +182,32 @@ def delay(bench):
                 figure(rounds, lambda told: told["delay_us"]["p99"]), {"coturn": 1.0})]
 
 
-def flood(bench):
-    """Paced calls alone and beside a client that sends a hundred thousand packets a second, each server for itself."""
+def flood(rate, manner):
+    """Paced calls alone and beside a client that sends far more than its part, each server for itself."""
     calls = CALLS - 1
     paced = ["--way", "both", "--size", SMALL, "--rate", 100 * calls]
-    risen, lost = ({target.name: [] for target in bench.targets} for _ in range(2))
-    for _ in range(bench.options.rounds):
-        for name in risen:
-            alone = bench.relay_alone(name, *paced, clients=calls, label="alone")
-            with bench.started(name) as running, flooded(bench, running[name]):
-                beside = bench.relay(*paced, rounds=1, clients=calls, label="beside a flood")[name][0]
-            risen[name].append(beside["delay_us"]["p99"] / max(alone["delay_us"]["p99"], 1e-9))
-            lost[name].append(100 * beside["loss"])
-    name = bench.scenario.name
-    return [Row(name, "p99 us of calls, of that alone", 2, "less", risen, {"": 2.0}),
-            Row(name, "loss % of calls", 3, "less", lost, {"": 0.1})]
+
+    def measure(bench):
+        risen, lost = ({target.name: [] for target in bench.targets} for _ in range(2))
+        for _ in range(bench.options.rounds):
+            for name in risen:
+                alone = bench.relay_alone(name, *paced, clients=calls, label="alone")
+                with bench.started(name) as running, flooded(bench, running[name], rate, manner):
+                    beside = bench.relay(*paced, rounds=1, clients=calls, label="beside a flood")[name][0]
+                risen[name].append(beside["delay_us"]["p99"] / max(alone["delay_us"]["p99"], 1e-9))
+                lost[name].append(100 * beside["loss"])
+        name = bench.scenario.name
+        return [Row(name, "p99 us of calls, of that alone", 2, "less", risen, {"": 2.0}),
+                Row(name, "loss % of calls", 3, "less", lost, {"": 0.1})]
+    return measure
 
 
 @contextlib.contextmanager
-def flooded(bench, server):
+def flooded(bench, server, rate, manner):
     """A flood from its first packet on until the end of the block."""
     password = "plain" if server.target.plain else servers.PASSWORD
     command = [*bench.beside_load(), sys.executable, servers.HERE / "flooder.py", server.place.address,
-               server.place.port, servers.USERNAME, password, bench.network.load_address]
+               server.place.port, servers.USERNAME, password, bench.network.load_address, rate, manner]
     flooder = subprocess.Popen([str(word) for word in command], **{**PIPES, "stdin": subprocess.PIPE})
     try:
         if flooder.stdout.readline().strip() != "flooding":
@@ -256,7 +259,9 @@ SCENARIOS = {scenario.name: scenario for scenario in [
     Scenario("many", "loopback", ["forwarder", "coturn"], f"{SMALL} B, up: {MANY} allocations against {CALLS}", many),
     Scenario("allocate", "loopback", ["turn-crate", "coturn"], f"{MANY} allocations", allocate),
     Scenario("delay", "loopback", UDP, f"{SMALL} B, {CALLS} flows both ways at half load", delay),
-    Scenario("flood", "loopback", ["forwarder", "coturn"], f"{CALLS - 1} calls of 100 packets/s beside a flood", flood),
+    *(Scenario(f"flood-{manner}", "loopback", ["forwarder", "coturn"],
+               f"{CALLS - 1} calls of 100 packets/s beside a client of {rate} that come {manner}", flood(rate, manner))
+      for manner, rate in [("together", 300_000), ("apart", 100_000)]),
     Scenario("idle", "loopback", ["coturn"], "nobody comes", idle),
 ]}
 
