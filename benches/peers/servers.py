@@ -128,6 +128,9 @@ unauthenticated_replies = "100000/s"
 public = "off"
 admin = "off"
 
+[signaling]
+enabled = false
+
 [storage]
 path = "{place.folder}/state"
 
@@ -200,7 +203,7 @@ def one_running(target, network, options):
         address = network.server_address(target.number)
         place = Place(Path(folder), address, network.free_port(address))
         if target.streams:
-            make_certificate(place.folder)
+            make_certificate(place)
         pinned = ["taskset", "--cpu-list", str(options.server_core)]
         command = [*network.beside_servers(), *pinned, *target.command(place)]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=told, stderr=told)
@@ -225,9 +228,10 @@ def end(process):
         process.wait()
 
 
-def make_certificate(folder):
+def make_certificate(place):
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-               "-days", "2", "-subj", "/CN=localhost", "-keyout", folder / "key.pem", "-out", folder / "cert.pem"]
+               "-days", "365", "-subj", "/CN=bench", "-addext", f"subjectAltName=IP:{place.address}",
+               "-keyout", place.folder / "key.pem", "-out", place.folder / "cert.pem"]
     subprocess.run(command, check=True, capture_output=True, timeout=30)
 
 
