@@ -4,13 +4,15 @@ mod table;
 
 use super::client::Failure;
 use super::progress::Progress;
+use super::text::say;
 use super::{misuse, print_json};
 use crate::base::Exit;
 use crate::probe::bench::{
-    self, BenchFailed, Credentials, Measured, Peers, RelayFigures, RelayOptions, Target, Transport, Trust,
-    Via, Way,
+    self, AllocateOptions, BenchFailed, ChallengeOptions, Credentials, Measured, Peers, RelayOptions, Target,
+    Transport, Trust, Via, Way,
 };
 use clap::{ArgGroup, Args, Subcommand};
+use serde::Serialize;
 use serde_json::json;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -33,18 +35,37 @@ pub enum BenchArgs {
     /// The load comes from one thread. Give it a core of its own (`taskset`), and leave others to the server: CPU time of
     /// the server for each packet is then worth more than packets per second, which may be the limit of the load.
     Relay(Box<RelayArgs>),
+    /// Make allocations and end them: how many per second and per second of CPU, and the memory that one takes.
+    ///
+    /// Each is made as a client does it, with the challenge before it, so a server that limits its answers to strangers
+    /// (`limits.unauthenticated_replies`) is measured at that limit: raise it, or go by the CPU. Memory is what the
+    /// server's process has grown by since before the first round, without what the kernel keeps for sockets.
+    Allocate(AllocateArgs),
+    /// Ask for allocations without credentials: how many 401s per second, and what a stranger's request costs.
+    ///
+    /// A server may leave requests unanswered so as not to serve as an amplifier. At full speed the load waits for answers,
+    /// so give such a server a --rate, and go by the CPU for each request.
+    Challenge(ChallengeArgs),
 }
 
-/// Which servers, and how to get in.
+/// Which servers, and how to tell what came of it.
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("credential").args(["password", "secret"])))]
 pub(super) struct TargetArgs {
     /// A server to measure; several take turns.
     ///
-    /// `pid=N` is its process on this machine, whose CPU time, memory and context switches are measured too. `plain` is a
-    /// forwarder that knows no TURN, which shows what the kernel alone takes.
+    /// `pid=N` is its process on this machine, whose CPU time, memory and context switches are measured too. `plain`, for
+    /// relay alone, is a forwarder that knows no TURN, which shows what the kernel alone takes.
     #[arg(long = "target", value_name = "[NAME=]HOST:PORT[,pid=N][,plain]", required = true)]
     targets: Vec<Target>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// How to get in.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("credential").args(["password", "secret"])))]
+pub(super) struct CredentialArgs {
     /// The user of all clients, or, with --secret, the beginning of their names.
     #[arg(long, value_name = "NAME", default_value = "bench")]
     username: String,
@@ -57,15 +78,14 @@ pub(super) struct TargetArgs {
     /// scheme: `auth.secrets` of turnstone, `static-auth-secret` of coturn.
     #[arg(long)]
     secret: Option<String>,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
 }
 
 #[derive(Debug, Args)]
 pub struct RelayArgs {
     #[command(flatten)]
     target: TargetArgs,
+    #[command(flatten)]
+    credential: CredentialArgs,
     /// Clients of each target, each with one allocation.
     #[arg(long, value_name = "N", default_value_t = 100)]
     clients: usize,
@@ -113,6 +133,44 @@ pub struct RelayArgs {
     peer_address: Option<IpAddr>,
 }
 
+#[derive(Debug, Args)]
+pub struct AllocateArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    #[command(flatten)]
+    credential: CredentialArgs,
+    /// Allocations that live at the same time.
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    count: usize,
+    /// Requests that are under way at the same time.
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    at_once: usize,
+    /// Rounds of each target.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    rounds: u32,
+}
+
+#[derive(Debug, Args)]
+pub struct ChallengeArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    /// Sockets that requests come from; where the server is on loopback, each has an address of its own.
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    sources: usize,
+    /// Requests per second of all sources together, spread evenly, or `full` for as many as are answered.
+    #[arg(long, value_name = "N|full", default_value = "full", value_parser = rate)]
+    rate: Rate,
+    /// Rounds of each target.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    rounds: u32,
+    /// Length of a round.
+    #[arg(long, value_name = "S", default_value = "2", value_parser = seconds)]
+    seconds: Duration,
+    /// What does not count before each round, in seconds.
+    #[arg(long, value_name = "S", default_value = "0.5", value_parser = seconds)]
+    warm_up: Duration,
+}
+
 /// Packets per second; `None` for as many as get through.
 #[derive(Clone, Copy, Debug)]
 struct Rate(Option<u32>);
@@ -121,45 +179,78 @@ struct Rate(Option<u32>);
 pub(super) fn bench(args: &BenchArgs) -> Result<Exit, Failure> {
     match args {
         BenchArgs::Relay(args) => relay(args),
+        BenchArgs::Allocate(args) => allocate(args),
+        BenchArgs::Challenge(args) => challenge(args),
     }
 }
 
 fn relay(args: &RelayArgs) -> Result<Exit, Failure> {
-    let targets = &args.target.targets;
-    let options = match args.options() {
-        Ok(options) => options,
+    let credentials = match args.credential.of(&args.target.targets) {
+        Ok(credentials) => credentials,
         Err(why) => return Ok(misuse(why)),
     };
-    let measured = {
-        let mut progress = Progress::new();
-        bench::relay(&options, targets, &mut |text| progress.show(text))
+    let options = args.options(credentials);
+    let measured = watched(|progress| bench::relay(&options, &args.target.targets, progress));
+    args.target.tell("relay", &options, measured, table::relay)
+}
+
+fn allocate(args: &AllocateArgs) -> Result<Exit, Failure> {
+    let credentials = match args.credential.of(&args.target.targets) {
+        Ok(credentials) => credentials,
+        Err(why) => return Ok(misuse(why)),
     };
-    match measured {
-        Ok(measured) if args.target.json => {
-            print_json(&json!({ "schema": 1, "command": "relay", "options": options, "targets": measured }))?;
-            Ok(Exit::Ok)
+    let options =
+        AllocateOptions { credentials, count: args.count, at_once: args.at_once, rounds: args.rounds };
+    let measured = watched(|progress| bench::allocate(&options, &args.target.targets, progress));
+    args.target.tell("allocate", &options, measured, table::allocate)
+}
+
+fn challenge(args: &ChallengeArgs) -> Result<Exit, Failure> {
+    let options = ChallengeOptions {
+        sources: args.sources,
+        rate: args.rate.0,
+        rounds: args.rounds,
+        seconds: args.seconds,
+        warm_up: args.warm_up,
+    };
+    let measured = watched(|progress| bench::challenge(&options, &args.target.targets, progress));
+    args.target.tell("challenge", &options, measured, table::challenge)
+}
+
+/// Shows how far it is, as long as it takes.
+fn watched<T>(work: impl FnOnce(&mut dyn FnMut(&str)) -> T) -> T {
+    let mut progress = Progress::new();
+    work(&mut |text| progress.show(text))
+}
+
+impl TargetArgs {
+    /// Prints what was measured, or says why nothing was.
+    fn tell<O: Serialize, F: Serialize>(
+        &self,
+        command: &str,
+        options: &O,
+        measured: Result<Vec<Measured<F>>, BenchFailed>,
+        table: impl FnOnce(&O, &[Measured<F>]) -> String,
+    ) -> Result<Exit, Failure> {
+        match measured {
+            Ok(targets) if self.json => {
+                print_json(
+                    &json!({ "schema": 1, "command": command, "options": options, "targets": targets }),
+                )?;
+            }
+            Ok(targets) => say(&table(options, &targets))?,
+            Err(BenchFailed::Misused(why)) => return Ok(misuse(&why)),
+            Err(BenchFailed::Unreachable(why)) => return Err(Failure::Unreachable(why)),
+            Err(BenchFailed::Other(why)) => return Err(Failure::Broken(why)),
         }
-        Ok(measured) => show(&options, &measured),
-        Err(BenchFailed::Misused(why)) => Ok(misuse(&why)),
-        Err(BenchFailed::Unreachable(why)) => Err(Failure::Unreachable(why)),
-        Err(BenchFailed::Other(why)) => Err(Failure::Broken(why)),
+        Ok(Exit::Ok)
     }
 }
 
-fn show(options: &RelayOptions, measured: &[Measured<RelayFigures>]) -> Result<Exit, Failure> {
-    super::text::say(&table::relay(options, measured))?;
-    Ok(Exit::Ok)
-}
-
 impl RelayArgs {
-    fn options(&self) -> Result<RelayOptions, &'static str> {
-        let trust = match &self.ca {
-            Some(path) => Trust::Ca(path.clone()),
-            None if self.insecure => Trust::Anybody,
-            None => Trust::System,
-        };
-        Ok(RelayOptions {
-            credentials: self.target.credentials()?,
+    fn options(&self, credentials: Credentials) -> RelayOptions {
+        RelayOptions {
+            credentials,
             clients: self.clients,
             peers: self.peers,
             via: self.via,
@@ -169,27 +260,28 @@ impl RelayArgs {
             rate: self.rate.0,
             window: self.window.unwrap_or_else(|| WINDOW.max(self.burst.saturating_mul(2))),
             transport: self.transport,
-            trust,
+            trust: match &self.ca {
+                Some(path) => Trust::Ca(path.clone()),
+                None if self.insecure => Trust::Anybody,
+                None => Trust::System,
+            },
             rounds: self.rounds,
             seconds: self.seconds,
             warm_up: self.warm_up,
             peer_address: self.peer_address,
-        })
+        }
     }
 }
 
-impl TargetArgs {
-    fn credentials(&self) -> Result<Credentials, &'static str> {
+impl CredentialArgs {
+    fn of(&self, targets: &[Target]) -> Result<Credentials, &'static str> {
+        let username = self.username.clone();
         match (&self.password, &self.secret) {
-            (Some(password), _) => {
-                Ok(Credentials::Password { username: self.username.clone(), password: password.clone() })
-            }
-            (None, Some(secret)) => {
-                Ok(Credentials::Secret { user: self.username.clone(), secret: secret.clone() })
-            }
+            (Some(password), _) => Ok(Credentials::Password { username, password: password.clone() }),
+            (None, Some(secret)) => Ok(Credentials::Secret { user: username, secret: secret.clone() }),
             // A bare forwarder asks nobody.
-            (None, None) if self.targets.iter().all(|target| target.plain) => {
-                Ok(Credentials::Password { username: String::new(), password: String::new() })
+            (None, None) if targets.iter().all(|target| target.plain) => {
+                Ok(Credentials::Password { username, password: String::new() })
             }
             (None, None) => Err("the server wants credentials: give --username and --password, or --secret"),
         }

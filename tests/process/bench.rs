@@ -138,6 +138,55 @@ fn bench_measures_coturn_alike() {
         assert_eq!(told["targets"][1]["name"], "coturn");
         (0..2).for_each(|target| assert_whole(&told, target, true));
     }
+    let both = ["--target", &ours, "--target", &theirs, "--rounds", "1"];
+    let made = bench_json(&[&["allocate", "--secret", SECRET, "--count", "20"][..], &both].concat());
+    assert_eq!(made["targets"][1]["median"]["allocated"], 20, "{made:#}");
+    let asked = ["challenge", "--rate", "100", "--seconds", "0.3", "--warm-up", "0"];
+    let asked = bench_json(&[&asked[..], &both].concat());
+    assert!(asked["targets"][1]["median"]["challenges"].as_u64() > Some(0), "{asked:#}");
+}
+
+#[test]
+fn bench_makes_allocations_and_ends_them() {
+    let daemon = Daemon::start(&Config::default());
+    let target = format!("{},pid={}", daemon.server, daemon.pid());
+    let asked = ["allocate", "--target", &target, "--secret", SECRET, "--count", "40", "--rounds", "2"];
+    let told = bench_json(&asked);
+    assert_eq!((&told["schema"], &told["command"]), (&1.into(), &"allocate".into()));
+    let rounds = told["targets"][0]["rounds"].as_array().unwrap();
+    assert_eq!(rounds.len(), 2);
+    for round in rounds {
+        assert_eq!(round["allocated"], 40);
+        let named = ["allocations_per_second", "allocations_per_cpu_second", "cpu_seconds", "rss_bytes"];
+        assert!(named.iter().all(|name| round[*name].as_f64() > Some(0.0)), "{told:#}");
+        assert!(round["rss_bytes_per_allocation"].is_f64(), "{told:#}");
+    }
+    daemon.await_allocations(0);
+    daemon
+        .await_metric("turnstone_allocations_total{transport=\"udp\",family=\"ipv4\"}", |made| made == 80.0);
+    let table = bench(&asked);
+    assert_eq!((table.code, &*table.stderr), (0, ""), "{table:#?}");
+    assert!(table.stdout.starts_with("40 allocations over udp"), "{table:#?}");
+}
+
+#[test]
+fn bench_asks_without_credentials_and_counts_who_is_challenged() {
+    let daemon = Daemon::start(&Config::default());
+    let target = format!("{},pid={}", daemon.server, daemon.pid());
+    let asked = |rate| {
+        let short =
+            ["--rounds", "1", "--seconds", "0.3", "--warm-up", "0.1", "--sources", "4", "--rate", rate];
+        let told = bench_json(&[&["challenge", "--target", &target][..], &short].concat());
+        assert_eq!(told["command"], "challenge");
+        let round = told["targets"][0]["median"].clone();
+        assert!(round["requests"].as_u64() > Some(0) && round["challenges"].as_u64() > Some(0), "{told:#}");
+        assert!(round["cpu_us_per_request"].as_f64() > Some(0.0), "{told:#}");
+        assert!(round["delay_us"]["p50"].as_f64() > Some(0.0), "{told:#}");
+        round
+    };
+    assert_eq!(asked("100")["unanswered"], 0.0);
+    asked("full");
+    assert_eq!(daemon.allocations(), 0.0);
 }
 
 #[test]
@@ -161,6 +210,9 @@ fn bench_says_what_to_do_when_it_is_refused() {
     assert_refused(&wrong, 1, &["Allocate 401", "check --username and --password"]);
     let forbidden = of_target(&["--secret", SECRET]);
     assert_refused(&forbidden, 1, &["403", "127.0.0.1", "relay.peers.allow"]);
+    let applicant = ["allocate", "--target", &target, "--count", "3"];
+    let applicant = bench(&[&applicant[..], &["--username", "alice", "--password", "wrong"]].concat());
+    assert_refused(&applicant, 1, &["Allocate 401", "check --username and --password"]);
     let nobody = of_target(&[]);
     assert_refused(&nobody, 2, &["--username and --password, or --secret"]);
     let small = of_target(&["--secret", SECRET, "--size", "8"]);
@@ -170,6 +222,13 @@ fn bench_says_what_to_do_when_it_is_refused() {
     let absent = loopback(free_port()).to_string();
     let absent = bench(&[&["relay", "--target", &absent, "--secret", SECRET][..], &GENTLE].concat());
     assert_refused(&absent, 3, &["nobody listens there for UDP"]);
+    for command in
+        [&["allocate", "--secret", SECRET][..], &["challenge", "--rounds", "1", "--seconds", "0.2"]]
+    {
+        let absent = format!("127.0.0.1:{}", free_port());
+        let ended = bench(&[command, &["--target", &absent]].concat());
+        assert_refused(&ended, 3, &["nobody listens there for UDP"]);
+    }
 }
 
 #[test]
@@ -178,6 +237,9 @@ fn bench_ends_the_allocations_of_a_user_who_may_have_no_more() {
     let target = daemon.server.to_string();
     let user = ["--username", "alice", "--password", "alice-password", "--clients", "40", "--seconds", "0.1"];
     let ended = bench(&[&["relay", "--target", &target][..], &user].concat());
+    assert_refused(&ended, 1, &["Allocate 486", "limits.allocations_per_user", "--secret"]);
+    daemon.await_allocations(0);
+    let ended = bench(&[&["allocate", "--target", &target, "--count", "40"][..], &user[..4]].concat());
     assert_refused(&ended, 1, &["Allocate 486", "limits.allocations_per_user", "--secret"]);
     daemon.await_allocations(0);
 }

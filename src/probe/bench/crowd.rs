@@ -1,11 +1,12 @@
 //! The clients of one server, their peers, and the one thread that drives them.
 
+use super::drive::Load;
 use super::line::{Heard, Line, Request};
 use super::link::{Arrival, Burst, Frame, Link, receive};
-use super::round::Round;
+use super::round::{Round, Ways, Window};
 use super::stream::{Stream, Tls};
 use super::turn_client::TurnClient;
-use super::{BenchFailed, Peers, RelayOptions, Transport};
+use super::{BenchFailed, Peers, Place, RelayOptions, Target, Transport, Way};
 use crate::net::{Clock, Poller, RecvBatch, SendScratch, UdpOptions, UdpSocket};
 use crossbeam_channel::{Receiver, Sender};
 use std::collections::VecDeque;
@@ -65,11 +66,10 @@ pub(super) enum Control {
 }
 
 impl Crowd {
-    /// Opens all sockets; nobody has said anything yet. `name`, `server` and `local` are of one target.
+    /// Opens all sockets; nobody has said anything yet.
     pub(super) fn open(
-        name: &str,
-        (server, local): (SocketAddr, IpAddr),
-        is_plain: bool,
+        target: &Target,
+        Place { server, local, .. }: Place,
         options: &RelayOptions,
         tls: Option<&Tls>,
     ) -> Result<Self, BenchFailed> {
@@ -77,7 +77,7 @@ impl Crowd {
         let poller = Poller::new().map_err(here)?;
         let capacity = 4 * options.clients + 64;
         let mut crowd = Self {
-            name: name.to_owned(),
+            name: target.name.clone(),
             server,
             clients: Vec::with_capacity(options.clients),
             peers: Vec::new(),
@@ -98,7 +98,7 @@ impl Crowd {
                 link,
                 relayed: None,
                 frame: Frame::BARE,
-                control: if is_plain { Control::Plain(VecDeque::new()) } else { Control::nobody() },
+                control: if target.plain { Control::Plain(VecDeque::new()) } else { Control::nobody() },
             });
         }
         let peers = if options.peers == Peers::One { 1 } else { options.clients };
@@ -161,12 +161,44 @@ impl Crowd {
         self.poller.waker()
     }
 
-    pub(super) fn now_ns(&self) -> u64 {
+    /// Begins a round: `id` is of this one alone, in all runs of the last minutes.
+    pub(super) fn begin(&mut self, id: u32, options: &RelayOptions) {
+        let ways = Ways { up: options.way != Way::Down, down: options.way != Way::Up };
+        let under_way_max = options.rate.is_none().then_some(options.window);
+        let window = Window { burst: options.burst, under_way_max };
+        self.round = Round::new(id, self.clients.len(), ways, options.payload_bytes, window);
+    }
+
+    /// Sends what clients want to be sent.
+    fn carry_requests(&mut self) -> io::Result<()> {
+        while let Ok((client, message)) = self.requests.1.try_recv() {
+            let link = &mut self.clients[client].link;
+            let was_stuck = link.is_stuck();
+            link.send_message(self.server, &message)?;
+            if link.is_stuck() && !was_stuck {
+                self.stuck.push(client);
+            }
+        }
+        let clients = &mut self.clients;
+        self.stuck.retain(|client| {
+            // What is wrong with the connection, its next read tells.
+            let _told_later = clients[*client].link.flush();
+            clients[*client].link.is_stuck()
+        });
+        Ok(())
+    }
+}
+
+impl Load for Crowd {
+    fn now_ns(&self) -> u64 {
         self.clock.monotonic().as_nanos()
     }
 
-    /// Sends a burst of this flow now.
-    pub(super) fn send_burst(&mut self, flow: u32) -> io::Result<()> {
+    fn round(&mut self) -> &mut Round {
+        &mut self.round
+    }
+
+    fn send(&mut self, flow: u32) -> io::Result<()> {
         let now_ns = self.now_ns();
         self.round.stamp(flow, now_ns, &mut self.burst.payloads);
         let number = (flow / 2) as usize;
@@ -189,57 +221,41 @@ impl Crowd {
         Ok(())
     }
 
-    /// Sends what clients want to be sent, and takes what arrives within `patience`.
-    pub(super) fn pump(&mut self, patience: Duration) -> io::Result<()> {
-        while let Ok((client, message)) = self.requests.1.try_recv() {
-            let link = &mut self.clients[client].link;
-            let was_stuck = link.is_stuck();
-            link.send_message(self.server, &message)?;
-            if link.is_stuck() && !was_stuck {
-                self.stuck.push(client);
-            }
-        }
-        let clients = &mut self.clients;
-        self.stuck.retain(|client| {
-            // What is wrong with the connection, its next read tells.
-            let _told_later = clients[*client].link.flush();
-            clients[*client].link.is_stuck()
-        });
+    /// Also sends what clients want to be sent.
+    fn pump(&mut self, patience: Duration) -> io::Result<()> {
+        self.carry_requests()?;
         self.poller.wait(Some(patience))?;
         let Self { poller, clients, peers, batch, round, clock, is_refused, .. } = self;
         for event in poller.events() {
             let token = event.token as usize;
-            match token.checked_sub(clients.len()) {
-                Some(peer) => {
-                    let socket = &peers[peer];
-                    if event.error {
-                        forget_errors(socket);
-                    }
-                    let mut now_ns = None;
-                    receive(socket, batch, |payload| {
-                        let now_ns = *now_ns.get_or_insert_with(|| clock.monotonic().as_nanos());
-                        round.arrive(payload, now_ns);
-                    })?;
+            let mut arrived_ns = None;
+            let mut arrive = |payload: &[u8]| {
+                let now_ns = *arrived_ns.get_or_insert_with(|| clock.monotonic().as_nanos());
+                round.arrive(payload, now_ns);
+            };
+            if let Some(peer) = token.checked_sub(clients.len()) {
+                if event.error {
+                    forget_errors(&peers[peer]);
                 }
-                None => {
-                    let Client { link, control, .. } = &mut clients[token];
-                    if event.error
-                        && let Some(socket) = link.datagrams()
-                    {
-                        *is_refused |= forget_errors(socket);
-                    }
-                    let mut now_ns = None;
-                    link.receive(batch, |arrival| match arrival {
-                        Arrival::Payload(payload) => {
-                            let now_ns = *now_ns.get_or_insert_with(|| clock.monotonic().as_nanos());
-                            round.arrive(payload, now_ns);
-                        }
-                        Arrival::Message(message) => control.take(message),
-                    })?;
-                }
+                receive(&peers[peer], batch, arrive)?;
+                continue;
             }
+            let Client { link, control, .. } = &mut clients[token];
+            if event.error
+                && let Some(socket) = link.datagrams()
+            {
+                *is_refused |= forget_errors(socket);
+            }
+            link.receive(batch, |arrival| match arrival {
+                Arrival::Payload(payload) => arrive(payload),
+                Arrival::Message(message) => control.take(message),
+            })?;
         }
         Ok(())
+    }
+
+    fn lost(&self, error: &io::Error) -> BenchFailed {
+        BenchFailed::Other(format!("{} ({}): {error}", self.name, self.server))
     }
 }
 
@@ -261,7 +277,7 @@ impl Control {
 }
 
 /// Takes ICMP errors from a socket, so that it is not reported for them again. Returns whether there were any.
-fn forget_errors(socket: &UdpSocket) -> bool {
+pub(super) fn forget_errors(socket: &UdpSocket) -> bool {
     let mut were_any = false;
     while let Ok(Some(_)) = socket.recv_error() {
         were_any = true;

@@ -1,10 +1,10 @@
 //! One round: a warm-up, the time that counts, and the wait for what is still under way.
 
-use super::crowd::Crowd;
+use super::BenchFailed;
 use super::pace::Pace;
-use super::process::{Process, Usage};
-use super::round::{Outcome, Round, Ways, Window};
-use super::{BenchFailed, RelayOptions, Way};
+use super::process::{Process, ProcessFigures, Usage};
+use super::round::{Outcome, Round};
+use std::io;
 use std::time::Duration;
 
 /// Lost packets are looked for so often.
@@ -19,10 +19,37 @@ const BURSTS_IN_A_ROW: usize = 64;
 /// How long a wait for packets is when nothing may be sent before.
 const PATIENCE: Duration = Duration::from_millis(1);
 
+/// Who sends and receives.
+pub(super) trait Load {
+    /// Monotonic.
+    fn now_ns(&self) -> u64;
+
+    /// The books of the round that goes.
+    fn round(&mut self) -> &mut Round;
+
+    /// Sends a burst of this flow, and tells the books.
+    fn send(&mut self, flow: u32) -> io::Result<()>;
+
+    /// Takes what arrives within `patience`, and tells the books.
+    fn pump(&mut self, patience: Duration) -> io::Result<()>;
+
+    /// In words what `error` means here.
+    fn lost(&self, error: &io::Error) -> BenchFailed;
+}
+
+/// How long a round is, and how fast bursts leave.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Course {
+    pub(super) warm_up: Duration,
+    pub(super) length: Duration,
+    /// `None`: as others arrive.
+    pub(super) bursts_per_second: Option<f64>,
+}
+
 /// A round as it was, and what the server used for it.
 pub(super) struct Driven {
     pub(super) outcome: Outcome,
-    pub(super) usage: Option<(Usage, Usage)>,
+    usage: Option<(Usage, Usage)>,
 }
 
 /// When packets leave.
@@ -33,87 +60,84 @@ enum Speed {
     Full { looked_ns: u64 },
 }
 
-impl Crowd {
-    /// Sends and receives as `options` say. `id`: of this round alone, in all runs of the last minutes.
-    pub(super) fn drive(
-        &mut self,
-        id: u32,
-        options: &RelayOptions,
-        process: Option<Process>,
-    ) -> Result<Driven, BenchFailed> {
-        let begin_ns = self.now_ns();
-        let warm_ns = begin_ns + options.warm_up.as_nanos() as u64;
-        self.round = self.new_round(id, options);
-        let mut speed = match options.rate {
-            Some(rate) => Speed::Paced(Pace::new(f64::from(rate) / f64::from(options.burst), begin_ns), 0),
-            None => Speed::Full { looked_ns: begin_ns },
+/// Runs the round that `load` has begun.
+pub(super) fn drive(
+    load: &mut impl Load,
+    course: Course,
+    process: Option<Process>,
+) -> Result<Driven, BenchFailed> {
+    let begin_ns = load.now_ns();
+    let mut speed = match course.bursts_per_second {
+        Some(rate) => Speed::Paced(Pace::new(rate, begin_ns), 0),
+        None => Speed::Full { looked_ns: begin_ns },
+    };
+    let usage = || process.map(Process::usage).transpose();
+    send_until(load, begin_ns + course.warm_up.as_nanos() as u64, &mut speed)?;
+    let before = usage()?;
+    let counted_ns = load.now_ns();
+    load.round().begin_counting(counted_ns);
+    send_until(load, counted_ns + course.length.as_nanos() as u64, &mut speed)?;
+    let over_ns = load.now_ns();
+    load.round().stop_counting(over_ns);
+    let after = usage()?;
+    await_the_rest(load)?;
+    let outcome = std::mem::replace(load.round(), Round::idle()).over();
+    Ok(Driven { outcome, usage: before.zip(after) })
+}
+
+fn send_until(load: &mut impl Load, over_ns: u64, speed: &mut Speed) -> Result<(), BenchFailed> {
+    loop {
+        let now_ns = load.now_ns();
+        if now_ns >= over_ns {
+            return Ok(());
+        }
+        let patience = match speed {
+            Speed::Paced(pace, next) => send_due(load, pace, next, now_ns),
+            Speed::Full { looked_ns } => send_ready(load, looked_ns, now_ns),
         };
-        let usage = || process.map(Process::usage).transpose();
-        self.send_until(warm_ns, &mut speed)?;
-        let before = usage()?;
-        let begun_ns = self.now_ns();
-        self.round.begin_counting(begun_ns);
-        self.send_until(begun_ns + options.seconds.as_nanos() as u64, &mut speed)?;
-        self.round.stop_counting(self.now_ns());
-        let after = usage()?;
-        self.await_the_rest()?;
-        let outcome = std::mem::replace(&mut self.round, Round::idle()).over();
-        Ok(Driven { outcome, usage: before.zip(after) })
+        patience.and_then(|patience| load.pump(patience)).map_err(|error| load.lost(&error))?;
     }
+}
 
-    fn new_round(&self, id: u32, options: &RelayOptions) -> Round {
-        let ways = Ways { up: options.way != Way::Down, down: options.way != Way::Up };
-        let under_way_max = options.rate.is_none().then_some(options.window);
-        let window = Window { burst: options.burst, under_way_max };
-        Round::new(id, self.clients.len(), ways, options.payload_bytes, window)
+/// Sends what is due by the clock. Returns how long to wait for what arrives.
+fn send_due(load: &mut impl Load, pace: &mut Pace, next: &mut usize, now_ns: u64) -> io::Result<Duration> {
+    for _ in 0..pace.due(now_ns) {
+        let active = load.round().active();
+        let flow = active[*next % active.len()];
+        *next += 1;
+        load.send(flow)?;
     }
+    Ok(pace.patience(now_ns))
+}
 
-    fn send_until(&mut self, over_ns: u64, speed: &mut Speed) -> Result<(), BenchFailed> {
-        loop {
-            let now_ns = self.now_ns();
-            if now_ns >= over_ns {
-                return Ok(());
-            }
-            let patience = match speed {
-                Speed::Paced(pace, next) => self.send_due(pace, next, now_ns),
-                Speed::Full { looked_ns } => self.send_ready(looked_ns, now_ns),
-            };
-            patience.and_then(|patience| self.pump(patience)).map_err(|error| self.lost(&error))?;
+/// Sends for those who have room. Each has one turn before others have their second, so that bursts stay apart.
+fn send_ready(load: &mut impl Load, looked_ns: &mut u64, now_ns: u64) -> io::Result<Duration> {
+    if now_ns - *looked_ns > LOOK_EVERY_NS {
+        *looked_ns = now_ns;
+        load.round().give_up_lost(now_ns);
+    }
+    for _ in 0..BURSTS_IN_A_ROW {
+        let Some(flow) = load.round().next_ready() else { return Ok(PATIENCE) };
+        load.send(flow)?;
+    }
+    Ok(Duration::ZERO)
+}
+
+fn await_the_rest(load: &mut impl Load) -> Result<(), BenchFailed> {
+    let (mut arrived, mut moved_ns) = (load.round().arrived(), load.now_ns());
+    while !load.round().is_whole() && load.now_ns() < moved_ns + QUIET_NS {
+        load.pump(PATIENCE).map_err(|error| load.lost(&error))?;
+        if load.round().arrived() > arrived {
+            (arrived, moved_ns) = (load.round().arrived(), load.now_ns());
         }
     }
+    Ok(())
+}
 
-    /// Sends what is due by the clock. Returns how long to wait for what arrives.
-    fn send_due(&mut self, pace: &mut Pace, next: &mut usize, now_ns: u64) -> std::io::Result<Duration> {
-        for _ in 0..pace.due(now_ns) {
-            let active = self.round.active();
-            let flow = active[*next % active.len()];
-            *next += 1;
-            self.send_burst(flow)?;
-        }
-        Ok(pace.patience(now_ns))
-    }
-
-    /// Sends for those who have room. Each has one turn before others have their second, so that bursts stay apart.
-    fn send_ready(&mut self, looked_ns: &mut u64, now_ns: u64) -> std::io::Result<Duration> {
-        if now_ns - *looked_ns > LOOK_EVERY_NS {
-            *looked_ns = now_ns;
-            self.round.give_up_lost(now_ns);
-        }
-        for _ in 0..BURSTS_IN_A_ROW {
-            let Some(flow) = self.round.next_ready() else { return Ok(PATIENCE) };
-            self.send_burst(flow)?;
-        }
-        Ok(Duration::ZERO)
-    }
-
-    fn await_the_rest(&mut self) -> Result<(), BenchFailed> {
-        let (mut arrived, mut moved_ns) = (self.round.arrived(), self.now_ns());
-        while !self.round.is_whole() && self.now_ns() < moved_ns + QUIET_NS {
-            self.pump(PATIENCE).map_err(|error| self.lost(&error))?;
-            if self.round.arrived() > arrived {
-                (arrived, moved_ns) = (self.round.arrived(), self.now_ns());
-            }
-        }
-        Ok(())
+impl Driven {
+    /// What the server used while the round counted.
+    pub(super) fn used(&self, process: Option<Process>) -> Result<Option<ProcessFigures>, BenchFailed> {
+        let used = process.zip(self.usage);
+        used.map(|(process, (before, after))| process.figures(&before, &after)).transpose()
     }
 }

@@ -5,7 +5,27 @@ use super::process::{Process, ProcessFigures, Switches};
 use super::{BenchFailed, Target};
 use serde::Serialize;
 
-/// The figures of one round, or the medians of several, each figure by itself.
+/// The figures of one round of some kind.
+pub trait Figures: Copy {
+    /// The median of each figure by itself.
+    fn median(rounds: &[Self]) -> Self;
+
+    /// What the server used, if its process is known.
+    fn process(&self) -> Option<ProcessFigures>;
+}
+
+/// All rounds of one target.
+#[derive(Clone, Debug, Serialize)]
+pub struct Measured<F> {
+    /// The target's name.
+    pub name: String,
+    /// Its rounds in order.
+    pub rounds: Vec<F>,
+    /// The median of each figure.
+    pub median: F,
+}
+
+/// What came of relaying.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct RelayFigures {
     /// Packets that arrived while the round counted, each once; in both ways, those of both.
@@ -20,6 +40,9 @@ pub struct RelayFigures {
     pub loss: f64,
     /// From the send to the receive.
     pub delay_us: Delay,
+    /// Time on a core of the server for each packet that was delivered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_us_per_packet: Option<f64>,
     /// What the server used meanwhile, if its process is known.
     #[serde(flatten)]
     pub process: Option<ProcessFigures>,
@@ -36,75 +59,98 @@ pub struct Delay {
     pub p999: f64,
 }
 
-/// All rounds of one target.
-#[derive(Clone, Debug, Serialize)]
-pub struct Measured<F> {
-    /// The target's name.
-    pub name: String,
-    /// Its rounds in order.
-    pub rounds: Vec<F>,
-    /// The median of each figure.
-    pub median: F,
-}
-
 impl RelayFigures {
     pub(super) fn of(driven: &Driven, process: Option<Process>) -> Result<Self, BenchFailed> {
         let outcome = &driven.outcome;
         let seconds = outcome.counted_ns as f64 / 1e9;
-        let delay = |share| outcome.delays.quantile(share) as f64 / 1e3;
-        let used = process.zip(driven.usage);
-        let process =
-            used.map(|(process, (before, after))| process.figures(&before, &after, outcome.delivered));
+        let process = driven.used(process)?;
+        let per_packet = |used: ProcessFigures| used.cpu_seconds * 1e6 / outcome.delivered.max(1) as f64;
         Ok(Self {
             delivered: outcome.delivered,
             sent: outcome.sent,
             seconds,
             packets_per_second: outcome.delivered as f64 / seconds,
             loss: 1.0 - outcome.arrived as f64 / outcome.sent.max(1) as f64,
-            delay_us: Delay { p50: delay(0.5), p99: delay(0.99), p999: delay(0.999) },
-            process: process.transpose()?,
+            delay_us: Delay::of(driven),
+            cpu_us_per_packet: process.map(per_packet),
+            process,
         })
     }
+}
 
+impl Figures for RelayFigures {
     fn median(rounds: &[Self]) -> Self {
-        let of = |figure: &dyn Fn(&Self) -> f64| median(rounds.iter().map(figure));
-        let whole = |figure: &dyn Fn(&Self) -> u64| of(&|round| figure(round) as f64).round() as u64;
-        let used: Vec<_> = rounds.iter().filter_map(|round| round.process).collect();
+        let of = Medians(rounds);
         Self {
-            delivered: whole(&|round| round.delivered),
-            sent: whole(&|round| round.sent),
-            seconds: of(&|round| round.seconds),
-            packets_per_second: of(&|round| round.packets_per_second),
-            loss: of(&|round| round.loss),
-            delay_us: Delay {
-                p50: of(&|round| round.delay_us.p50),
-                p99: of(&|round| round.delay_us.p99),
-                p999: of(&|round| round.delay_us.p999),
-            },
-            process: (!used.is_empty()).then(|| ProcessFigures::median(&used)),
+            delivered: of.whole(|round| round.delivered),
+            sent: of.whole(|round| round.sent),
+            seconds: of.real(|round| round.seconds),
+            packets_per_second: of.real(|round| round.packets_per_second),
+            loss: of.real(|round| round.loss),
+            delay_us: of.delay(|round| round.delay_us),
+            cpu_us_per_packet: of.maybe(|round| round.cpu_us_per_packet),
+            process: of.process(),
         }
+    }
+
+    fn process(&self) -> Option<ProcessFigures> {
+        self.process
     }
 }
 
-impl ProcessFigures {
-    fn median(rounds: &[Self]) -> Self {
-        let of = |figure: &dyn Fn(&Self) -> f64| median(rounds.iter().map(figure));
-        let whole = |figure: &dyn Fn(&Self) -> u64| of(&|round| figure(round) as f64).round() as u64;
-        Self {
-            cpu_seconds: of(&|round| round.cpu_seconds),
-            cpu_us_per_packet: of(&|round| round.cpu_us_per_packet),
-            rss_bytes: whole(&|round| round.rss_bytes),
+impl Delay {
+    pub(super) fn of(driven: &Driven) -> Self {
+        let us = |share| driven.outcome.delays.quantile(share) as f64 / 1e3;
+        Self { p50: us(0.5), p99: us(0.99), p999: us(0.999) }
+    }
+}
+
+impl<F: Figures> Measured<F> {
+    pub(super) fn new(target: &Target, rounds: Vec<F>) -> Self {
+        Self { name: target.name.clone(), median: F::median(&rounds), rounds }
+    }
+}
+
+/// Medians of figures over rounds.
+pub(super) struct Medians<'a, F>(pub(super) &'a [F]);
+
+impl<F: Figures> Medians<'_, F> {
+    pub(super) fn real(&self, figure: impl Fn(&F) -> f64) -> f64 {
+        median(self.0.iter().map(figure))
+    }
+
+    pub(super) fn whole(&self, figure: impl Fn(&F) -> u64) -> u64 {
+        self.real(|round| figure(round) as f64).round() as u64
+    }
+
+    /// `None` when no round has it.
+    pub(super) fn maybe(&self, figure: impl Fn(&F) -> Option<f64>) -> Option<f64> {
+        let values: Vec<f64> = self.0.iter().filter_map(figure).collect();
+        (!values.is_empty()).then(|| median(values))
+    }
+
+    pub(super) fn delay(&self, figure: impl Fn(&F) -> Delay) -> Delay {
+        Delay {
+            p50: self.real(|round| figure(round).p50),
+            p99: self.real(|round| figure(round).p99),
+            p999: self.real(|round| figure(round).p999),
+        }
+    }
+
+    pub(super) fn process(&self) -> Option<ProcessFigures> {
+        let used = |figure: fn(ProcessFigures) -> f64| self.maybe(|round| round.process().map(figure));
+        let whole = |figure: fn(ProcessFigures) -> u64| {
+            self.maybe(|round| round.process().map(|used| figure(used) as f64))
+                .map(|value| value.round() as u64)
+        };
+        Some(ProcessFigures {
+            cpu_seconds: used(|used| used.cpu_seconds)?,
+            rss_bytes: whole(|used| used.rss_bytes)?,
             switches: Switches {
-                voluntary: whole(&|round| round.switches.voluntary),
-                involuntary: whole(&|round| round.switches.involuntary),
+                voluntary: whole(|used| used.switches.voluntary)?,
+                involuntary: whole(|used| used.switches.involuntary)?,
             },
-        }
-    }
-}
-
-impl Measured<RelayFigures> {
-    pub(super) fn new(target: &Target, rounds: Vec<RelayFigures>) -> Self {
-        Self { name: target.name.clone(), median: RelayFigures::median(&rounds), rounds }
+        })
     }
 }
 
@@ -133,20 +179,21 @@ mod tests {
             packets_per_second: delivered as f64,
             loss: 0.0,
             delay_us: Delay { p50: 1.0, p99: 2.0, p999: 3.0 },
+            cpu_us_per_packet: process.map(|used| used.cpu_seconds),
             process,
         }
     }
 
     fn used(cpu_seconds: f64) -> Option<ProcessFigures> {
         let switches = Switches { voluntary: 3, involuntary: 4 };
-        Some(ProcessFigures { cpu_seconds, cpu_us_per_packet: 1.0, rss_bytes: 1, switches })
+        Some(ProcessFigures { cpu_seconds, rss_bytes: 1, switches })
     }
 
     #[test]
     fn the_median_is_taken_of_each_figure_by_itself() {
         let median = RelayFigures::median(&[round(9, used(1.0)), round(1, used(5.0)), round(4, used(2.0))]);
         assert_eq!((median.delivered, median.packets_per_second), (4, 4.0));
-        assert_eq!(median.process.unwrap().cpu_seconds, 2.0);
+        assert_eq!((median.process.unwrap().cpu_seconds, median.cpu_us_per_packet), (2.0, Some(2.0)));
         assert_eq!(RelayFigures::median(&[round(2, None), round(4, None)]).delivered, 3);
     }
 
@@ -157,6 +204,7 @@ mod tests {
         assert_eq!(with["switches"], json!({ "voluntary": 3, "involuntary": 4 }));
         assert_eq!(with["delay_us"], json!({ "p50": 1.0, "p99": 2.0, "p999": 3.0 }));
         let without = serde_json::to_value(round(1, None)).unwrap();
-        assert!(without.get("cpu_seconds").is_none() && without.get("process").is_none(), "{without}");
+        let absent = ["cpu_seconds", "cpu_us_per_packet", "process"];
+        assert!(absent.iter().all(|name| without.get(name).is_none()), "{without}");
     }
 }

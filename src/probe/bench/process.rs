@@ -35,8 +35,6 @@ pub struct Switches {
 pub struct ProcessFigures {
     /// Seconds on a core, user space and kernel.
     pub cpu_seconds: f64,
-    /// The same for each packet that was delivered, in microseconds.
-    pub cpu_us_per_packet: f64,
     /// Memory of the process at the end of the round, with pages of files.
     pub rss_bytes: u64,
     /// Times that its threads left their core.
@@ -70,18 +68,12 @@ impl Process {
         Ok(number(text.split_whitespace().nth(1)) * page_size() as u64)
     }
 
-    /// What it used between two moments, in which `packets` were delivered.
-    pub(super) fn figures(
-        self,
-        before: &Usage,
-        after: &Usage,
-        packets: u64,
-    ) -> Result<ProcessFigures, BenchFailed> {
+    /// What it used between two moments.
+    pub(super) fn figures(self, before: &Usage, after: &Usage) -> Result<ProcessFigures, BenchFailed> {
         let cpu_ns = after.cpu_ns.saturating_sub(before.cpu_ns);
         let (from, to) = (before.switches, after.switches);
         Ok(ProcessFigures {
             cpu_seconds: cpu_ns as f64 / 1e9,
-            cpu_us_per_packet: cpu_ns as f64 / 1e3 / packets.max(1) as f64,
             rss_bytes: self.rss_bytes()?,
             switches: Switches {
                 voluntary: to.voluntary.saturating_sub(from.voluntary),
@@ -136,8 +128,8 @@ mod tests {
         while own.usage().unwrap().cpu_ns < before.cpu_ns + 5_000_000 {
             assert!(begun.elapsed() < Duration::from_secs(20));
         }
-        let figures = own.figures(&before, &own.usage().unwrap(), 1000).unwrap();
-        assert!(figures.cpu_seconds >= 0.005 && figures.cpu_us_per_packet >= 5.0, "{figures:?}");
+        let figures = own.figures(&before, &own.usage().unwrap()).unwrap();
+        assert!(figures.cpu_seconds >= 0.005, "{figures:?}");
         assert!(figures.rss_bytes > 1 << 20, "{figures:?}");
     }
 

@@ -121,11 +121,17 @@ impl Round {
 
     /// Stamps the payloads of one burst of `flow`, which lie behind each other.
     pub(super) fn stamp(&mut self, flow: u32, now_ns: u64, payloads: &mut [u8]) {
-        let next = &mut self.flows[flow as usize].next;
         for payload in payloads.chunks_exact_mut(self.payload_bytes) {
-            Stamp { round: self.id, flow, sequence: *next, sent_ns: now_ns }.put(payload);
-            *next = next.wrapping_add(1);
+            self.next_stamp(flow, now_ns).put(payload);
         }
+    }
+
+    /// Of the next packet of `flow`.
+    pub(super) fn next_stamp(&mut self, flow: u32, now_ns: u64) -> Stamp {
+        let next = &mut self.flows[flow as usize].next;
+        let stamp = Stamp { round: self.id, flow, sequence: *next, sent_ns: now_ns };
+        *next = next.wrapping_add(1);
+        stamp
     }
 
     /// So many packets of `flow` have left. Of none, it waits for its next turn until [`Self::give_up_lost`].
@@ -145,9 +151,15 @@ impl Round {
 
     /// A packet has come, from anybody.
     pub(super) fn arrive(&mut self, payload: &[u8], now_ns: u64) {
-        let Some(stamp) = Stamp::read(payload).filter(|stamp| stamp.round == self.id) else { return };
+        if let Some(stamp) = Stamp::read(payload).filter(|_| payload.len() == self.payload_bytes) {
+            self.note(stamp, now_ns);
+        }
+    }
+
+    /// What has come carries this.
+    pub(super) fn note(&mut self, stamp: Stamp, now_ns: u64) {
         let Some(flow) = self.flows.get_mut(stamp.flow as usize) else { return };
-        if payload.len() != self.payload_bytes || !flow.seen.is_new(stamp.sequence) {
+        if stamp.round != self.id || !flow.seen.is_new(stamp.sequence) {
             return;
         }
         flow.under_way = flow.under_way.saturating_sub(1);

@@ -2,6 +2,7 @@
 
 use super::credentials::Credentials;
 use super::crowd::{Control, Crowd};
+use super::drive::Load;
 use super::line::Line;
 use super::link::Frame;
 use super::refusal::explain;
@@ -160,11 +161,6 @@ impl Crowd {
             *slot = Some(turn);
         }
         Ok(())
-    }
-
-    /// What went wrong with a connection.
-    pub(super) fn lost(&self, error: &io::Error) -> BenchFailed {
-        BenchFailed::Other(format!("{} ({}): {error}", self.name, self.server))
     }
 }
 
