@@ -17,6 +17,7 @@ impl WatchedSocket {
     /// # Errors
     /// The kernel has no room for another watch; the socket is closed.
     pub fn new(socket: UdpSocket) -> io::Result<Self> {
+        socket.tell_errors_as_priority()?;
         let interest = Interest::READABLE | Interest::PRIORITY;
         // SAFETY: a `UdpSocket` owns its descriptor and keeps it until it is dropped, which the `AsyncFd` that owns
         // it does after it stopped watching; `as_raw_fd` has no other descriptor to return.

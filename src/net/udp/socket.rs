@@ -99,11 +99,17 @@ impl UdpSocket {
         let address = SocketAddr::new(ip, port);
         let socket = Self::open(address, options)?;
         socket.option((libc::SOL_IP, libc::IP_RECVERR), (libc::SOL_IPV6, libc::IPV6_RECVERR))?;
-        // Reports the error queue as priority data too: an edge that an async runtime can wait for.
-        let select_errors = (libc::SOL_SOCKET, SO_SELECT_ERR_QUEUE);
-        socket.option(select_errors, select_errors)?;
         socket.socket.bind(&address.into())?;
         Ok(socket)
+    }
+
+    /// Reports the error queue as priority data too: an edge that an async runtime can wait for.
+    ///
+    /// # Errors
+    /// None for a socket that was opened here.
+    pub(in crate::net) fn tell_errors_as_priority(&self) -> io::Result<()> {
+        let select_errors = (libc::SOL_SOCKET, SO_SELECT_ERR_QUEUE);
+        self.option(select_errors, select_errors)
     }
 
     /// The address and port that the socket is bound to.
