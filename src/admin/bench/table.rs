@@ -66,12 +66,12 @@ pub(super) fn allocate(options: &AllocateOptions, measured: &[Measured<AllocateF
             extent(target, rate, 0),
             figure(worth(median), 0),
             extent(target, worth, 0),
-            figure(median.rss_bytes_per_allocation, 0),
+            figure(median.bytes_per_allocation, 0),
             resident(median),
             switches(median, median.seconds),
         ]);
     }
-    let memory: Maybe<AllocateFigures> = |round| round.rss_bytes_per_allocation;
+    let memory: Maybe<AllocateFigures> = |round| round.bytes_per_allocation;
     whole(
         &title,
         &table,

@@ -33,9 +33,9 @@ pub struct AllocateFigures {
     /// For each second that the server was on a core.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allocations_per_cpu_second: Option<f64>,
-    /// What the server's memory has grown by since before the first round, for each allocation.
+    /// What the resident memory of the server has grown by since before the first round, for each allocation.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub rss_bytes_per_allocation: Option<f64>,
+    pub bytes_per_allocation: Option<f64>,
     /// What the server used meanwhile, if its process is known.
     #[serde(flatten)]
     pub process: Option<ProcessFigures>,
@@ -51,17 +51,18 @@ pub fn allocate(
     progress: &mut dyn FnMut(&str),
 ) -> Result<Vec<Measured<AllocateFigures>>, BenchFailed> {
     options.check(targets)?;
-    limit::raise(options.count * targets.len())?;
+    limit::raise(options.count)?;
     let runtime = runtime()?;
-    let crowds = targets.iter().map(|target| {
+    let places = targets.iter().map(|target| {
         let place = Place::of(target, &runtime)?;
-        let crowd = Applicants::open(target, place, &options.credentials, options.count)?;
         let before = place.process.map(|process| process.rss_bytes()).transpose()?;
-        Ok((crowd, place, before))
+        Ok((target, place, before))
     });
-    let mut crowds = crowds.collect::<Result<Vec<_>, BenchFailed>>()?;
-    take_turns(targets, options.rounds, &mut crowds, progress, |(crowd, place, before)| {
-        let measured = round(crowd, options, *place, *before);
+    let mut places = places.collect::<Result<Vec<_>, BenchFailed>>()?;
+    take_turns(targets, options.rounds, &mut places, progress, |(target, place, before)| {
+        // New sockets each time, since a server may know the former ones for a while.
+        let mut crowd = Applicants::open(target, *place, &options.credentials, options.count)?;
+        let measured = round(&mut crowd, options, *place, *before);
         let ended = crowd.bring(Goal::Outside, options.at_once);
         measured.and_then(|figures| ended.map(|()| figures))
     })
@@ -86,7 +87,7 @@ fn round(
         seconds,
         allocations_per_second: count / seconds,
         allocations_per_cpu_second: process.map(|used| count / used.cpu_seconds),
-        rss_bytes_per_allocation: grown.map(|bytes| bytes as f64 / count),
+        bytes_per_allocation: grown.map(|bytes| bytes as f64 / count),
         process,
     })
 }
@@ -113,7 +114,7 @@ impl Figures for AllocateFigures {
             seconds: of.real(|round| round.seconds),
             allocations_per_second: of.real(|round| round.allocations_per_second),
             allocations_per_cpu_second: of.maybe(|round| round.allocations_per_cpu_second),
-            rss_bytes_per_allocation: of.maybe(|round| round.rss_bytes_per_allocation),
+            bytes_per_allocation: of.maybe(|round| round.bytes_per_allocation),
             process: of.process(),
         }
     }

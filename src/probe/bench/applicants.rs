@@ -7,13 +7,16 @@ use super::requests::{self, Answer, Proof};
 use super::{BenchFailed, Credentials, Place, Target};
 use crate::net::{Clock, Poller, RecvBatch, UdpOptions, UdpSocket};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
 /// After so long a request is sent again (RFC 8489 section 6.2.1, without its doubling), and so often in all.
 const RETRANSMIT_NS: u64 = 500_000_000;
 const SENT_MAX: u32 = 16;
+
+/// So many ports may be taken already.
+const MOVES_MAX: u32 = 8;
 
 /// How long a wait for answers is.
 const PATIENCE: Duration = Duration::from_millis(10);
@@ -37,6 +40,7 @@ pub(super) enum Goal {
 pub(super) struct Applicants {
     name: String,
     server: SocketAddr,
+    local: IpAddr,
     all: Vec<Applicant>,
     poller: Poller,
     batch: RecvBatch,
@@ -54,6 +58,8 @@ struct Applicant {
     request: Request,
     /// Where it is, or was before the request.
     is_inside: bool,
+    /// How often it took another port.
+    moves: u32,
 }
 
 /// The request that is under way.
@@ -83,8 +89,9 @@ impl Applicants {
             all.push(Applicant::new(socket, username, password));
         }
         let batch = RecvBatch::new(SLOT_BYTES);
-        let (name, server, clock) = (target.name.clone(), place.server, Clock::start());
-        Ok(Self { name, server, all, poller, batch, clock, is_refused: false, was_answered: false })
+        let (name, clock) = (target.name.clone(), Clock::start());
+        let Place { server, local, .. } = place;
+        Ok(Self { name, server, local, all, poller, batch, clock, is_refused: false, was_answered: false })
     }
 
     /// Brings all to the goal, `at_once` at a time.
@@ -125,7 +132,7 @@ impl Applicants {
     fn take_answers(&mut self, goal: Goal) -> Result<(), BenchFailed> {
         let lost = |error| BenchFailed::io("receive", &error);
         self.poller.wait(Some(PATIENCE)).map_err(lost)?;
-        let Self { all, poller, batch, clock, server, is_refused, was_answered, name } = self;
+        let Self { all, poller, batch, clock, server, local, is_refused, was_answered, name } = self;
         for event in poller.events() {
             let number = event.token as usize;
             let Some(applicant) = all.get_mut(number) else { continue };
@@ -139,7 +146,18 @@ impl Applicants {
                     continue;
                 }
                 *was_answered = true;
-                let heard = applicant.hear(number, answer, goal, *server, clock.monotonic().as_nanos());
+                let now_ns = clock.monotonic().as_nanos();
+                let heard = match answer.outcome {
+                    // RFC 8656 section 7.4: another port then; this one had an allocation a moment ago.
+                    Err((437, _)) if goal == Goal::Inside && applicant.moves < MOVES_MAX => {
+                        let socket = UdpSocket::relay(*local, 0, OPTIONS).map_err(lost)?;
+                        poller.add(socket.as_fd(), number as u64).map_err(lost)?;
+                        (applicant.socket, applicant.proof) = (socket, None);
+                        applicant.moves += 1;
+                        applicant.ask(number, goal, *server, now_ns)
+                    }
+                    _ => applicant.hear(number, answer, goal, *server, now_ns),
+                };
                 heard.map_err(|why| BenchFailed::Other(format!("{name} ({server}): {why}")))?;
             }
         }
@@ -167,7 +185,7 @@ impl Applicant {
     fn new(socket: UdpSocket, username: String, password: String) -> Self {
         let request =
             Request { transaction: [0; 12], bytes: Vec::new(), sent_ns: 0, sent: 0, is_answered: true };
-        Self { socket, username, password, proof: None, request, is_inside: false }
+        Self { socket, username, password, proof: None, request, is_inside: false, moves: 0 }
     }
 
     /// Begins the request that leads to the goal; what is wrong with it if it cannot be made.
@@ -212,7 +230,7 @@ impl Applicant {
             }
             (Err((code, reason)), _) => {
                 let answer = format!("{} {code} {reason}", answer.method);
-                let (answer, advice) = (answer.trim_end(), advice(*code, None));
+                let (answer, advice) = (answer.trim_end_matches(['\0', ' ']), advice(*code, None));
                 return Err(format!("client {} cannot allocate: {answer}; {advice}", number + 1));
             }
         }

@@ -27,7 +27,7 @@ pub(super) fn explain(
     };
     let advice = advice(refusal.code, crowd.peer_of(client).ok().map(|peer| peer.ip()));
     let answer = format!("{} {} {}", refusal.method, refusal.code, refusal.reason);
-    BenchFailed::Other(format!("{step}: {}; {advice}", answer.trim_end()))
+    BenchFailed::Other(format!("{step}: {}; {advice}", answer.trim_end_matches(['\0', ' '])))
 }
 
 /// No answer came over UDP. `is_refused`: but ICMP did.
@@ -60,7 +60,8 @@ pub(super) fn advice(code: u16, peer: Option<IpAddr>) -> String {
             "the user has as many allocations as it may: ask for fewer, raise limits.allocations_per_user of the \
              server, or give --secret, by which each client is a user of its own"
         }
-        508 => "the server has no relay port left: ask for fewer allocations, or give it more ports",
+        508 => "the server has no relay port left: ask for fewer allocations, give it more ports, or wait until ports that \
+             were used are free again (relay.port_quarantine)",
         _ => "the server's log may say why",
     }
     .to_owned()
