@@ -70,8 +70,6 @@ label! {
         NoAllocation = "no_allocation",
         /// `limits.packets_per_user`, or one of the limits of bandwidth.
         RateLimit = "rate_limit",
-        /// The kernel had no room for what came, and this client sent more than its share.
-        Overload = "overload",
         /// The send buffer of a socket was full.
         SendBufferFull = "tx_full",
         /// No message of the protocol, or one with broken lengths.

@@ -35,11 +35,8 @@ impl Shard {
             let more = door.appetite.learn(self.batch.slots_used());
             self.count_received(count);
             let lost = self.doors[at].losses.since(self.batch.overflow());
+            self.server.counters().add(socket_receive_drops(), lost);
             let now = self.clock.now();
-            if lost > 0 {
-                self.server.counters().add(socket_receive_drops(), lost);
-                self.server.on_losses(now);
-            }
             for i in 0..count {
                 self.on_client_datagram(now, at, i);
             }

@@ -9,7 +9,6 @@ use super::channel::Channels;
 use super::connections::Connections;
 use super::error::{OpenError, Reject};
 use super::ledger::{OpenRequest, PortParity};
-use super::overload::Taken;
 use super::permission::Permissions;
 use super::request::Request;
 use super::respond::{Allocated, Body, Signer};
@@ -169,7 +168,6 @@ impl Server {
                 missing: opened.missing,
             },
             bucket: Bucket::default(),
-            taken: Taken::default(),
             heard_s: now.at.as_secs(),
             tally: Tally::new(now.at),
             ends_at: None,

@@ -5,7 +5,6 @@ use super::address::{ClientAddr, PeerProtocol};
 use super::bandwidth::Bucket;
 use super::channel::Channels;
 use super::connections::Connections;
-use super::overload::Taken;
 use super::permission::Permissions;
 use super::respond::{Allocated, Asked, Signer};
 use super::subjects::SubjectIndex;
@@ -56,8 +55,6 @@ pub(super) struct Allocation {
     pub(super) answer: Allocated,
     /// What it may relay; a TCP allocation has a pool with its connections.
     pub(super) bucket: Bucket,
-    /// What it had relayed while there was too much for all.
-    pub(super) taken: Taken,
     /// When the client was heard last, in whole seconds of the monotonic clock.
     pub(super) heard_s: u64,
     /// What it relayed, and what of it was told.

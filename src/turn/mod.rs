@@ -22,7 +22,6 @@ mod connections;
 mod discovery;
 mod error;
 mod ledger;
-mod overload;
 mod owing;
 mod peer_path;
 mod peer_policy;

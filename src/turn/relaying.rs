@@ -76,9 +76,6 @@ impl Server {
             return self.drop(Dropped::NoAllocation);
         }
         allocation.heard_s = now.at.as_secs();
-        if !self.overload.admit(now.at, &mut allocation.taken) {
-            return self.drop(Dropped::Overload);
-        }
         let transport = allocation.client.transport;
         let relay = RelayId { allocation: allocation.id(index), family };
         if !self.subjects.take_packet(now, &self.settings, allocation.subject) {

@@ -7,7 +7,6 @@ use super::authenticate::{Refused, Requester};
 use super::connect::Binding;
 use super::discovery::Place;
 use super::error::Reject;
-use super::overload::Overload;
 use super::peer_policy::PeerPolicy;
 use super::request::{REQUEST_BYTES_MAX, Request, Understood};
 use super::respond::{Asked, Body, Challenge, Signer};
@@ -46,7 +45,6 @@ pub struct Server {
     pub(super) wheel: Wheel<AllocationId>,
     pub(super) effects: VecDeque<Effect>,
     pub(super) strangers: Strangers,
-    pub(super) overload: Overload,
     pub(super) counters: CounterSet,
     pub(super) draining: bool,
     pub(super) books: Books,
@@ -102,7 +100,6 @@ impl Server {
             revoking: Revoking::new(hasher.clone()),
             by_tuple: HashMap::with_hasher(hasher),
             subjects: Subjects::default(),
-            overload: Overload::default(),
             shareholder: Shareholder::new(Arc::new(Shares::new(1)), 0),
             throttled: 0,
             wheel: Wheel::new(now.at),
@@ -137,12 +134,6 @@ impl Server {
             Some(Kind::Stun) => self.on_stun(now, from, bytes, reply),
             Some(Kind::Dtls | Kind::Unknown) | None => self.drop(Dropped::UnknownProtocol),
         }
-    }
-
-    /// The kernel has dropped datagrams of clients, since they came faster than they were read: until it does not any more,
-    /// those who send most give way.
-    pub fn on_losses(&mut self, now: Now) {
-        self.overload.on_loss(now.at);
     }
 
     /// The connection of a client is gone, and its allocation with it (RFC 8656 section 5: a

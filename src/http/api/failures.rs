@@ -209,7 +209,6 @@ const fn of_drop(reason: Dropped) -> &'static str {
         Dropped::NoChannel => "For a channel that is not bound",
         Dropped::NoAllocation => "For a session that is over, or never was",
         Dropped::RateLimit => "Over a limit of bandwidth or of packets",
-        Dropped::Overload => "Over a fair share, while more came than could be relayed",
         Dropped::SendBufferFull => "The network card did not keep up",
         Dropped::Malformed => "No message of the protocol",
         Dropped::UnknownProtocol => "Of another protocol",
