@@ -187,7 +187,7 @@ define! {
     UdpBatchPackets: Kind::Counter, "turnstone_udp_batch_packets_total",
         "Datagrams in those calls.", [BatchOp];
     SocketReceiveDrops: Kind::Counter, "turnstone_socket_receive_drops_total",
-        "Datagrams that the kernel dropped because a receive buffer was full.", [];
+        "Datagrams, or several coalesced as one, that the kernel dropped at a full buffer or for a bad checksum.", [];
     ConnectionsAccepted: Kind::Counter, "turnstone_connections_total",
         "Connections accepted on TCP, TLS and DTLS doors.", [];
     ConnectionsClosed: Kind::Counter, "turnstone_connections_closed_total",

@@ -4,7 +4,7 @@ use crate::net::{RecvBatch, UdpSocket};
 use crate::wire::stun::attribute::Icmp;
 use std::net::SocketAddr;
 
-/// The kernel's count of datagrams lost at one socket, as last seen.
+/// The kernel's count of what was lost at one socket, as last seen: datagrams, where several that were coalesced count as one.
 #[derive(Debug, Default)]
 pub(super) struct Losses {
     seen: u32,
@@ -18,8 +18,8 @@ impl Losses {
     }
 }
 
-/// How many slots the next receive of a socket gets. Each one that stays empty costs the kernel a look, and a level-triggered
-/// poller tells of what was left.
+/// How many slots the next receive of a socket gets. Each one that stays empty costs the kernel a look, and one that is full of
+/// coalesced datagrams is much work at once; a level-triggered poller tells of what was left.
 #[derive(Debug)]
 pub(super) struct Appetite {
     slots: u8,
@@ -34,6 +34,9 @@ impl Default for Appetite {
 }
 
 impl Appetite {
+    /// Datagrams of one receive from which on there are fewer slots: what four times as many slots have one by one.
+    const DATAGRAMS_MAX: usize = 4 * RecvBatch::SLOTS_MAX;
+
     /// Receives in a row that have to fill their slots before there are more.
     const PATIENCE: u8 = 4;
 
@@ -42,17 +45,22 @@ impl Appetite {
         usize::from(self.slots)
     }
 
-    /// Takes note of a receive that wanted [`Self::slots`] and used so many. Returns whether another one now is worth it.
-    pub(super) fn learn(&mut self, used: usize) -> bool {
-        if used < self.slots() {
+    /// Takes note of a receive that wanted [`Self::slots`] and got so many datagrams in `used` of them. Returns whether another
+    /// one now is worth it.
+    pub(super) fn learn(&mut self, used: usize, datagrams: usize) -> bool {
+        if datagrams > Self::DATAGRAMS_MAX {
+            self.filled = 0;
+            self.slots = (self.slots / 2).max(1);
+        } else if used < self.slots() {
             self.filled = 0;
             self.slots = used.max(1).next_power_of_two() as u8;
-            return false;
-        }
-        self.filled += 1;
-        if self.filled == Self::PATIENCE {
-            self.filled = 0;
-            self.slots = (self.slots * 2).min(RecvBatch::SLOTS_MAX as u8);
+        } else {
+            self.filled += 1;
+            if self.filled == Self::PATIENCE {
+                self.filled = 0;
+                let more = datagrams <= Self::DATAGRAMS_MAX / 2;
+                self.slots = (self.slots << u8::from(more)).min(RecvBatch::SLOTS_MAX as u8);
+            }
         }
         used == RecvBatch::SLOTS_MAX
     }
@@ -79,7 +87,7 @@ mod tests {
         let asked: usize = (0..100)
             .map(|_| {
                 let slots = appetite.slots();
-                assert!(!appetite.learn(1));
+                assert!(!appetite.learn(1, 1));
                 slots
             })
             .sum();
@@ -89,12 +97,25 @@ mod tests {
     #[test]
     fn a_busy_socket_is_soon_asked_for_all_that_fits_and_a_quiet_one_for_less_at_once() {
         let mut appetite = Appetite::default();
-        let receives = (0..).take_while(|_| !appetite.learn(appetite.slots())).count();
+        let receives = (0..).take_while(|_| !appetite.learn(appetite.slots(), appetite.slots())).count();
         assert_eq!((receives, appetite.slots()), (20, 32));
         for (used, slots) in [(31, 32), (5, 8), (8, 8), (0, 1)] {
-            assert!(!appetite.learn(used));
+            assert!(!appetite.learn(used, used));
             assert_eq!(appetite.slots(), slots, "after {used}");
         }
+    }
+
+    #[test]
+    fn a_socket_with_long_trains_is_asked_for_a_few_at_a_time() {
+        let mut appetite = Appetite { slots: 32, filled: 0 };
+        let mut worst = Vec::new();
+        for _ in 0..50 {
+            let slots = appetite.slots();
+            worst.push(64 * slots);
+            appetite.learn(slots, 64 * slots);
+        }
+        assert_eq!(worst[..5], [2048, 1024, 512, 256, 128]);
+        assert!(worst[5..].iter().all(|datagrams| *datagrams <= Appetite::DATAGRAMS_MAX));
     }
 
     #[test]

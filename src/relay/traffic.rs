@@ -32,7 +32,7 @@ impl Shard {
         while served < DATAGRAMS_PER_TURN {
             let Some(door) = self.doors.get_mut(at) else { return };
             let count = door.socket.recv_slots(&mut self.batch, door.appetite.slots()).unwrap_or(0);
-            let more = door.appetite.learn(self.batch.slots_used());
+            let more = door.appetite.learn(self.batch.slots_used(), count);
             self.count_received(count);
             let lost = self.doors[at].losses.since(self.batch.overflow());
             self.server.counters().add(socket_receive_drops(), lost);
@@ -53,7 +53,7 @@ impl Shard {
         while served < DATAGRAMS_PER_TURN {
             let Some(relay) = self.ports.at(slot) else { return };
             let count = relay.socket.recv_slots(&mut self.batch, relay.appetite.slots()).unwrap_or(0);
-            let more = relay.appetite.learn(self.batch.slots_used());
+            let more = relay.appetite.learn(self.batch.slots_used(), count);
             let id = relay.id;
             let lost = relay.losses.since(self.batch.overflow());
             self.server.counters().add(socket_receive_drops(), lost);

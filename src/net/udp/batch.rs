@@ -149,7 +149,8 @@ impl RecvBatch {
         Received { from, local_ip, ecn, bytes, truncated, slot, start: range.start }
     }
 
-    /// Datagrams that the socket lost to a full receive buffer since it was opened, modulo 2^32, as of the
+    /// What the socket lost since it was opened, to a full receive buffer or for a bad checksum: datagrams, where several that
+    /// were coalesced count as one. Modulo 2^32, as of the
     /// last datagram of the last receive. `None` if no datagram carried the count, which is so until the first loss.
     pub fn overflow(&self) -> Option<u32> {
         self.overflow

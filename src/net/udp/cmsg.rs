@@ -82,7 +82,7 @@ pub(super) struct Ancillary {
     pub(super) local_ip: Option<IpAddr>,
     /// ECN bits, 0 to 3 (RFC 3168 section 5).
     pub(super) ecn: u8,
-    /// Datagrams that this socket has lost to a full receive buffer since it was opened.
+    /// What this socket has lost since it was opened: datagrams, where several that were coalesced count as one.
     pub(super) overflow: Option<u32>,
     /// The payload is several datagrams of this length, of which the last may be shorter (`UDP_GRO`).
     pub(super) segment_bytes: Option<usize>,

@@ -377,6 +377,22 @@ mod tests {
     }
 
     #[test]
+    fn an_adopted_socket_coalesces_only_where_it_may() {
+        for (offload, slots) in [(true, 1), (false, 3)] {
+            let (from, given) = (with_offload(LOCAL[0], true), with_offload(LOCAL[0], true));
+            let to = given.local_addr().unwrap();
+            let given = socket2::Socket::from(given.as_fd().try_clone_to_owned().unwrap());
+            let options = UdpOptions { offload, ..UdpOptions::default() };
+            let adopted = UdpSocket::adopt(given, to, options).unwrap();
+            let run = vec![outgoing(to, 5); 3];
+            let received = filled(LOCAL[0], b"burst");
+            assert_eq!(from.send_run(&mut SendScratch::new(), &received, &run).sent, 3);
+            let mut batch = RecvBatch::new(65_536);
+            assert_eq!((receive(&adopted, &mut batch), batch.slots_used()), (3, slots));
+        }
+    }
+
+    #[test]
     fn as_many_segments_as_a_kernel_sends_in_one_go_are_received() {
         let (sender, to) = (peer(LOCAL[0]), with_offload(LOCAL[0], true));
         sys::set_option(sender.as_fd(), libc::SOL_UDP, libc::UDP_SEGMENT, 10).unwrap();

@@ -212,17 +212,15 @@ impl UdpSocket {
         let overflow = (libc::SOL_SOCKET, SO_RXQ_OVFL);
         self.option(overflow, overflow)?;
         self.option((libc::SOL_IP, libc::IP_RECVTOS), (libc::SOL_IPV6, libc::IPV6_RECVTCLASS))?;
-        if options.offload {
-            self.probe_offload();
-        }
+        self.set_offload(options.offload);
         self.set_fragmentation(Fragmentation::Allowed)
     }
 
-    /// Turns on what the kernel knows of it. Who coalesces (Linux 5.0) also cuts (4.18).
-    fn probe_offload(&self) {
-        if sys::set_option(self.as_fd(), libc::SOL_UDP, libc::UDP_GRO, 1).is_ok() {
-            self.segment_bytes_max.set(u16::MAX);
-        }
+    /// Turns on what the kernel knows of it, or off what an adopted socket may have had. Who coalesces (Linux 5.0) also cuts
+    /// (4.18).
+    fn set_offload(&self, offload: bool) {
+        let is_known = sys::set_option(self.as_fd(), libc::SOL_UDP, libc::UDP_GRO, offload.into()).is_ok();
+        self.segment_bytes_max.set(if is_known && offload { u16::MAX } else { 0 });
     }
 
     /// Has each datagram tell where it was sent to, where `address` does not say so.
@@ -269,7 +267,7 @@ mod tests {
             let (mut next, mut calls) = (0, 0);
             while next < 40 {
                 let count = receive(&socket, &mut batch);
-                assert!(count <= RecvBatch::DATAGRAMS_MAX);
+                assert!(count <= RecvBatch::SLOTS_MAX);
                 for i in 0..count {
                     let datagram = batch.datagram(i);
                     assert_eq!(datagram.bytes, vec![next; usize::from(next)]);

@@ -275,7 +275,7 @@ impl Core {
             let slots = socket.appetite.slots().max(SLOTS_MIN);
             let received = socket.socket.poll_recv(cx, &mut self.batch, slots);
             let Poll::Ready(count) = received else { return turn > 0 };
-            socket.appetite.learn(self.batch.slots_used());
+            socket.appetite.learn(self.batch.slots_used(), count);
             if count == 0 {
                 self.drain_errors(now, relay, room);
                 continue;
