@@ -46,7 +46,7 @@ impl Appetite {
     }
 
     /// Takes note of a receive that wanted [`Self::slots`] and got so many datagrams in `used` of them. Returns whether another
-    /// one now is worth it.
+    /// one now is worth it: all slots are used, and by single datagrams, so that a few receives are not too much at once.
     pub(super) fn learn(&mut self, used: usize, datagrams: usize) -> bool {
         if datagrams > Self::DATAGRAMS_MAX {
             self.filled = 0;
@@ -62,7 +62,7 @@ impl Appetite {
                 self.slots = (self.slots << u8::from(more)).min(RecvBatch::SLOTS_MAX as u8);
             }
         }
-        used == RecvBatch::SLOTS_MAX
+        used == RecvBatch::SLOTS_MAX && datagrams == used
     }
 }
 
@@ -112,7 +112,7 @@ mod tests {
         for _ in 0..50 {
             let slots = appetite.slots();
             worst.push(64 * slots);
-            appetite.learn(slots, 64 * slots);
+            assert!(!appetite.learn(slots, 64 * slots));
         }
         assert_eq!(worst[..5], [2048, 1024, 512, 256, 128]);
         assert!(worst[5..].iter().all(|datagrams| *datagrams <= Appetite::DATAGRAMS_MAX));

@@ -7,15 +7,11 @@ use crate::metrics::{
     BatchOp, CounterSet, Direction, Dropped, dropped, relay_bytes, relay_packets, socket_receive_drops,
     udp_batch_packets, udp_batches,
 };
-use crate::net::{Header, Outgoing, Received, RecvBatch, SendReport, SendScratch};
+use crate::net::{Header, Outgoing, Received, SendReport, SendScratch};
 use crate::turn::{ClientAddr, RelayId, Verdict};
 
 /// Batches from one socket in one turn: a busy one must not starve the others.
 const BATCHES_PER_TURN: usize = 4;
-
-/// Datagrams from one socket in one turn, after which no other batch begins. A batch of many that were coalesced counts as
-/// what it is.
-const DATAGRAMS_PER_TURN: usize = BATCHES_PER_TURN * RecvBatch::SLOTS_MAX;
 
 /// Error queue entries from one socket in one turn.
 const ERRORS_PER_TURN: usize = 16;
@@ -28,8 +24,7 @@ pub(super) const SAMPLE_EVERY: u64 = 1024;
 
 impl Shard {
     pub(super) fn serve_door(&mut self, at: usize) {
-        let mut served = 0;
-        while served < DATAGRAMS_PER_TURN {
+        for _ in 0..BATCHES_PER_TURN {
             let Some(door) = self.doors.get_mut(at) else { return };
             let count = door.socket.recv_slots(&mut self.batch, door.appetite.slots()).unwrap_or(0);
             let more = door.appetite.learn(self.batch.slots_used(), count);
@@ -44,13 +39,11 @@ impl Shard {
             if !more {
                 return;
             }
-            served += count;
         }
     }
 
     pub(super) fn serve_relay(&mut self, slot: usize) {
-        let mut served = 0;
-        while served < DATAGRAMS_PER_TURN {
+        for _ in 0..BATCHES_PER_TURN {
             let Some(relay) = self.ports.at(slot) else { return };
             let count = relay.socket.recv_slots(&mut self.batch, relay.appetite.slots()).unwrap_or(0);
             let more = relay.appetite.learn(self.batch.slots_used(), count);
@@ -68,7 +61,6 @@ impl Shard {
             if !more {
                 return;
             }
-            served += count;
         }
     }
 
