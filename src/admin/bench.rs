@@ -119,6 +119,15 @@ pub struct RelayArgs {
     /// Believe every certificate.
     #[arg(long)]
     insecure: bool,
+    #[command(flatten)]
+    timing: TimingArgs,
+    /// Where peers are [default: the address by which this machine reaches the server]
+    #[arg(long, value_name = "IP")]
+    peer_address: Option<IpAddr>,
+}
+
+#[derive(Debug, Args)]
+struct TimingArgs {
     /// Rounds of each target.
     #[arg(long, value_name = "N", default_value_t = 5)]
     rounds: u32,
@@ -128,9 +137,6 @@ pub struct RelayArgs {
     /// What does not count before each round, in seconds.
     #[arg(long, value_name = "S", default_value = "0.5", value_parser = seconds)]
     warm_up: Duration,
-    /// Where peers are [default: the address by which this machine reaches the server]
-    #[arg(long, value_name = "IP")]
-    peer_address: Option<IpAddr>,
 }
 
 #[derive(Debug, Args)]
@@ -160,15 +166,8 @@ pub struct ChallengeArgs {
     /// Requests per second of all sources together, spread evenly, or `full` for as many as are answered.
     #[arg(long, value_name = "N|full", default_value = "full", value_parser = rate)]
     rate: Rate,
-    /// Rounds of each target.
-    #[arg(long, value_name = "N", default_value_t = 5)]
-    rounds: u32,
-    /// Length of a round.
-    #[arg(long, value_name = "S", default_value = "2", value_parser = seconds)]
-    seconds: Duration,
-    /// What does not count before each round, in seconds.
-    #[arg(long, value_name = "S", default_value = "0.5", value_parser = seconds)]
-    warm_up: Duration,
+    #[command(flatten)]
+    timing: TimingArgs,
 }
 
 /// Packets per second; `None` for as many as get through.
@@ -209,9 +208,9 @@ fn challenge(args: &ChallengeArgs) -> Result<Exit, Failure> {
     let options = ChallengeOptions {
         sources: args.sources,
         rate: args.rate.0,
-        rounds: args.rounds,
-        seconds: args.seconds,
-        warm_up: args.warm_up,
+        rounds: args.timing.rounds,
+        seconds: args.timing.seconds,
+        warm_up: args.timing.warm_up,
     };
     let measured = watched(|progress| bench::challenge(&options, &args.target.targets, progress));
     args.target.tell("challenge", &options, measured, table::challenge)
@@ -265,9 +264,9 @@ impl RelayArgs {
                 None if self.insecure => Trust::Anybody,
                 None => Trust::System,
             },
-            rounds: self.rounds,
-            seconds: self.seconds,
-            warm_up: self.warm_up,
+            rounds: self.timing.rounds,
+            seconds: self.timing.seconds,
+            warm_up: self.timing.warm_up,
             peer_address: self.peer_address,
         }
     }
