@@ -10,9 +10,6 @@ use std::time::Duration;
 /// A run takes about ten seconds, and one that loses packets waits for them.
 const RUN_MAX: Duration = Duration::from_secs(90);
 
-/// How often a run is tried that loses what the kernel may have dropped.
-const TRIES: usize = 3;
-
 /// How long a client that does not end may be rude.
 const HARASS_FOR: Duration = Duration::from_secs(8);
 
@@ -105,7 +102,7 @@ fn coturn_clients_lose_nothing_over_dtls() {
 fn allocations_of_coturn_clients_end_with_their_dtls_sessions() {
     let Some(bench) = Bench::new(&Bench::config(), "coturn: DTLS sessions that end") else { return };
     // Some of its connections it closes as soon as it has measured something.
-    assert_no_loss("DTLS", &bench.run_undisturbed(&[&LOAD[..], &["-S"]].concat(), Credential::User));
+    assert_no_loss("DTLS", &bench.run(&[&LOAD[..], &["-S"]].concat(), Credential::User));
     let closed = "turnstone_connections_closed_total{reason=\"client\"}";
     let ended = bench.daemon.await_metric(closed, |sessions| sessions > 0.0);
     let metrics = bench.daemon.metrics();
@@ -174,7 +171,7 @@ fn rude_coturn_clients_leave_the_server_healthy() {
     }
     let malformed = bench.daemon.metrics().get("turnstone_dropped_packets_total{reason=\"malformed\"}");
     assert!(malformed > 0.0, "the rude clients were polite");
-    let ended = bench.run_undisturbed(&LOAD, Credential::User);
+    let ended = bench.run(&LOAD, Credential::User);
     assert_no_loss("a normal run after the rude ones", &ended);
     let log = bench.daemon.log();
     assert!(log.len() < 10, "what clients do is counted, not logged: {log:#?}");
@@ -198,43 +195,26 @@ fn expect_no_loss_over_ipv6(what: &str, options: &[&str]) {
 fn expect_no_loss_at(mut bench: Bench, what: &str, options: &[&str], credential: Credential) {
     let mut all = LOAD.to_vec();
     all.extend_from_slice(options);
-    assert_no_loss(what, &bench.run_undisturbed(&all, credential));
+    let ended = bench.run(&all, credential);
+    assert_no_loss(what, &ended);
     let relayed = bench.daemon.metrics().sum("turnstone_relay_packets_total{");
     assert!(relayed >= 20.0 * 200.0, "{what}: the packets went another way, {relayed} were relayed");
     bench.expect_health(what);
 }
 
-#[track_caller]
-fn assert_no_loss(what: &str, ended: &Ended) {
-    assert!(has_lost_nothing(ended), "{what}: {ended:#?}");
-}
-
 /// The client prints its totals and its verdict at the end; its exit code is always zero.
 #[track_caller]
-fn has_lost_nothing(ended: &Ended) -> bool {
+fn assert_no_loss(what: &str, ended: &Ended) {
     let text = &ended.stdout;
     let total = |name: &str| -> u64 {
-        let at = text.rfind(name).unwrap_or_else(|| panic!("no {name} in {ended:#?}"));
+        let at = text.rfind(name).unwrap_or_else(|| panic!("{what}: no {name} in {ended:#?}"));
         let digits: String = text[at + name.len()..].chars().take_while(char::is_ascii_digit).collect();
-        digits.parse().unwrap_or_else(|_| panic!("no number after {name}"))
+        digits.parse().unwrap_or_else(|_| panic!("{what}: no number after {name}"))
     };
     let (sent, received) = (total("tot_send_msgs="), total("tot_recv_msgs="));
-    sent > 0 && sent == received && text.contains("Total lost packets 0 ")
-}
-
-/// Datagrams that the kernel has dropped at full sockets, whosever they were.
-fn kernel_drops() -> u64 {
-    let table = |name: &str| std::fs::read_to_string(format!("/proc/net/{name}")).expect("proc");
-    let (v4, v6) = (table("snmp"), table("snmp6"));
-    // A line of names, then one of numbers.
-    let [names, numbers] =
-        [0, 1].map(|n| v4.lines().filter(|line| line.starts_with("Udp: ")).nth(n).expect("Udp"));
-    let at = names.split(' ').position(|name| name == "RcvbufErrors").expect("its column");
-    let in_v6 = v6.lines().find_map(|line| line.strip_prefix("Udp6RcvbufErrors")).expect("its line");
-    [numbers.split(' ').nth(at).expect("a number"), in_v6.trim()]
-        .map(|number| number.parse::<u64>().expect("a number"))
-        .iter()
-        .sum()
+    assert_eq!(sent, received, "{what}: {text}");
+    assert!(sent > 0, "{what}: {text}");
+    assert!(text.contains("Total lost packets 0 "), "{what}: {text}");
 }
 
 #[derive(Clone, Copy)]
@@ -290,19 +270,6 @@ impl Bench {
 
     fn run(&self, options: &[&str], credential: Credential) -> Ended {
         run_to_end(&mut self.command(options, credential), RUN_MAX)
-    }
-
-    /// Runs again what loses something while the kernel drops datagrams: some process was not let run, and its socket
-    /// was full.
-    fn run_undisturbed(&self, options: &[&str], credential: Credential) -> Ended {
-        for _ in 1..TRIES {
-            let before = kernel_drops();
-            let ended = self.run(options, credential);
-            if has_lost_nothing(&ended) || kernel_drops() == before {
-                return ended;
-            }
-        }
-        self.run(options, credential)
     }
 
     /// Lets a client run for a while and kills it in the middle of its work.
