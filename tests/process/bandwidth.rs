@@ -23,7 +23,7 @@ const FLOOD: Duration = Duration::from_secs(3);
 const GAP_MAX: f64 = 0.1;
 
 /// Floods that are tried until one meets its lower bound, since other processes want the machine, too.
-const TRIES: usize = 10;
+const TRIES: usize = 3;
 
 /// Somebody who sends to a peer of its own as fast as he is asked to.
 enum Flooder {

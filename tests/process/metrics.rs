@@ -1,11 +1,8 @@
 //! Health, readiness and counters of a live daemon.
 
 use crate::caller::{Caller, Incoming, peer, receive};
-use crate::daemon::{Config, Daemon, PATIENCE, eventually};
+use crate::daemon::{Config, Daemon};
 use std::time::{Duration, Instant};
-
-/// How often a figure is looked at that holds for a machine which does nothing else.
-const TRIES: usize = 5;
 
 #[test]
 fn a_fresh_daemon_is_healthy_ready_and_shows_zeros() {
@@ -29,38 +26,39 @@ fn counters_move_within_a_second_while_a_session_lives_and_equal_the_payload() {
     let peer_address = peer.local_addr().unwrap();
     let relayed = caller.allocate();
     assert_eq!(caller.bind(0x4000, peer_address).code, 0);
-    let (mut sent_bytes, mut sent_packets) = (0, 0);
-    let mut talk = || {
-        for length in [0, 1, 3, 160, 1200] {
-            // Both ways over the channel, both ways of sending to the peer.
-            let payload = vec![0x5a; length];
-            caller.send_on(0x4000, &payload);
-            assert_eq!(receive(&peer), (payload.clone(), relayed));
-            caller.send(peer_address, &payload);
-            assert_eq!(receive(&peer), (payload.clone(), relayed));
-            for _ in 0..2 {
-                peer.send_to(&payload, relayed).unwrap();
-                assert_eq!(caller.receive(), Incoming::Channel(0x4000, payload.clone()));
-            }
-            sent_bytes += 2 * length;
-            sent_packets += 2;
+    let mut sent_bytes = 0;
+    let mut sent_packets = 0;
+    for length in [0, 1, 3, 160, 1200] {
+        // Both ways over the channel, both ways of sending to the peer.
+        let payload = vec![0x5a; length];
+        caller.send_on(0x4000, &payload);
+        assert_eq!(receive(&peer), (payload.clone(), relayed));
+        caller.send(peer_address, &payload);
+        assert_eq!(receive(&peer), (payload.clone(), relayed));
+        for _ in 0..2 {
+            peer.send_to(&payload, relayed).unwrap();
+            assert_eq!(caller.receive(), Incoming::Channel(0x4000, payload.clone()));
         }
-        (sent_bytes as f64, f64::from(sent_packets))
-    };
-    let shown = |metrics: &crate::daemon::Metrics, (bytes, packets): (f64, f64)| {
+        sent_bytes += 2 * length;
+        sent_packets += 2;
+    }
+    let done = Instant::now();
+    let all_there = |metrics: &crate::daemon::Metrics| {
         ["from_client", "to_peer", "from_peer", "to_client"].iter().all(|direction| {
             let labels = format!("{{direction=\"{direction}\",transport=\"udp\"}}");
-            metrics.get(&format!("turnstone_relay_bytes_total{labels}")) == bytes
-                && metrics.get(&format!("turnstone_relay_packets_total{labels}")) == packets
+            metrics.get(&format!("turnstone_relay_bytes_total{labels}")) == sent_bytes as f64
+                && metrics.get(&format!("turnstone_relay_packets_total{labels}")) == f64::from(sent_packets)
         })
     };
-    let mut take = |_: usize| {
-        let (sent, done) = (talk(), Instant::now());
-        eventually(PATIENCE, "all that was sent", || shown(&daemon.metrics(), sent).then_some(()));
-        done.elapsed()
-    };
-    assert!((0..TRIES).any(|n| take(n) <= Duration::from_secs(1)), "each time later than a second");
-    assert_eq!(daemon.metrics().sum("turnstone_allocations{"), 1.0, "the session lives");
+    // The scrape itself takes a moment; the promise is about what it shows.
+    let mut shown = daemon.metrics();
+    let mut asked = done.elapsed();
+    while !all_there(&shown) && asked < Duration::from_secs(1) {
+        asked = done.elapsed();
+        shown = daemon.metrics();
+    }
+    assert!(all_there(&shown), "a second later: {shown:#?}");
+    assert_eq!(shown.sum("turnstone_allocations{"), 1.0, "the session lives");
 }
 
 #[test]
@@ -68,10 +66,8 @@ fn counters_move_within_a_second_while_a_session_lives_and_equal_the_payload() {
 fn an_idle_daemon_hardly_uses_the_cpu() {
     let daemon = Daemon::start(&Config::default().relay("workers = 2"));
     Caller::new(daemon.server).allocate();
-    let used = |_| {
-        let before = daemon.cpu_s();
-        std::thread::sleep(Duration::from_secs(5));
-        daemon.cpu_s() - before
-    };
-    assert!((0..TRIES).map(used).any(|used_s| used_s < 0.05), "0.05 s of CPU in 5 s, each time");
+    let before = daemon.cpu_s();
+    std::thread::sleep(Duration::from_secs(5));
+    let used = daemon.cpu_s() - before;
+    assert!(used < 0.05, "{used} s of CPU in 5 s");
 }

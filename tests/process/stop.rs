@@ -5,7 +5,7 @@ use crate::daemon::{Config, Daemon, PATIENCE, eventually};
 use std::time::{Duration, Instant};
 
 /// Well below every drain time-out of these tests.
-const AT_ONCE: Duration = Duration::from_secs(30);
+const AT_ONCE: Duration = Duration::from_secs(5);
 
 #[test]
 fn sigterm_without_a_session_ends_the_process_at_once_with_zero() {
